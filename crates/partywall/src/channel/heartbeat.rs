@@ -1,0 +1,110 @@
+//! Signs of life: one thread a process stamps the clock into every handle's heartbeat word once a second.
+//!
+//! They tell people and tools that a process is *stuck* (stopped, starved, deep in swap). Nothing is decided
+//! by them: death is a free lock.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::layout::{header, ring};
+use crate::memory::{Region, Shared, Writable};
+use crate::os;
+
+/// How often.
+const PERIOD: Duration = Duration::from_secs(1);
+
+struct Heart {
+    number: u64,
+    words: Region<Writable>,
+    at: u64,
+    activity: Option<Activity>,
+}
+
+/// A producer's `write_seq` as it was last seen: when it has moved, that is the last update. So records pay
+/// nothing for it, and it is as exact as the beat.
+struct Activity {
+    write_seq: u64,
+}
+
+impl Heart {
+    fn beat(&mut self, now: u64) {
+        self.words.stamp(self.at, now);
+        if let Some(activity) = &mut self.activity {
+            let write_seq = self.words.load(ring::WRITE_SEQ, Ordering::Relaxed);
+            if write_seq != activity.write_seq {
+                activity.write_seq = write_seq;
+                self.words.stamp(ring::LAST_UPDATE_NS, now);
+            }
+        }
+    }
+}
+
+static HEARTS: Mutex<Vec<Heart>> = Mutex::new(Vec::new());
+static CHANGED: Condvar = Condvar::new();
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
+/// Keeps one word stamped until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Heartbeat(u64);
+
+impl Heartbeat {
+    /// Stamps a word.
+    pub(crate) fn start(words: Region<Writable>, at: u64) -> Self {
+        Self::register(words, at, None)
+    }
+
+    /// Stamps a producer's owner side, and when it last moved.
+    pub(crate) fn of_producer(owner: Region<Writable>) -> Self {
+        let write_seq = owner.load(ring::WRITE_SEQ, Ordering::Relaxed);
+        Self::register(owner, header::HEARTBEAT_NS, Some(Activity { write_seq }))
+    }
+
+    fn register(words: Region<Writable>, at: u64, activity: Option<Activity>) -> Self {
+        words.stamp(at, os::boottime_ns());
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let mut hearts = HEARTS.lock().unwrap_or_else(PoisonError::into_inner);
+        hearts.push(Heart {
+            number,
+            words,
+            at,
+            activity,
+        });
+        if hearts.len() == 1 {
+            // The last thread ends once it finds the list empty. Without a thread nothing is stamped and
+            // tools call the handle stuck; that is worth no error.
+            let _ = std::thread::Builder::new()
+                .name("partywall-heart".into())
+                .spawn(beat);
+        }
+        Heartbeat(number)
+    }
+}
+
+fn beat() {
+    let mut hearts = HEARTS.lock().unwrap_or_else(PoisonError::into_inner);
+    while !hearts.is_empty() {
+        let now = os::boottime_ns();
+        for heart in hearts.iter_mut() {
+            heart.beat(now);
+        }
+        hearts = CHANGED
+            .wait_timeout(hearts, PERIOD)
+            .unwrap_or_else(PoisonError::into_inner)
+            .0;
+    }
+}
+
+impl Drop for Heartbeat {
+    fn drop(&mut self) {
+        // The thread is not in a forked child, but may have held the lock when it was made.
+        if os::in_forked_child() {
+            return;
+        }
+        let mut hearts = HEARTS.lock().unwrap_or_else(PoisonError::into_inner);
+        hearts.retain(|heart| heart.number != self.0);
+        if hearts.is_empty() {
+            CHANGED.notify_all();
+        }
+    }
+}

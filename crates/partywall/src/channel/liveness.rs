@@ -1,0 +1,61 @@
+//! Liveness is a kernel lock, and nothing else: bytes of the channel's lock file.
+//!
+//! Byte 0 is the owner's. Byte 1 is held over "search a durable consumer's name and claim a seat". The byte
+//! of seat s in generation g is `256 * g + s`.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use crate::os::LockFile;
+use crate::protocol::SeatLocks;
+
+/// The owner's byte.
+pub(crate) const OWNER: u64 = 0;
+/// Held while a durable consumer's seat is looked for and claimed.
+pub(crate) const NAMES: u64 = 1;
+
+/// How long a claimant tries: whoever evicts, removes or claims holds a byte for moments only.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+/// The byte of a seat.
+pub(crate) fn seat_byte(generation: u64, seat: u32) -> u64 {
+    generation
+        .wrapping_mul(256)
+        .wrapping_add(u64::from(seat))
+        // Offsets of locks are signed.
+        & (i64::MAX as u64)
+}
+
+/// Locks a byte that others hold only for moments, unless its holder is there to stay.
+pub(crate) fn lock_patiently(lock: &LockFile, byte: u64) -> io::Result<bool> {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        if lock.try_lock(byte)? {
+            return Ok(true);
+        }
+        if Instant::now() >= end {
+            return Ok(false);
+        }
+        std::thread::sleep(Duration::from_micros(200));
+    }
+}
+
+/// The locks of one generation's seats.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GenerationLocks<'a> {
+    pub(crate) lock: &'a LockFile,
+    pub(crate) generation: u64,
+}
+
+impl SeatLocks for GenerationLocks<'_> {
+    fn try_lock(&self, seat: u32) -> bool {
+        // An error is no proof of death: nobody is evicted for it.
+        self.lock
+            .try_lock(seat_byte(self.generation, seat))
+            .unwrap_or(false)
+    }
+
+    fn unlock(&self, seat: u32) {
+        let _ = self.lock.unlock(seat_byte(self.generation, seat));
+    }
+}

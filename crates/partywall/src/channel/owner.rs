@@ -1,0 +1,386 @@
+//! Owning a channel: create it, adopt what a dead owner left, close it, hand it on.
+//!
+//! Exactly one process owns a channel: the one that holds byte 0 of its lock file, while the file still has
+//! its name. Everything below happens under that lock, so there are no races between creators.
+
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+use super::directory::{ChannelDirectory, owner_file, peers_file};
+use super::generation::{self, Base, Producer, Wanted};
+use super::liveness::{OWNER, lock_patiently, seat_byte};
+use super::namespace::Namespace;
+use super::removal;
+use super::root::{self, Found};
+use super::segment::{self, Header};
+use crate::error::OpenError;
+use crate::layout::header::{self, Phase, Side, State};
+use crate::layout::{ring, seat};
+use crate::memory::{ReadOnly, Region, Shared, SharedMut, Writable};
+use crate::os::{self, LockFile};
+use crate::protocol::ring::park;
+use crate::protocol::ring::producer::RingProducer;
+
+/// An owned channel with a ring.
+#[derive(Debug)]
+pub(crate) struct OwnedRing {
+    pub(crate) channel: ChannelDirectory,
+    pub(crate) lock: LockFile,
+    root: Region<Writable>,
+    pub(crate) header: Header,
+    pub(crate) producer: Producer,
+    /// A dead producer's generation was taken over.
+    pub(crate) adopted: bool,
+    pub(crate) epoch: u64,
+    oldest: u64,
+}
+
+/// A channel directory whose owner lock we hold and whose names are the ones we locked.
+#[derive(Debug)]
+pub(crate) struct Claimed {
+    pub(crate) channel: ChannelDirectory,
+    pub(crate) lock: LockFile,
+}
+
+/// Takes the owner lock; `None` if there is no channel and `create` is false.
+pub(crate) fn claim(
+    namespace: &Namespace,
+    name: &str,
+    create: bool,
+) -> Result<Option<Claimed>, OpenError> {
+    // Somebody can remove the names between our opening and our locking, again and again in theory.
+    for _ in 0..256 {
+        let Some(channel) = ChannelDirectory::open(namespace, name, create)? else {
+            return Ok(None);
+        };
+        let Some(lock) = channel.open_lock(create)? else {
+            if create {
+                continue;
+            }
+            return Ok(None);
+        };
+        let locked = lock_patiently(&lock, OWNER)
+            .map_err(|error| channel.error("lock the channel", error))?;
+        if !locked {
+            return Err(OpenError::AlreadyOwned {
+                channel: name.to_owned(),
+                pid: owner_pid(&channel),
+            });
+        }
+        if channel.still_named(&lock) {
+            return Ok(Some(Claimed { channel, lock }));
+        }
+    }
+    Err(OpenError::System {
+        channel: name.to_owned(),
+        operation: "lock the channel",
+        source: std::io::Error::other("its files are replaced again and again"),
+    })
+}
+
+/// The owner's process id as it wrote it, for a message; 0 if it cannot be read.
+fn owner_pid(channel: &ChannelDirectory) -> u32 {
+    let Ok(Found::Ready(root, header)) = root::open_read_only(channel) else {
+        return 0;
+    };
+    root::generations(&root)
+        .ok()
+        .and_then(|generations| {
+            generation::open_for_reading(channel, generations.current, header.instance).ok()
+        })
+        .map_or(0, |(_, owner, _)| {
+            owner.load(header::OWNER_PID, Relaxed) as u32
+        })
+}
+
+/// Creates a ring, or adopts the one that is there.
+pub(crate) fn open_ring(
+    namespace: &Namespace,
+    name: &str,
+    wanted: Wanted,
+) -> Result<OwnedRing, OpenError> {
+    os::register_waker();
+    for _ in 0..256 {
+        let Some(claimed) = claim(namespace, name, true)? else {
+            continue;
+        };
+        match root::open_writable(&claimed.channel)? {
+            Found::Deleted => {
+                // Its remover died in the middle.
+                removal::remove(&claimed.channel, None)?;
+            }
+            Found::Absent => return create_first(claimed, wanted),
+            Found::Ready(root, root_header) => {
+                let generations = root::generations(&root).map_err(|lie| OpenError::Damaged {
+                    channel: name.to_owned(),
+                    file: super::directory::ROOT.to_owned(),
+                    lie,
+                })?;
+                let found = generation::open_for_owner(
+                    &claimed.channel,
+                    generations.current,
+                    root_header.instance,
+                )?;
+                let retired = found.0.state.phase() != Some(Phase::Ready);
+                let unused = removal::users_of(
+                    &found.2,
+                    found.0.seat_count,
+                    generations.current,
+                    &claimed.lock,
+                )
+                .is_ok_and(|users| users.none());
+                if found.0.state == State::BROKEN && !unused {
+                    return Err(broken(name, generations.current));
+                }
+                if found.0.state == State::BROKEN {
+                    // Nobody is left who could lose anything.
+                    removal::remove(&claimed.channel, Some(&root))?;
+                    continue;
+                }
+                let mut owned = OwnedRing {
+                    channel: claimed.channel,
+                    lock: claimed.lock,
+                    root,
+                    header: found.0,
+                    producer: adopt(name, &found.0, found.1, found.2)?,
+                    adopted: !retired,
+                    epoch: 0,
+                    oldest: generations.oldest,
+                };
+                if retired || !fits(&owned.header, &wanted) {
+                    if !retired && !unused {
+                        return Err(mismatch(name, &owned.header, &wanted));
+                    }
+                    owned.next_generation(wanted)?;
+                    owned.adopted = false;
+                }
+                owned.remove_unfinished();
+                owned.finish_retiring();
+                owned.take_office();
+                owned.reclaim();
+                return Ok(owned);
+            }
+        }
+    }
+    Err(OpenError::System {
+        channel: name.to_owned(),
+        operation: "open the channel",
+        source: std::io::Error::other("it is removed again and again"),
+    })
+}
+
+fn broken(name: &str, generation: u64) -> OpenError {
+    OpenError::Damaged {
+        channel: name.to_owned(),
+        file: owner_file(generation),
+        lie: crate::protocol::Lie {
+            word: "state",
+            place: header::STATE,
+            expected: "READY; an earlier owner found the generation damaged",
+            found: State::BROKEN.0.into(),
+        },
+    }
+}
+
+/// Takes over the words of the generation; what cannot be is marked BROKEN, so that consumers stop too.
+fn adopt(
+    name: &str,
+    header: &Header,
+    owner: Region<Writable>,
+    peers: Region<ReadOnly>,
+) -> Result<Producer, OpenError> {
+    RingProducer::adopt(owner.clone(), peers, header.shape()).map_err(|lie| {
+        owner.store32(header::STATE, State::BROKEN.0, Release);
+        park::ring_for_consumers(&owner);
+        OpenError::Damaged {
+            channel: name.to_owned(),
+            file: owner_file(header.generation),
+            lie,
+        }
+    })
+}
+
+fn fits(header: &Header, wanted: &Wanted) -> bool {
+    header.payload_size >= wanted.capacity && header.seat_count >= wanted.seats
+}
+
+fn mismatch(name: &str, header: &Header, wanted: &Wanted) -> OpenError {
+    let (option, expected, found) = if header.payload_size < wanted.capacity {
+        ("a capacity of", wanted.capacity, header.payload_size)
+    } else {
+        (
+            "a number of seats of",
+            wanted.seats.into(),
+            header.seat_count.into(),
+        )
+    };
+    OpenError::Mismatch {
+        channel: name.to_owned(),
+        option,
+        expected,
+        found,
+    }
+}
+
+fn create_first(claimed: Claimed, wanted: Wanted) -> Result<OwnedRing, OpenError> {
+    let Claimed { channel, lock } = claimed;
+    let made = generation::create(&channel, 1, os::random_word(), wanted, Base::default())
+        .and_then(|(header, producer)| {
+            root::create(&channel, &header).map(|root| (header, producer, root))
+        });
+    let (header, producer, root) = match made {
+        Ok(made) => made,
+        Err(error) => {
+            // Nothing is left of what could not be made; that this fails too is not the error that counts.
+            let _ = removal::remove(&channel, None);
+            return Err(error);
+        }
+    };
+    let mut owned = OwnedRing {
+        channel,
+        lock,
+        root,
+        header,
+        producer,
+        adopted: false,
+        epoch: 0,
+        oldest: 1,
+    };
+    owned.take_office();
+    Ok(owned)
+}
+
+impl OwnedRing {
+    /// Says who owns the generation now, and wakes everybody to look.
+    fn take_office(&mut self) {
+        let owner = self.producer.owner();
+        self.epoch = owner.load(header::OWNER_EPOCH, Relaxed).wrapping_add(1);
+        owner.store(header::OWNER_PID, os::process_id().into(), Relaxed);
+        owner.store(header::OWNER_SINCE_NS, os::boottime_ns(), Relaxed);
+        owner.store(header::HEARTBEAT_NS, os::boottime_ns(), Relaxed);
+        if self.adopted {
+            owner.count(ring::ADOPTIONS, 1);
+        }
+        // A dead owner may have slept.
+        owner.store32(ring::PRODUCER_PARKED, 0, Relaxed);
+        owner.store(header::OWNER_EPOCH, self.epoch, Release);
+        park::ring_for_consumers(owner);
+        root::ring(&self.root);
+    }
+
+    /// Retires the generation that was opened and goes on in a new one. Called where nobody is carried over
+    /// but durable consumers, who come by themselves.
+    fn next_generation(&mut self, wanted: Wanted) -> Result<(), OpenError> {
+        let next = self.header.generation.wrapping_add(1);
+        let base = Base {
+            position: self.producer.position(),
+            records: self.producer.records(),
+        };
+        // An index that a durable consumer holds must exist in the new generation too.
+        let wanted = Wanted {
+            seats: wanted.seats.max(self.header.seat_count),
+            ..wanted
+        };
+        let (header, producer) =
+            generation::create(&self.channel, next, self.header.instance, wanted, base)?;
+        // The one commit point. A successor that finds it stores RETIRED again if we die before we do.
+        root::advance_current(&self.root, next);
+        let old = std::mem::replace(&mut self.producer, producer);
+        if State(old.owner().load32(header::STATE, Acquire)) == State::READY {
+            old.owner()
+                .store32(header::STATE, State::RETIRED.0, Release);
+        }
+        park::ring_for_consumers(old.owner());
+        self.header = header;
+        Ok(())
+    }
+
+    /// A predecessor that died between advancing the root and retiring the old generation left its
+    /// consumers waiting for ever: its successor retires it.
+    fn finish_retiring(&self) {
+        for number in self.oldest..self.header.generation {
+            let instance = self.header.instance;
+            if let Ok((header, owner, _)) =
+                generation::open_for_owner(&self.channel, number, instance)
+                && header.state == State::READY
+            {
+                owner.store32(header::STATE, State::RETIRED.0, Release);
+                park::ring_for_consumers(&owner);
+            }
+        }
+    }
+
+    /// Files that a dead creator did not finish. Only the holder of the owner lock makes such.
+    fn remove_unfinished(&self) {
+        for name in self.channel.files().names().unwrap_or_default() {
+            if name.ends_with(super::directory::UNFINISHED) {
+                let _ = self.channel.files().remove_file(&name);
+            }
+        }
+    }
+
+    /// Removes generations that nobody needs, strictly oldest first, and counts the durable consumers of
+    /// the others. Returns whether any are left.
+    pub(crate) fn reclaim(&mut self) -> bool {
+        let current = self.header.generation;
+        let mut older = Vec::new();
+        for number in self.oldest..current {
+            let name = peers_file(number);
+            let opened = segment::open_read_only(&self.channel, &name, Side::Peers)
+                .and_then(|opened| opened.expect_segment(&self.channel, &name));
+            let needed = match &opened {
+                Ok((peers, header)) => {
+                    removal::users_of(peers, header.seat_count, number, &self.lock)
+                        .map_or(true, |users| !users.none())
+                }
+                // Its remover died between the root and the names.
+                Err(_) => false,
+            };
+            if needed || !older.is_empty() {
+                if let Ok((peers, header)) = opened {
+                    older.push((peers, header.seat_count));
+                }
+                continue;
+            }
+            root::advance_oldest(&self.root, number + 1);
+            self.oldest = number + 1;
+            for name in [owner_file(number), peers_file(number)] {
+                let _ = self.channel.files().remove_file(&name);
+            }
+        }
+        let left = !older.is_empty();
+        self.producer.set_older(older);
+        left
+    }
+
+    /// The state word of a seat.
+    pub(crate) fn seat_state(&self, seat: u32) -> u64 {
+        let at = ring::seat_at(seat) + seat::STATE;
+        self.producer.peers().load(at, Acquire)
+    }
+
+    /// Seats whose parked word is set and whose holder is dead, with the dead holder's state word.
+    pub(crate) fn dead_sleepers(&self) -> Vec<(u32, u64)> {
+        let peers = self.producer.peers();
+        (0..self.header.seat_count)
+            .filter(|&seat| peers.load32(ring::parked(seat), Relaxed) != 0)
+            .filter(|&seat| {
+                let byte = seat_byte(self.header.generation, seat);
+                matches!(self.lock.is_locked(byte), Ok(false))
+            })
+            .map(|seat| (seat, self.seat_state(seat)))
+            .collect()
+    }
+
+    /// The clean end of the stream. The channel goes if nobody needs it and it is not to be kept.
+    pub(crate) fn close(&mut self) {
+        let owner = self.producer.owner();
+        // SYNC close: behind the last record; whoever sees CLOSED sees every header.
+        owner.store32(header::STATE, State::CLOSED.0, Release);
+        park::ring_for_consumers(owner);
+        root::ring(&self.root);
+        if self.header.flags & generation::FLAG_KEEP == 0 {
+            // What cannot be removed now, the last consumer or `partywall clean` removes.
+            let _ = removal::remove_if_unused(&self.channel, &self.lock);
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Removing a channel. Always under the owner lock, and only while the names still mean what was locked.
+//!
+//! DELETED is stored before any name goes, so that joiners and sleepers see it; the lock file's name goes
+//! last, so that whoever makes a channel of the same name meanwhile waits for us or finds our work to
+//! finish, and never has its own removed.
+
+use std::io;
+use std::sync::atomic::Ordering;
+
+use super::directory::{ChannelDirectory, LOCK, ROOT};
+use super::generation;
+use super::liveness::seat_byte;
+use super::root::{self, Found};
+use crate::error::OpenError;
+use crate::layout::header::State;
+use crate::layout::ring;
+use crate::layout::seat::{self, Claim, SeatState};
+use crate::memory::{Doorbell, ReadOnly, Region, Shared, SharedMut, Writable};
+use crate::os::LockFile;
+
+/// Who still needs a channel.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Users {
+    /// Seats whose lock is held.
+    pub(crate) live: u32,
+    /// Durable consumers, live or away.
+    pub(crate) durable: u32,
+}
+
+impl Users {
+    pub(crate) fn none(&self) -> bool {
+        self.live == 0 && self.durable == 0
+    }
+}
+
+/// Counts who needs one generation, from its seats and their locks.
+pub(crate) fn users_of(
+    peers: &Region<ReadOnly>,
+    seats: u32,
+    generation: u64,
+    lock: &LockFile,
+) -> io::Result<Users> {
+    let mut users = Users::default();
+    for seat in 0..seats {
+        if lock.is_locked(seat_byte(generation, seat))? {
+            users.live += 1;
+        }
+        let state = peers.load(ring::seat_at(seat) + seat::STATE, Ordering::Acquire);
+        let state = SeatState(state);
+        if state.durable() && matches!(state.claim(), Some(Claim::Active | Claim::Absent)) {
+            users.durable += 1;
+        }
+    }
+    Ok(users)
+}
+
+/// Removes a channel whose owner lock the caller holds, if nobody needs it; whether it did.
+///
+/// Every seat is locked while that is decided, so that nobody can sit down meanwhile; a seat that is just
+/// being looked at counts as needed, and the channel stays for the next who leaves.
+pub(crate) fn remove_if_unused(
+    channel: &ChannelDirectory,
+    lock: &LockFile,
+) -> Result<bool, OpenError> {
+    let Found::Ready(root, root_header) = root::open_writable(channel)? else {
+        return Ok(false);
+    };
+    let Ok(generations) = root::generations(&root) else {
+        return Ok(false);
+    };
+    let mut locked = Vec::new();
+    let mut unused = true;
+    'generations: for number in generations.oldest..=generations.current {
+        let opened = generation::open_for_reading(channel, number, root_header.instance);
+        let Ok((header, _, peers)) = opened else {
+            // Damaged, or already gone: for a person to decide.
+            unused = false;
+            break;
+        };
+        for seat in 0..header.seat_count {
+            let byte = seat_byte(number, seat);
+            if !matches!(lock.try_lock(byte), Ok(true)) {
+                unused = false;
+                break 'generations;
+            }
+            locked.push(byte);
+        }
+        unused = matches!(
+            users_of(&peers, header.seat_count, number, lock),
+            Ok(users) if users.none()
+        );
+        if !unused {
+            break;
+        }
+    }
+    if unused {
+        remove(channel, Some(&root))?;
+    }
+    for byte in locked {
+        let _ = lock.unlock(byte);
+    }
+    Ok(unused)
+}
+
+/// Removes a channel, used or not. The caller holds the owner lock. Whoever still has it open goes on in
+/// its memory until it sees DELETED.
+pub(crate) fn remove(
+    channel: &ChannelDirectory,
+    root: Option<&Region<Writable>>,
+) -> Result<(), OpenError> {
+    if let Some(root) = root {
+        let instance = root.load(crate::layout::header::INSTANCE, Ordering::Relaxed);
+        root::mark_deleted(root);
+        wake_everybody(channel, root, instance);
+    }
+    let files = channel.files();
+    let remove = |name: &str| match files.remove_file(name) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(channel.error("remove a file of the channel", error))
+        }
+        _ => Ok(()),
+    };
+    remove(ROOT)?;
+    let names = files
+        .names()
+        .map_err(|error| channel.error("list the channel's directory", error))?;
+    for name in names.iter().filter(|name| is_ours(name)) {
+        remove(name)?;
+    }
+    remove(LOCK)?;
+    // A file that is not ours keeps the directory; so does a creator that is just making a new lock file.
+    let parent = channel.namespace().directory();
+    match parent.remove_child(channel.name()) {
+        Err(error)
+            if !matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty
+            ) =>
+        {
+            Err(channel.error("remove the channel's directory", error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Segments and unfinished files; never the lock file, and nothing that somebody else put here.
+fn is_ours(name: &str) -> bool {
+    let name = name
+        .strip_suffix(super::directory::UNFINISHED)
+        .unwrap_or(name);
+    name == ROOT
+        || name.split_once('.').is_some_and(|(number, side)| {
+            number.parse::<u64>().is_ok() && matches!(side, "owner" | "peers")
+        })
+}
+
+/// Consumers sleep on their generation's bell: they must look up and see DELETED.
+fn wake_everybody(channel: &ChannelDirectory, root: &Region<Writable>, instance: u64) {
+    let Ok(generations) = root::generations(root) else {
+        return;
+    };
+    for number in generations.oldest..=generations.current {
+        // Damage is no reason to keep a channel; who sleeps there wakes within a slice anyway.
+        if let Ok((_, owner, _)) = generation::open_for_owner(channel, number, instance) {
+            let bell = owner.load32(ring::DATA_BELL, Ordering::Relaxed);
+            owner.store32(ring::DATA_BELL, bell.wrapping_add(1), Ordering::Release);
+            owner.wake(ring::DATA_BELL);
+        }
+    }
+}
+
+/// The last consumer of a closed channel turns out the light, if nobody else is at the door.
+pub(crate) fn remove_if_closed_and_unused(channel: &ChannelDirectory, lock: &LockFile) {
+    let closed = || -> Option<bool> {
+        let Ok(Found::Ready(root, header)) = root::open_read_only(channel) else {
+            return None;
+        };
+        let current = root::generations(&root).ok()?.current;
+        let (header, _, _) =
+            generation::open_for_reading(channel, current, header.instance).ok()?;
+        Some(header.state == State::CLOSED && header.flags & generation::FLAG_KEEP == 0)
+    };
+    // Busy: an owner lives, or somebody else removes it.
+    if !matches!(lock.try_lock(super::liveness::OWNER), Ok(true)) {
+        return;
+    }
+    if channel.still_named(lock) && closed() == Some(true) {
+        // What cannot be removed now is for the next owner or `partywall clean`.
+        let _ = remove_if_unused(channel, lock);
+    }
+    let _ = lock.unlock(super::liveness::OWNER);
+}

@@ -1,0 +1,124 @@
+//! The root page: which generations there are, and whether the channel is being removed.
+
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+use super::directory::{ChannelDirectory, ROOT};
+use super::segment::{self, Header, Opened};
+use crate::error::OpenError;
+use crate::layout::header::{self, Side, State};
+use crate::layout::root::{self, CURRENT, OLDEST, ROOT_BELL};
+use crate::memory::{Doorbell, ReadOnly, Region, Shared, SharedMut, Writable};
+use crate::protocol::Lie;
+
+/// More generations than this are never kept: a root that says so is damaged.
+const MOST_KEPT: u64 = 1 << 16;
+
+/// The generations that a root names, checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Generations {
+    pub(crate) oldest: u64,
+    pub(crate) current: u64,
+}
+
+/// Reads which generations there are.
+pub(crate) fn generations(root: &impl Shared) -> Result<Generations, Lie> {
+    // `current` first: a newer `oldest` than the `current` belongs to cannot then be paired with it
+    // unnoticed, for `oldest` never passes `current`.
+    // SYNC generation: publishes the generation's segments, which were complete and named before.
+    let current = root.load(CURRENT, Acquire);
+    let oldest = root.load(OLDEST, Acquire);
+    if current == 0 || oldest == 0 || current.wrapping_sub(oldest) > MOST_KEPT {
+        return Err(Lie {
+            word: "current generation",
+            place: CURRENT,
+            expected: "not 0, and not before the oldest",
+            found: current,
+        });
+    }
+    Ok(Generations { oldest, current })
+}
+
+/// The root's state now.
+pub(crate) fn state(root: &impl Shared) -> State {
+    State(root.load32(header::STATE, Acquire))
+}
+
+/// What a channel's root turned out to be.
+#[derive(Debug)]
+pub(crate) enum Found<Access> {
+    Ready(Region<Access>, Header),
+    /// Not there, or not complete.
+    Absent,
+    /// Somebody died while removing the channel, or is at it.
+    Deleted,
+}
+
+fn found<Access>(opened: Opened<Access>) -> Found<Access> {
+    match opened {
+        Opened::Missing | Opened::Initializing => Found::Absent,
+        Opened::Segment(_, header) if header.state == State::DELETED => Found::Deleted,
+        Opened::Segment(region, header) => Found::Ready(region, header),
+    }
+}
+
+/// Opens the root for a peer or a tool.
+pub(crate) fn open_read_only(channel: &ChannelDirectory) -> Result<Found<ReadOnly>, OpenError> {
+    segment::open_read_only(channel, ROOT, Side::Root).map(found)
+}
+
+/// Opens the root for the holder of the owner lock.
+pub(crate) fn open_writable(channel: &ChannelDirectory) -> Result<Found<Writable>, OpenError> {
+    segment::open_writable(channel, ROOT, Side::Root).map(found)
+}
+
+/// Makes the root of a new channel. Its name comes last of all: whoever finds it finds a generation.
+pub(crate) fn create(
+    channel: &ChannelDirectory,
+    generation: &Header,
+) -> Result<Region<Writable>, OpenError> {
+    let header = Header {
+        side: Side::Root,
+        state: State::READY,
+        flags: 0,
+        total_size: root::SIZE,
+        generation: 0,
+        payload_offset: 0,
+        payload_size: 0,
+        record_size: 0,
+        seat_count: 0,
+        schema_hash: 0,
+        base_seq: 0,
+        base_records: 0,
+        instance: generation.instance,
+        created_ns: generation.created_ns,
+    };
+    segment::create(channel, ROOT, &header, |root| {
+        root.store(CURRENT, generation.generation, Relaxed);
+        root.store(OLDEST, generation.generation, Relaxed);
+    })
+}
+
+/// A new generation is complete and named: from here on peers join it.
+pub(crate) fn advance_current(root: &Region<Writable>, generation: u64) {
+    root.store(CURRENT, generation, Release); // SYNC generation
+    ring(root);
+}
+
+/// A generation that nobody needs is about to lose its names.
+pub(crate) fn advance_oldest(root: &Region<Writable>, generation: u64) {
+    root.store(OLDEST, generation, Release);
+    ring(root);
+}
+
+/// The channel is being removed: joiners and sleepers see it before any name goes.
+pub(crate) fn mark_deleted(root: &Region<Writable>) {
+    root.store32(header::STATE, State::DELETED.0, Release);
+    ring(root);
+}
+
+/// Wakes whoever waits for something to change here.
+pub(crate) fn ring(root: &Region<Writable>) {
+    let bell = root.load32(ROOT_BELL, Relaxed);
+    root.store32(ROOT_BELL, bell.wrapping_add(1), Release);
+    root.wake(ROOT_BELL);
+}

@@ -1,0 +1,367 @@
+//! Making segments and opening them: a header is read once, checked, and used from the local copy.
+
+use std::io;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+use super::directory::{ChannelDirectory, UNFINISHED};
+use crate::error::OpenError;
+use crate::layout::header::{self, KNOWN_INCOMPATIBLE, MAGIC_VALUE, Side, State};
+use crate::layout::{self, MAX_SEATS, PAGE, ring};
+use crate::memory::{ReadOnly, Region, Shared, SharedMut, Writable};
+use crate::os::{self, Mapping, OpenMode};
+use crate::protocol::Lie;
+use crate::protocol::ring::Shape;
+
+/// A local copy of a header that was checked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Header {
+    pub(crate) side: Side,
+    pub(crate) state: State,
+    pub(crate) flags: u32,
+    pub(crate) total_size: u64,
+    pub(crate) generation: u64,
+    pub(crate) payload_offset: u64,
+    pub(crate) payload_size: u64,
+    pub(crate) record_size: u32,
+    pub(crate) seat_count: u32,
+    pub(crate) schema_hash: u64,
+    pub(crate) base_seq: u64,
+    pub(crate) base_records: u64,
+    pub(crate) instance: u64,
+    pub(crate) created_ns: u64,
+}
+
+/// What a file turned out to be.
+#[derive(Debug)]
+pub(crate) enum Opened<Access> {
+    Segment(Region<Access>, Header),
+    /// There is no such file.
+    Missing,
+    /// All zero: its creator has not finished, or died before it could.
+    Initializing,
+}
+
+impl<Access> Opened<Access> {
+    /// The segment, where anything else is damage.
+    pub(crate) fn expect_segment(
+        self,
+        channel: &ChannelDirectory,
+        file: &str,
+    ) -> Result<(Region<Access>, Header), OpenError> {
+        match self {
+            Opened::Segment(region, header) => Ok((region, header)),
+            Opened::Missing => Err(damaged(
+                channel,
+                file,
+                Lie {
+                    word: "file",
+                    place: 0,
+                    expected: "to exist, for the root names its generation",
+                    found: 0,
+                },
+            )),
+            Opened::Initializing => Err(damaged(
+                channel,
+                file,
+                Lie {
+                    word: "state",
+                    place: header::STATE,
+                    expected: "READY, for the root names its generation",
+                    found: 0,
+                },
+            )),
+        }
+    }
+}
+
+fn damaged(channel: &ChannelDirectory, file: &str, lie: Lie) -> OpenError {
+    OpenError::Damaged {
+        channel: channel.name().to_owned(),
+        file: file.to_owned(),
+        lie,
+    }
+}
+
+impl Header {
+    /// The geometry of a ring's generation.
+    pub(crate) fn shape(&self) -> Shape {
+        Shape {
+            capacity: self.payload_size,
+            seats: self.seat_count,
+            base: self.base_seq,
+        }
+    }
+}
+
+/// Opens a segment for reading.
+pub(crate) fn open_read_only(
+    channel: &ChannelDirectory,
+    file: &str,
+    side: Side,
+) -> Result<Opened<ReadOnly>, OpenError> {
+    let Some(mapping) = map(channel, file, OpenMode::Read)? else {
+        return Ok(Opened::Missing);
+    };
+    check(channel, file, side, Region::read_only(mapping))
+}
+
+/// Opens a segment for writing: by its owner, or by a peer that holds a seat in it.
+pub(crate) fn open_writable(
+    channel: &ChannelDirectory,
+    file: &str,
+    side: Side,
+) -> Result<Opened<Writable>, OpenError> {
+    let Some(mapping) = map(channel, file, OpenMode::ReadWrite)? else {
+        return Ok(Opened::Missing);
+    };
+    let region = Region::writable(mapping).expect("it was mapped writable");
+    check(channel, file, side, region)
+}
+
+fn map(
+    channel: &ChannelDirectory,
+    file: &str,
+    mode: OpenMode,
+) -> Result<Option<Mapping>, OpenError> {
+    let descriptor = match channel.files().open_file(file, mode) {
+        Ok(descriptor) => descriptor,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(channel.error("open a segment", error)),
+    };
+    match Mapping::new(&descriptor, mode == OpenMode::ReadWrite) {
+        Ok(mapping) => Ok(Some(mapping)),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(OpenError::WrongSize {
+            channel: channel.name().to_owned(),
+            file: file.to_owned(),
+            expected: PAGE,
+            found: 0,
+        }),
+        Err(error) => Err(channel.error("map a segment", error)),
+    }
+}
+
+/// Reads the header once and checks everything that later code relies on.
+fn check<Access>(
+    channel: &ChannelDirectory,
+    file: &str,
+    side: Side,
+    region: Region<Access>,
+) -> Result<Opened<Access>, OpenError>
+where
+    Region<Access>: Shared,
+{
+    let wrong_size = |expected: u64| OpenError::WrongSize {
+        channel: channel.name().to_owned(),
+        file: file.to_owned(),
+        expected,
+        found: region.size(),
+    };
+    let lie = |word: &'static str, place: u64, expected: &'static str, found: u64| {
+        damaged(
+            channel,
+            file,
+            Lie {
+                word,
+                place,
+                expected,
+                found,
+            },
+        )
+    };
+    if region.size() < PAGE {
+        return Err(wrong_size(PAGE));
+    }
+    // SYNC publish: READY was stored Release after everything else in the header.
+    let state = State(region.load32(header::STATE, Acquire));
+    let magic = region.load(header::MAGIC, Relaxed);
+    if magic != MAGIC_VALUE {
+        if magic == 0 && state == State::INITIALIZING {
+            return Ok(Opened::Initializing);
+        }
+        return Err(OpenError::Foreign {
+            channel: channel.name().to_owned(),
+            file: file.to_owned(),
+            found: magic,
+        });
+    }
+    let versions = region.load32(header::ABI_VERSION, Relaxed);
+    let (abi, header_size) = (versions as u16, (versions >> 16) as u16);
+    if abi != layout::ABI_VERSION {
+        return Err(OpenError::WrongAbi {
+            channel: channel.name().to_owned(),
+            file: file.to_owned(),
+            expected: layout::ABI_VERSION,
+            found: abi,
+        });
+    }
+    let unknown = region.load(header::INCOMPATIBLE_FEATURES, Relaxed) & !KNOWN_INCOMPATIBLE;
+    if unknown != 0 {
+        return Err(OpenError::UnknownFeatures {
+            channel: channel.name().to_owned(),
+            file: file.to_owned(),
+            features: unknown,
+        });
+    }
+    if u64::from(header_size) != header::SIZE {
+        return Err(lie(
+            "header_size",
+            header::HEADER_SIZE,
+            "256",
+            header_size.into(),
+        ));
+    }
+    if state == State::INITIALIZING {
+        return Ok(Opened::Initializing);
+    }
+    if state.phase().is_none() {
+        return Err(lie("state", header::STATE, "a known state", state.0.into()));
+    }
+    let kinds = region.load32(header::PATTERN, Relaxed);
+    let (pattern, found_side) = (kinds as u16, (kinds >> 16) as u16);
+    if pattern != header::PATTERN_RING {
+        return Err(OpenError::WrongPattern {
+            channel: channel.name().to_owned(),
+            expected: "ring",
+            found: pattern,
+        });
+    }
+    if found_side != side.number() {
+        return Err(lie(
+            "side",
+            header::SIDE,
+            "the side of its name",
+            found_side.into(),
+        ));
+    }
+    let header = Header {
+        side,
+        state,
+        flags: region.load32(header::FLAGS, Relaxed),
+        total_size: region.load(header::TOTAL_SIZE, Relaxed),
+        generation: region.load(header::GENERATION, Relaxed),
+        payload_offset: region.load(header::PAYLOAD_OFFSET, Relaxed),
+        payload_size: region.load(header::PAYLOAD_SIZE, Relaxed),
+        record_size: region.load32(header::RECORD_SIZE, Relaxed),
+        seat_count: region.load32(header::SEAT_COUNT, Relaxed),
+        schema_hash: region.load(header::SCHEMA_HASH, Relaxed),
+        base_seq: region.load(header::BASE_SEQ, Relaxed),
+        base_records: region.load(header::BASE_RECORDS, Relaxed),
+        instance: region.load(header::INSTANCE, Relaxed),
+        created_ns: region.load(header::CREATED_NS, Relaxed),
+    };
+    if header.total_size != region.size() {
+        return Err(wrong_size(header.total_size));
+    }
+    if side != Side::Root && !(1..=MAX_SEATS).contains(&header.seat_count) {
+        let found = header.seat_count.into();
+        return Err(lie("seat_count", header::SEAT_COUNT, "1 to 64", found));
+    }
+    let expected = match side {
+        Side::Root => layout::root::SIZE,
+        Side::Peers => ring::peers_size(header.seat_count),
+        Side::Owner => {
+            let capacity = header.payload_size;
+            let possible = ring::MIN_CAPACITY..=ring::MAX_CAPACITY;
+            if !capacity.is_power_of_two() || !possible.contains(&capacity) {
+                return Err(lie(
+                    "payload_size",
+                    header::PAYLOAD_SIZE,
+                    "a power of two from 4 KiB to 1 TiB",
+                    capacity,
+                ));
+            }
+            if header.payload_offset != ring::PAYLOAD_OFFSET {
+                let found = header.payload_offset;
+                return Err(lie("payload_offset", header::PAYLOAD_OFFSET, "4096", found));
+            }
+            if header.base_seq & 7 != 0 {
+                let found = header.base_seq;
+                return Err(lie("base_seq", header::BASE_SEQ, "a multiple of 8", found));
+            }
+            ring::owner_size(capacity)
+        }
+    };
+    if region.size() != expected {
+        return Err(wrong_size(expected));
+    }
+    Ok(Opened::Segment(region, header))
+}
+
+/// Makes a segment under an unfinished name, fills it, and only then gives it its own: whoever finds the
+/// name finds it complete. Called under the owner lock.
+pub(crate) fn create(
+    channel: &ChannelDirectory,
+    file: &str,
+    header: &Header,
+    fill: impl FnOnce(&Region<Writable>),
+) -> Result<Region<Writable>, OpenError> {
+    let unfinished = format!("{file}{UNFINISHED}");
+    let files = channel.files();
+    match files.remove_file(&unfinished) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(channel.error("remove what a dead creator left", error));
+        }
+        _ => {}
+    }
+    let descriptor = files
+        .create_reserved(&unfinished, header.total_size)
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => OpenError::NoSpace {
+                channel: channel.name().to_owned(),
+                needed: header.total_size,
+                free: files.free_bytes().unwrap_or(0),
+            },
+            _ => channel.error("make a segment", error),
+        })?;
+    let mapping = Mapping::new(&descriptor, true);
+    let region = mapping
+        .map_err(|error| channel.error("map a segment", error))
+        .inspect_err(|_| {
+            // Nothing is left behind; the error that counts is the first.
+            let _ = files.remove_file(&unfinished);
+        })?;
+    let region = Region::writable(region).expect("it was mapped writable");
+    write(&region, header);
+    fill(&region);
+    // SYNC publish
+    region.store32(header::STATE, header.state.0, Release);
+    files
+        .rename(&unfinished, file)
+        .map_err(|error| channel.error("name a segment", error))?;
+    Ok(region)
+}
+
+fn write(region: &Region<Writable>, header: &Header) {
+    let pair = |low: u16, high: u16| u32::from(low) | u32::from(high) << 16;
+    region.store32(
+        header::ABI_VERSION,
+        pair(layout::ABI_VERSION, header::SIZE as u16),
+        Relaxed,
+    );
+    region.store32(header::FLAGS, header.flags, Relaxed);
+    region.store32(
+        header::PATTERN,
+        pair(header::PATTERN_RING, header.side.number()),
+        Relaxed,
+    );
+    for (at, value) in [
+        (header::TOTAL_SIZE, header.total_size),
+        (header::GENERATION, header.generation),
+        (header::PAYLOAD_OFFSET, header.payload_offset),
+        (header::PAYLOAD_SIZE, header.payload_size),
+        (header::SCHEMA_HASH, header.schema_hash),
+        (header::BASE_SEQ, header.base_seq),
+        (header::BASE_RECORDS, header.base_records),
+        (header::INSTANCE, header.instance),
+        (header::CREATED_NS, header.created_ns),
+        (header::HEARTBEAT_NS, os::boottime_ns()),
+        (header::OWNER_PID, os::process_id().into()),
+        (header::OWNER_SINCE_NS, os::boottime_ns()),
+    ] {
+        region.store(at, value, Relaxed);
+    }
+    region.store32(header::RECORD_SIZE, header.record_size, Relaxed);
+    region.store32(header::SEAT_COUNT, header.seat_count, Relaxed);
+    // Last of all but the state: whoever maps an unfinished file by accident finds no magic.
+    region.store(header::MAGIC, MAGIC_VALUE, Relaxed);
+}

@@ -1,0 +1,404 @@
+//! What can go wrong, one enum an operation. Each message says to which channel, what was expected and
+//! found, and what to do next.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::layout::ring::EvictionReason;
+use crate::protocol::Lie;
+
+/// Opening a namespace, or a channel as producer or consumer, did not work. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The name breaks the rule for names.
+    #[error(
+        "channel name {name:?} {problem}; a name is 1 to 64 letters, digits, '.', '_' or '-', and begins with a letter or a digit"
+    )]
+    InvalidName {
+        /// What was given.
+        name: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// The directory for channels is not one that can be trusted.
+    #[error("namespace {path}: {problem}; {next}")]
+    Namespace {
+        /// The directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+        /// What to do about it.
+        next: &'static str,
+    },
+    /// There is no such channel.
+    #[error(
+        "channel {channel}: there is none in {namespace}; start its producer, or look with `partywall ls`"
+    )]
+    Missing {
+        /// The channel's name.
+        channel: String,
+        /// Where it was looked for.
+        namespace: PathBuf,
+    },
+    /// Somebody else owns the channel and is alive.
+    #[error(
+        "channel {channel}: already owned by a live producer (process {pid}); a channel has one producer at a time"
+    )]
+    AlreadyOwned {
+        /// The channel's name.
+        channel: String,
+        /// The owner's process id as it wrote it; 0 if unknown.
+        pid: u32,
+    },
+    /// The system does not let this user do it.
+    #[error(
+        "channel {channel}: not permitted to {operation}; run as the user who owns {path}, or choose another namespace with PARTYWALL_DIR"
+    )]
+    NotPermitted {
+        /// The channel's name.
+        channel: String,
+        /// What was tried.
+        operation: &'static str,
+        /// On what.
+        path: PathBuf,
+    },
+    /// There is not enough memory in the file system.
+    #[error(
+        "channel {channel}: needs {needed} bytes of shared memory and {free} are free; remove old channels (`partywall clean`), choose a smaller capacity, or enlarge the tmpfs (in a container: --shm-size, whose default is 64 MiB)"
+    )]
+    NoSpace {
+        /// The channel's name.
+        channel: String,
+        /// Bytes.
+        needed: u64,
+        /// Bytes.
+        free: u64,
+    },
+    /// A file that is not Partywall's has a place that a channel's file should have.
+    #[error(
+        "channel {channel}: {file} is not a Partywall segment (expected magic \"PRTYWALL\", found {found:#018x}); remove it by `partywall rm --force {channel}`"
+    )]
+    Foreign {
+        /// The channel's name.
+        channel: String,
+        /// The file's name in the channel's directory.
+        file: String,
+        /// Its first eight bytes.
+        found: u64,
+    },
+    /// The segment was made by a version of Partywall with another layout.
+    #[error(
+        "channel {channel}: {file} has ABI version {found}, this library speaks {expected}; use the same version on both sides"
+    )]
+    WrongAbi {
+        /// The channel's name.
+        channel: String,
+        /// The file's name.
+        file: String,
+        /// The version that this library speaks.
+        expected: u16,
+        /// The version in the header.
+        found: u16,
+    },
+    /// The segment uses features that this version does not know.
+    #[error(
+        "channel {channel}: {file} needs features {features:#x} that this version of Partywall does not know; use a newer one"
+    )]
+    UnknownFeatures {
+        /// The channel's name.
+        channel: String,
+        /// The file's name.
+        file: String,
+        /// The bits that are not known.
+        features: u64,
+    },
+    /// The file's length and what its header says do not agree.
+    #[error(
+        "channel {channel}: {file} is {found} bytes long, expected {expected}; it was cut or is not complete: remove the channel by `partywall rm --force {channel}`"
+    )]
+    WrongSize {
+        /// The channel's name.
+        channel: String,
+        /// The file's name.
+        file: String,
+        /// Bytes.
+        expected: u64,
+        /// Bytes.
+        found: u64,
+    },
+    /// The channel has another pattern.
+    #[error("channel {channel}: expected a {expected}, found pattern number {found}")]
+    WrongPattern {
+        /// The channel's name.
+        channel: String,
+        /// The pattern that was asked for.
+        expected: &'static str,
+        /// The number in the header.
+        found: u16,
+    },
+    /// Bytes that steer us are impossible.
+    #[error(
+        "channel {channel}: {file} is damaged: {lie}; remove the channel by `partywall rm --force {channel}` and start its producer again"
+    )]
+    Damaged {
+        /// The channel's name.
+        channel: String,
+        /// The file's name.
+        file: String,
+        /// Which claim was impossible.
+        lie: Lie,
+    },
+    /// The channel exists with other options and is in use.
+    #[error(
+        "channel {channel}: exists with {option} {found}, asked for {expected}; use the same, or remove it by `partywall rm {channel}` once its consumers are gone"
+    )]
+    Mismatch {
+        /// The channel's name.
+        channel: String,
+        /// Which option.
+        option: &'static str,
+        /// What was asked for.
+        expected: u64,
+        /// What the channel has.
+        found: u64,
+    },
+    /// All seats are taken by live or durable consumers.
+    #[error(
+        "channel {channel}: all {seats} seats are taken; stop a consumer, `partywall forget` a durable one, or create the channel with more seats"
+    )]
+    NoFreeSeat {
+        /// The channel's name.
+        channel: String,
+        /// How many there are.
+        seats: u32,
+    },
+    /// A durable consumer of this name is attached already.
+    #[error(
+        "channel {channel}: consumer {consumer:?} is attached already, in another process or handle"
+    )]
+    ConsumerInUse {
+        /// The channel's name.
+        channel: String,
+        /// The consumer's name.
+        consumer: String,
+    },
+    /// What was waited for did not happen in time.
+    #[error("channel {channel}: waited {waited:?} for {awaited}; is its producer running?")]
+    TimedOut {
+        /// The channel's name.
+        channel: String,
+        /// How long.
+        waited: Duration,
+        /// For what.
+        awaited: &'static str,
+    },
+    /// The stop token was used.
+    #[error("channel {channel}: stopped while opening")]
+    Stopped {
+        /// The channel's name.
+        channel: String,
+    },
+    /// An option is out of range.
+    #[error("{option} must be {expected}, not {found}")]
+    InvalidOption {
+        /// Which option.
+        option: &'static str,
+        /// Its range.
+        expected: &'static str,
+        /// What was given.
+        found: String,
+    },
+    /// The system said no for another reason.
+    #[error("channel {channel}: cannot {operation}: {source}")]
+    System {
+        /// The channel's name.
+        channel: String,
+        /// What was tried.
+        operation: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// A record was not sent.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// It is larger than half the ring.
+    #[error(
+        "channel {channel}: a record of {len} bytes, and at most {max} fit; send it in pieces, or create the channel with a larger capacity"
+    )]
+    TooLarge {
+        /// The channel's name.
+        channel: String,
+        /// Bytes.
+        len: usize,
+        /// Bytes.
+        max: usize,
+    },
+    /// There is no room, and the call does not wait.
+    #[error("channel {channel}: full; its consumers have not made room yet")]
+    Full {
+        /// The channel's name.
+        channel: String,
+    },
+    /// There was no room in time.
+    #[error(
+        "channel {channel}: waited {waited:?} for {awaited}; `partywall info {channel}` shows who is behind"
+    )]
+    TimedOut {
+        /// The channel's name.
+        channel: String,
+        /// How long.
+        waited: Duration,
+        /// For what.
+        awaited: &'static str,
+    },
+    /// All consumers have gone without taking everything.
+    #[error(
+        "channel {channel}: no consumer is attached; {unread_bytes} bytes were not taken by any"
+    )]
+    NoConsumer {
+        /// The channel's name.
+        channel: String,
+        /// Bytes, record headers included.
+        unread_bytes: u64,
+    },
+    /// The stop token was used.
+    #[error("channel {channel}: stopped while waiting")]
+    Stopped {
+        /// The channel's name.
+        channel: String,
+    },
+    /// The handle belongs to the process that opened it.
+    #[error(
+        "channel {channel}: this process is a fork of the one that opened the handle; open the channel anew"
+    )]
+    Forked {
+        /// The channel's name.
+        channel: String,
+    },
+}
+
+/// No record was received.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecvError {
+    /// The producer closed the channel, and everything was read: the end of the stream.
+    #[error("channel {channel}: closed by its producer")]
+    Closed {
+        /// The channel's name.
+        channel: String,
+    },
+    /// The producer died, and everything that it committed was read. A successor may go on: call again.
+    #[error(
+        "channel {channel}: its producer died and all that it committed was read; start it again, or call again to wait for a successor"
+    )]
+    OwnerDied {
+        /// The channel's name.
+        channel: String,
+    },
+    /// Nothing arrived in time.
+    #[error("channel {channel}: nothing arrived within {waited:?}")]
+    TimedOut {
+        /// The channel's name.
+        channel: String,
+        /// How long.
+        waited: Duration,
+    },
+    /// The stop token was used.
+    #[error("channel {channel}: stopped while waiting")]
+    Stopped {
+        /// The channel's name.
+        channel: String,
+    },
+    /// The producer counts this consumer no longer.
+    #[error("channel {channel}: the producer gave up on this consumer ({reason:?}); attach anew")]
+    Evicted {
+        /// The channel's name.
+        channel: String,
+        /// Why.
+        reason: EvictionReason,
+    },
+    /// Bytes that steer us are impossible. The handle stays where it is: every call gives this again.
+    #[error("channel {channel}: damaged: {lie}; have the producer recreate the channel")]
+    Damaged {
+        /// The channel's name.
+        channel: String,
+        /// Which claim was impossible.
+        lie: Lie,
+    },
+    /// The channel was removed.
+    #[error("channel {channel}: it was removed; attach anew once it exists again")]
+    Deleted {
+        /// The channel's name.
+        channel: String,
+    },
+    /// The producer went on in a new generation that this consumer was not carried over to.
+    #[error("channel {channel}: superseded by a new generation; attach anew")]
+    Superseded {
+        /// The channel's name.
+        channel: String,
+    },
+    /// The handle belongs to the process that opened it.
+    #[error(
+        "channel {channel}: this process is a fork of the one that opened the handle; attach anew"
+    )]
+    Forked {
+        /// The channel's name.
+        channel: String,
+    },
+}
+
+/// Looking at channels or removing them did not work.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ManageError {
+    /// The channel is in use.
+    #[error("channel {channel}: in use by {by}; stop them, or use --force")]
+    InUse {
+        /// The channel's name.
+        channel: String,
+        /// By whom.
+        by: String,
+    },
+    /// There is no durable consumer of this name.
+    #[error(
+        "channel {channel}: no durable consumer {consumer:?}; `partywall info {channel}` lists them"
+    )]
+    NoSuchConsumer {
+        /// The channel's name.
+        channel: String,
+        /// The consumer's name.
+        consumer: String,
+    },
+    /// The channel could not be opened for looking.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+}
+
+impl OpenError {
+    /// What the system said, as the error that fits it best.
+    pub(crate) fn system(
+        channel: &str,
+        operation: &'static str,
+        path: impl FnOnce() -> PathBuf,
+        source: io::Error,
+    ) -> Self {
+        let channel = channel.to_owned();
+        match source.kind() {
+            io::ErrorKind::PermissionDenied => OpenError::NotPermitted {
+                channel,
+                operation,
+                path: path(),
+            },
+            _ => OpenError::System {
+                channel,
+                operation,
+                source,
+            },
+        }
+    }
+}

@@ -1,0 +1,416 @@
+//! Looking at channels from outside. Everything here maps read-only, takes no lock and disturbs nobody; what
+//! it reports is of one moment, and each number by itself.
+
+use std::fmt;
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
+
+use crate::channel::directory::ChannelDirectory;
+use crate::channel::liveness::{OWNER, seat_byte};
+use crate::channel::namespace::{Namespace, check_name};
+use crate::channel::root::{self, Found};
+use crate::channel::{generation, segment};
+use crate::error::{ManageError, OpenError};
+use crate::layout::header::{self, State};
+use crate::layout::ring::{self, Evicted};
+use crate::layout::seat::{self, Claim, SeatState};
+use crate::layout::{self};
+use crate::memory::{ReadOnly, Region, Shared};
+use crate::os::{self, LockFile};
+use crate::protocol::cursor;
+use crate::protocol::ring::seats;
+
+/// Heartbeats come every second; older than this is stuck.
+const STUCK_AFTER_NS: u64 = 3_000_000_000;
+
+/// Whether somebody is there: decided by a kernel lock, never by a clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize),
+    serde(rename_all = "lowercase")
+)]
+pub enum Liveness {
+    /// It holds its lock.
+    Alive,
+    /// It holds its lock, but has given no sign of life for three seconds: stopped, starved, or opened
+    /// without heartbeats.
+    Stuck,
+    /// Nobody holds its lock.
+    Dead,
+}
+
+impl fmt::Display for Liveness {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(match self {
+            Liveness::Alive => "alive",
+            Liveness::Stuck => "stuck",
+            Liveness::Dead => "dead",
+        })
+    }
+}
+
+/// A channel, as it looked at one moment. Sizes are in bytes, ages in nanoseconds.
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct ChannelInfo {
+    /// The channel's name.
+    pub name: String,
+    /// `ring`.
+    pub pattern: &'static str,
+    /// `initializing`, `ready`, `broken`, `retired`, `closed` or `deleted`.
+    pub state: &'static str,
+    /// What is wrong with it, if it cannot be read; then most numbers are 0.
+    pub problem: Option<String>,
+    /// Its owner, the producer.
+    pub owner: Liveness,
+    /// As the owner wrote it, in its own pid namespace; for people.
+    pub owner_pid: u32,
+    /// Counts the owners of this generation from 1.
+    pub owner_epoch: u64,
+    /// Since the owner's last sign of life.
+    pub heartbeat_age_ns: Option<u64>,
+    /// The current generation.
+    pub generation: u64,
+    /// The oldest that still has files.
+    pub oldest_generation: u64,
+    /// Version of the layout.
+    pub abi_version: u16,
+    /// Bytes of the segments' headers.
+    pub header_size: u16,
+    /// The random number that tells this channel from others of its name.
+    pub instance: u64,
+    /// Bytes of the current owner side.
+    pub total_size: u64,
+    /// Where its data begins.
+    pub payload_offset: u64,
+    /// Capacity.
+    pub payload_size: u64,
+    /// 0: records vary in length.
+    pub record_size: u32,
+    /// As in the header.
+    pub flags: u32,
+    /// 0: no schema.
+    pub schema_hash: u64,
+    /// Bytes committed since the channel began.
+    pub write_seq: u64,
+    /// Records committed since the channel began.
+    pub records: u64,
+    /// By the wall clock, in nanoseconds since 1970.
+    pub created_unix_ns: u64,
+    /// Since the last commit, to about a second; `None` if there was none yet.
+    pub last_update_age_ns: Option<u64>,
+    /// The seats that are claimed.
+    pub seats: Vec<SeatInfo>,
+    /// How many there are.
+    pub seat_count: u32,
+    /// The owner's counters.
+    pub counters: OwnerCounters,
+    /// Memory that the channel's files take.
+    pub bytes_reserved: u64,
+}
+
+/// A claimed seat.
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct SeatInfo {
+    /// Its number.
+    pub index: u32,
+    /// `joining`, `active`, `absent` or `left`.
+    pub state: &'static str,
+    /// Counts its holders from 1.
+    pub epoch: u64,
+    /// Whether its holder resumes.
+    pub durable: bool,
+    /// Whose it is, if durable.
+    pub name: Option<String>,
+    /// Its holder.
+    pub holder: Liveness,
+    /// As the holder wrote it, in its own pid namespace; for people.
+    pub pid: u32,
+    /// Everything before it was processed.
+    pub read_seq: u64,
+    /// Bytes from there to `write_seq`.
+    pub depth_bytes: u64,
+    /// Records from there.
+    pub depth_records: u64,
+    /// Records that its holders received.
+    pub received: u64,
+    /// Records left unread by dead holders whose seat another took.
+    pub abandoned: u64,
+    /// Records left unread by dead holders who were evicted.
+    pub lost: u64,
+    /// Records left unread by holders who detached.
+    pub unread: u64,
+    /// Whether the owner counts it no longer.
+    pub evicted: bool,
+    /// Whether the holder says that it sleeps.
+    pub parked: bool,
+    /// Holders so far.
+    pub attached: u64,
+    /// Holders that left in an orderly way.
+    pub detached: u64,
+    /// Since the holder's last sign of life.
+    pub heartbeat_age_ns: Option<u64>,
+}
+
+/// What the owners counted.
+#[derive(Clone, Copy, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct OwnerCounters {
+    /// Records refused by the drop-newest policy.
+    pub dropped: u64,
+    /// Records committed while no consumer was attached.
+    pub discarded: u64,
+    /// Sends that found no room.
+    pub blocked: u64,
+    /// Nanoseconds waited for room.
+    pub blocked_ns: u64,
+    /// Seats evicted because their holder was dead.
+    pub evictions: u64,
+    /// Seats evicted because they claimed the impossible.
+    pub lies: u64,
+    /// Owners that took over from a dead one.
+    pub adoptions: u64,
+    /// Rings for sleeping consumers.
+    pub wakes: u64,
+}
+
+/// Every channel of a namespace, by name. One that cannot be read is a row with a
+/// [`problem`](ChannelInfo::problem).
+///
+/// # Errors
+/// [`OpenError::Namespace`] if the directory itself cannot be read.
+pub fn list(namespace: &Namespace) -> Result<Vec<ChannelInfo>, ManageError> {
+    let mut channels = Vec::new();
+    for name in names(namespace)? {
+        match inspect(namespace, &name) {
+            Ok(info) => channels.push(info),
+            // Removed since it was listed.
+            Err(ManageError::Open(OpenError::Missing { .. })) => {}
+            Err(error) => channels.push(ChannelInfo {
+                problem: Some(error.to_string()),
+                bytes_reserved: bytes_of(namespace, &name).unwrap_or(0),
+                ..ChannelInfo::unread(&name)
+            }),
+        }
+    }
+    Ok(channels)
+}
+
+/// The names of all channels, sorted.
+pub(crate) fn names(namespace: &Namespace) -> Result<Vec<String>, OpenError> {
+    let names = namespace
+        .directory()
+        .names()
+        .map_err(|error| OpenError::Namespace {
+            path: namespace.path().to_owned(),
+            problem: format!("cannot list it: {error}"),
+            next: "check its permissions",
+        })?;
+    // What has no channel's name is somebody else's.
+    Ok(names
+        .into_iter()
+        .filter(|name| check_name(name).is_ok())
+        .filter(|name| namespace.directory().open_child(name).is_ok())
+        .collect())
+}
+
+/// Memory that a channel's files take.
+pub(crate) fn bytes_of(namespace: &Namespace, channel: &str) -> Result<u64, OpenError> {
+    let directory = open(namespace, channel)?;
+    let names = directory
+        .files()
+        .names()
+        .map_err(|error| directory.error("list the channel's directory", error))?;
+    Ok(names
+        .iter()
+        .map(|name| directory.files().bytes_of(name).unwrap_or(0))
+        .sum())
+}
+
+fn open(namespace: &Namespace, channel: &str) -> Result<ChannelDirectory, OpenError> {
+    ChannelDirectory::open(namespace, channel, false)?.ok_or_else(|| OpenError::Missing {
+        channel: channel.to_owned(),
+        namespace: namespace.path().to_owned(),
+    })
+}
+
+impl ChannelInfo {
+    fn unread(name: &str) -> Self {
+        ChannelInfo {
+            name: name.to_owned(),
+            pattern: "unknown",
+            state: "unknown",
+            problem: None,
+            owner: Liveness::Dead,
+            owner_pid: 0,
+            owner_epoch: 0,
+            heartbeat_age_ns: None,
+            generation: 0,
+            oldest_generation: 0,
+            abi_version: 0,
+            header_size: 0,
+            instance: 0,
+            total_size: 0,
+            payload_offset: 0,
+            payload_size: 0,
+            record_size: 0,
+            flags: 0,
+            schema_hash: 0,
+            write_seq: 0,
+            records: 0,
+            created_unix_ns: 0,
+            last_update_age_ns: None,
+            seats: Vec::new(),
+            seat_count: 0,
+            counters: OwnerCounters::default(),
+            bytes_reserved: 0,
+        }
+    }
+}
+
+/// Looks at one channel.
+///
+/// # Errors
+/// [`OpenError::Missing`], or what is wrong with its files.
+pub fn inspect(namespace: &Namespace, channel: &str) -> Result<ChannelInfo, ManageError> {
+    let directory = open(namespace, channel)?;
+    let mut info = ChannelInfo::unread(channel);
+    info.bytes_reserved = bytes_of(namespace, channel)?;
+    let lock = directory.open_lock(false)?;
+    let (root, root_header) = match root::open_read_only(&directory)? {
+        Found::Ready(root, header) => (root, header),
+        Found::Absent => {
+            info.state = State::INITIALIZING.name();
+            info.owner = liveness(lock.as_ref(), OWNER, None);
+            return Ok(info);
+        }
+        Found::Deleted => {
+            info.state = State::DELETED.name();
+            return Ok(info);
+        }
+    };
+    let generations = root::generations(&root).map_err(|lie| OpenError::Damaged {
+        channel: channel.to_owned(),
+        file: crate::channel::directory::ROOT.to_owned(),
+        lie,
+    })?;
+    let (header, owner, peers) =
+        generation::open_for_reading(&directory, generations.current, root_header.instance)?;
+    let now = os::boottime_ns();
+    let written = cursor::read(&owner, ring::WRITE_SEQ);
+    info.pattern = "ring";
+    info.state = header.state.name();
+    info.heartbeat_age_ns = age(now, owner.load(header::HEARTBEAT_NS, Relaxed));
+    info.owner = liveness(lock.as_ref(), OWNER, info.heartbeat_age_ns);
+    info.owner_pid = owner.load(header::OWNER_PID, Relaxed) as u32;
+    info.owner_epoch = owner.load(header::OWNER_EPOCH, Acquire);
+    info.generation = header.generation;
+    info.oldest_generation = generations.oldest;
+    info.abi_version = layout::ABI_VERSION;
+    info.header_size = header::SIZE as u16;
+    info.instance = header.instance;
+    fill_geometry(&mut info, &header);
+    info.write_seq = written.position;
+    info.records = written.records.unwrap_or(0);
+    info.last_update_age_ns = age(now, owner.load(ring::LAST_UPDATE_NS, Relaxed));
+    info.counters = counters(&owner);
+    info.seats = (0..header.seat_count)
+        .filter_map(|seat| {
+            let byte = seat_byte(header.generation, seat);
+            seat_info(&owner, &peers, seat, written, now, lock.as_ref(), byte)
+        })
+        .collect();
+    Ok(info)
+}
+
+fn fill_geometry(info: &mut ChannelInfo, header: &segment::Header) {
+    info.total_size = header.total_size;
+    info.payload_offset = header.payload_offset;
+    info.payload_size = header.payload_size;
+    info.record_size = header.record_size;
+    info.flags = header.flags;
+    info.schema_hash = header.schema_hash;
+    info.seat_count = header.seat_count;
+    info.created_unix_ns = header.created_ns;
+}
+
+fn counters(owner: &Region<ReadOnly>) -> OwnerCounters {
+    let load = |at| owner.load(at, Relaxed);
+    OwnerCounters {
+        dropped: load(ring::DROPPED),
+        discarded: load(ring::DISCARDED),
+        blocked: load(ring::BLOCKED),
+        blocked_ns: load(ring::BLOCKED_NS),
+        evictions: load(ring::EVICTIONS),
+        lies: load(ring::LIES),
+        adoptions: load(ring::ADOPTIONS),
+        wakes: load(ring::WAKES),
+    }
+}
+
+fn seat_info(
+    owner: &Region<ReadOnly>,
+    peers: &Region<ReadOnly>,
+    index: u32,
+    written: cursor::Counted,
+    now: u64,
+    lock: Option<&LockFile>,
+    byte: u64,
+) -> Option<SeatInfo> {
+    let at = ring::seat_at(index);
+    let state = SeatState(peers.load(at + seat::STATE, Acquire));
+    if state.claim() == Some(Claim::Free) {
+        return None;
+    }
+    let read = cursor::read(peers, at + seat::READ_SEQ);
+    let load = |offset| peers.load(at + offset, Relaxed);
+    let heartbeat_age_ns = age(now, load(seat::HEARTBEAT_NS));
+    let verdict = ring::verdict(index);
+    let selector = Evicted(owner.load(verdict + ring::EVICTED, Acquire)).selector();
+    Some(SeatInfo {
+        index,
+        state: state.name(),
+        epoch: state.epoch(),
+        durable: state.durable(),
+        name: state
+            .durable()
+            .then(|| seats::name_of(peers, index))
+            .flatten(),
+        holder: liveness(lock, byte, heartbeat_age_ns),
+        pid: load(seat::PID) as u32,
+        read_seq: read.position,
+        depth_bytes: written.position.saturating_sub(read.position),
+        depth_records: match (written.records, read.records) {
+            (Some(written), Some(read)) => written.saturating_sub(read),
+            _ => 0,
+        },
+        received: load(seat::RECEIVED),
+        abandoned: load(seat::ABANDONED_0 + 8 * (state.epoch() & 1)),
+        lost: owner.load(verdict + ring::LOST_0 + 8 * selector, Relaxed),
+        unread: load(seat::UNREAD),
+        evicted: seats::is_evicted(owner, index, state),
+        parked: peers.load32(ring::parked(index), Relaxed) != 0,
+        attached: load(seat::ATTACHED),
+        detached: load(seat::DETACHED),
+        heartbeat_age_ns,
+    })
+}
+
+/// Nanoseconds since a stamp; `None` if there is none.
+fn age(now: u64, stamp: u64) -> Option<u64> {
+    (stamp != 0).then(|| now.saturating_sub(stamp))
+}
+
+fn liveness(lock: Option<&LockFile>, byte: u64, heartbeat_age_ns: Option<u64>) -> Liveness {
+    match lock.map(|lock| lock.is_locked(byte)) {
+        Some(Ok(true)) => match heartbeat_age_ns {
+            Some(age) if age > STUCK_AFTER_NS => Liveness::Stuck,
+            _ => Liveness::Alive,
+        },
+        _ => Liveness::Dead,
+    }
+}

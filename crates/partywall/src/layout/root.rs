@@ -1,0 +1,17 @@
+//! The root: one page for the channel's lifetime, written by the owner alone.
+
+use super::{LINE, PAGE, header};
+
+block! {
+    /// The words behind the root's header; offsets from the start of the page.
+    ROOT, "root", SIZE;
+    /// The generation that new peers join.
+    CURRENT: [8; Owner] = header::SIZE;
+    /// The oldest generation whose segments still have names.
+    OLDEST: [8; Owner] = header::SIZE + 8;
+    /// Bumped whenever something above or the state changes; sleepers wait on it.
+    ROOT_BELL: [4; Owner] = header::SIZE + LINE;
+}
+
+/// Bytes of the root segment.
+pub(crate) const SIZE: u64 = PAGE;

@@ -1,0 +1,128 @@
+//! A seat: what one consumer alone writes, four lines.
+
+use super::LINE;
+
+block! {
+    /// Offsets from the start of the seat.
+    SEAT, "seat (peer side)", SIZE;
+    /// See [`SeatState`].
+    STATE: [8; Seat] = 0;
+    /// The holder's process id in its own pid namespace, for people.
+    PID: [8; Seat] = 8;
+    /// `CLOCK_BOOTTIME` at which the seat was taken, in nanoseconds, for people.
+    SINCE_NS: [8; Seat] = 16;
+    /// As in the segment header, for the holder.
+    HEARTBEAT_NS: [8; Seat] = 24;
+    /// Records that dead holders of this seat left unread; index = epoch modulo 2.
+    ABANDONED_0: [8; Seat] = 32;
+    /// The other epoch's.
+    ABANDONED_1: [8; Seat] = 40;
+    /// Where the holder of an even epoch began, if it took over; else 0.
+    START_0: [8; Seat] = 48;
+    /// The same for odd epochs.
+    START_1: [8; Seat] = 56;
+    /// The producer sleeps on it; bumped by the holder when the producer's parked word is set.
+    SPACE_BELL: [4; Seat] = 64;
+    /// Everything before it has been processed; a counted position like the producer's.
+    READ_SEQ: [8; Seat] = LINE;
+    /// First candidate position of the record count.
+    READ_POSITION_0: [8; Seat] = LINE + 8;
+    /// Records up to it, counted from the channel's beginning.
+    READ_RECORDS_0: [8; Seat] = LINE + 16;
+    /// Second candidate position of the record count.
+    READ_POSITION_1: [8; Seat] = LINE + 24;
+    /// Records up to it.
+    READ_RECORDS_1: [8; Seat] = LINE + 32;
+    /// Records handed out by all holders of this seat.
+    RECEIVED: [8; Seat] = 2 * LINE;
+    /// Records that holders left unread when they detached of their own will.
+    UNREAD: [8; Seat] = 2 * LINE + 8;
+    /// Holders so far.
+    ATTACHED: [8; Seat] = 2 * LINE + 16;
+    /// Holders that left in an orderly way.
+    DETACHED: [8; Seat] = 2 * LINE + 24;
+    /// The last error the holder met, numbered as in `PROTOCOL.md`.
+    LAST_ERROR: [8; Seat] = 2 * LINE + 32;
+    /// Bytes of the name; 0 for a seat that is not durable.
+    NAME_LEN: [8; Seat] = 3 * LINE;
+    /// The durable consumer's name.
+    NAME: [64; Seat] = 3 * LINE + 8;
+}
+
+/// Bytes of a seat.
+pub(crate) const SIZE: u64 = 4 * LINE;
+/// The longest name of a durable consumer.
+pub(crate) const MAX_NAME: usize = 64;
+
+/// What a seat is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// By nobody.
+    Free,
+    /// A consumer is about to choose its first position; the producer must not go on past it.
+    Joining,
+    /// A consumer, or what a dead one left behind.
+    Active,
+    /// A durable consumer that is away; still counted.
+    Absent,
+    /// Given up, but something in it is still in use (frames).
+    Left,
+}
+
+/// The state word: epoch in the upper 48 bits, DURABLE in bit 8, the claim in the low byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SeatState(pub(crate) u64);
+
+impl SeatState {
+    const DURABLE: u64 = 0x100;
+
+    pub(crate) fn new(epoch: u64, claim: Claim, durable: bool) -> Self {
+        let claim = match claim {
+            Claim::Free => 0,
+            Claim::Joining => 1,
+            Claim::Active => 2,
+            Claim::Absent => 3,
+            Claim::Left => 4,
+        };
+        SeatState(epoch << 16 | if durable { Self::DURABLE } else { 0 } | claim)
+    }
+
+    pub(crate) fn epoch(self) -> u64 {
+        self.0 >> 16
+    }
+
+    /// The next holder's epoch; never 0, for that means that no epoch was evicted.
+    pub(crate) fn next_epoch(self) -> u64 {
+        ((self.epoch() + 1) & (u64::MAX >> 16)).max(1)
+    }
+
+    pub(crate) fn durable(self) -> bool {
+        self.0 & Self::DURABLE != 0
+    }
+
+    /// The claim, or `None` for a word that no holder writes.
+    pub(crate) fn claim(self) -> Option<Claim> {
+        if self.0 & 0xfe00 != 0 {
+            return None;
+        }
+        Some(match self.0 & 0xff {
+            0 => Claim::Free,
+            1 => Claim::Joining,
+            2 => Claim::Active,
+            3 => Claim::Absent,
+            4 => Claim::Left,
+            _ => return None,
+        })
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self.claim() {
+            Some(Claim::Free) => "free",
+            Some(Claim::Joining) => "joining",
+            Some(Claim::Active) => "active",
+            Some(Claim::Absent) => "absent",
+            Some(Claim::Left) => "left",
+            None => "unknown",
+        }
+    }
+}

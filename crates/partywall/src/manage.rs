@@ -1,0 +1,209 @@
+//! Removing channels and giving up durable consumers.
+
+use crate::channel::directory::ChannelDirectory;
+use crate::channel::liveness::{OWNER, lock_patiently, seat_byte};
+use crate::channel::namespace::Namespace;
+use crate::channel::root::{self, Found};
+use crate::channel::{generation, owner, removal};
+use crate::error::{ManageError, OpenError};
+use crate::inspect;
+use crate::layout::ring;
+use crate::layout::seat::{self, Claim, SeatState};
+use crate::memory::Shared;
+use crate::os::LockFile;
+use crate::protocol::ring::seats;
+
+/// A channel that was removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct Removed {
+    /// Its name.
+    pub channel: String,
+    /// Bytes of memory that its files took.
+    pub bytes: u64,
+}
+
+/// What [`clean`] did about a channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct Cleaned {
+    /// Its name.
+    pub channel: String,
+    /// Bytes of memory that its files take or took.
+    pub bytes: u64,
+    /// Whether it was removed.
+    pub removed: bool,
+    /// Why, or why not.
+    pub reason: String,
+}
+
+/// Removes a channel. With `force`, also one that is in use or damaged: whoever has it open gets
+/// [`RecvError::Deleted`](crate::RecvError::Deleted), and its producer goes on into memory that nobody else
+/// can find.
+///
+/// # Errors
+/// [`ManageError::InUse`] without `force`; [`OpenError::Missing`] and what the system says.
+pub fn remove(namespace: &Namespace, channel: &str, force: bool) -> Result<Removed, ManageError> {
+    let bytes = inspect::bytes_of(namespace, channel)?;
+    let removed = || Removed {
+        channel: channel.to_owned(),
+        bytes,
+    };
+    let claimed = match owner::claim(namespace, channel, false) {
+        Ok(Some(claimed)) => claimed,
+        // A directory without a lock file: what a remover left that died before its last step.
+        Ok(None) => {
+            let directory = open(namespace, channel)?;
+            removal::remove(&directory, None)?;
+            return Ok(removed());
+        }
+        Err(OpenError::AlreadyOwned { pid, .. }) if !force => {
+            return Err(ManageError::InUse {
+                channel: channel.to_owned(),
+                by: format!("its live producer (process {pid})"),
+            });
+        }
+        Err(OpenError::AlreadyOwned { .. }) => {
+            let directory = open(namespace, channel)?;
+            mark_and_remove(&directory)?;
+            return Ok(removed());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    if force {
+        mark_and_remove(&claimed.channel)?;
+        return Ok(removed());
+    }
+    match root::open_writable(&claimed.channel)? {
+        Found::Absent | Found::Deleted => removal::remove(&claimed.channel, None)?,
+        Found::Ready(..) => {
+            if !removal::remove_if_unused(&claimed.channel, &claimed.lock)? {
+                return Err(ManageError::InUse {
+                    channel: channel.to_owned(),
+                    by: "consumers that are attached, or durable ones that are away".to_owned(),
+                });
+            }
+        }
+    }
+    Ok(removed())
+}
+
+/// Even what is damaged: a root that cannot be read is removed unmarked.
+fn mark_and_remove(channel: &ChannelDirectory) -> Result<(), OpenError> {
+    match root::open_writable(channel) {
+        Ok(Found::Ready(root, _)) => removal::remove(channel, Some(&root)),
+        _ => removal::remove(channel, None),
+    }
+}
+
+/// Removes every channel whose producer is dead, or that is closed, and of which nobody holds a seat, nor a
+/// durable consumer is expected back. Says what it did about each channel that no live producer owns.
+///
+/// # Errors
+/// [`OpenError::Namespace`] if the directory cannot be read. What goes wrong with a channel is its row's
+/// reason.
+pub fn clean(namespace: &Namespace) -> Result<Vec<Cleaned>, ManageError> {
+    let mut rows = Vec::new();
+    for channel in inspect::names(namespace)? {
+        let bytes = inspect::bytes_of(namespace, &channel).unwrap_or(0);
+        let outcome = match remove(namespace, &channel, false) {
+            Ok(_) => Ok(()),
+            Err(ManageError::InUse { by, .. }) if by.contains("live producer") => continue,
+            Err(ManageError::InUse { by, .. }) => Err(format!("kept for {by}")),
+            // Removed by somebody else meanwhile.
+            Err(ManageError::Open(OpenError::Missing { .. })) => continue,
+            Err(error) => Err(error.to_string()),
+        };
+        rows.push(Cleaned {
+            removed: outcome.is_ok(),
+            reason: outcome
+                .err()
+                .unwrap_or_else(|| "its producer is gone and nobody needs it".to_owned()),
+            channel,
+            bytes,
+        });
+    }
+    Ok(rows)
+}
+
+/// Gives up a durable consumer's seat: its producer waits for it no longer, and what it has not read is
+/// lost to it.
+///
+/// # Errors
+/// [`ManageError::NoSuchConsumer`]; [`ManageError::InUse`] if it is attached.
+pub fn forget(namespace: &Namespace, channel: &str, consumer: &str) -> Result<(), ManageError> {
+    let directory = open(namespace, channel)?;
+    let missing = || OpenError::Missing {
+        channel: channel.to_owned(),
+        namespace: namespace.path().to_owned(),
+    };
+    let lock = directory.open_lock(false)?.ok_or_else(missing)?;
+    let Found::Ready(root, root_header) = root::open_read_only(&directory)? else {
+        return Err(missing().into());
+    };
+    let generations = root::generations(&root).map_err(|lie| OpenError::Damaged {
+        channel: channel.to_owned(),
+        file: crate::channel::directory::ROOT.to_owned(),
+        lie,
+    })?;
+    let mut found = false;
+    for number in generations.oldest..=generations.current {
+        let (header, _, peers) =
+            generation::open_for_peer(&directory, number, root_header.instance)?;
+        for seat in 0..header.seat_count {
+            let at = ring::seat_at(seat) + seat::STATE;
+            let named = || {
+                let state = SeatState(peers.load(at, std::sync::atomic::Ordering::Acquire));
+                let theirs = state.durable()
+                    && matches!(state.claim(), Some(Claim::Active | Claim::Absent))
+                    && seats::name_of(&peers, seat).as_deref() == Some(consumer);
+                theirs.then_some(state)
+            };
+            if named().is_none() {
+                continue;
+            }
+            let byte = seat_byte(number, seat);
+            lock_seat(&directory, &lock, byte, consumer)?;
+            // Read again under the lock: it may have come and gone meanwhile.
+            if let Some(state) = named() {
+                seats::leave(&peers, seat, state, false);
+                found = true;
+            }
+            let _ = lock.unlock(byte);
+        }
+    }
+    if !found {
+        return Err(ManageError::NoSuchConsumer {
+            channel: channel.to_owned(),
+            consumer: consumer.to_owned(),
+        });
+    }
+    // A closed channel that was kept for this consumer only has nobody left.
+    if matches!(lock.is_locked(OWNER), Ok(false)) {
+        removal::remove_if_closed_and_unused(&directory, &lock);
+    }
+    Ok(())
+}
+
+fn lock_seat(
+    directory: &ChannelDirectory,
+    lock: &LockFile,
+    byte: u64,
+    consumer: &str,
+) -> Result<(), ManageError> {
+    match lock_patiently(lock, byte) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(ManageError::InUse {
+            channel: directory.name().to_owned(),
+            by: format!("the consumer {consumer:?} itself, which is attached"),
+        }),
+        Err(error) => Err(directory.error("lock a seat", error).into()),
+    }
+}
+
+fn open(namespace: &Namespace, channel: &str) -> Result<ChannelDirectory, OpenError> {
+    ChannelDirectory::open(namespace, channel, false)?.ok_or_else(|| OpenError::Missing {
+        channel: channel.to_owned(),
+        namespace: namespace.path().to_owned(),
+    })
+}

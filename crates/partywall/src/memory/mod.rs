@@ -1,0 +1,63 @@
+//! The only code that touches bytes that another process may change.
+//!
+//! The rules of this layer:
+//! - no `&T` and no `&[u8]` to shared bytes, atomics excepted;
+//! - a word is loaded once, and whatever is done with it is done with the local copy;
+//! - every access is checked against the mapping's length, so that no value found in shared memory can
+//!   lead outside it;
+//! - protocols are generic over [`Shared`] and [`SharedMut`], so that the model checker runs the very
+//!   code that ships. A region that a process may only read does not implement [`SharedMut`]: the rule
+//!   that every byte has one writer is a matter of types here, and of page protection in [`Region`].
+
+mod copy;
+#[cfg(feature = "fault-points")]
+pub mod fault;
+mod region;
+
+pub(crate) use region::{ReadOnly, Region, Writable};
+
+use std::sync::atomic::Ordering;
+
+/// Words that somebody else may change at any time.
+///
+/// Offsets are in bytes. Implementations panic on an offset outside the memory or misaligned: protocols
+/// compute offsets from checked geometry only, never from a peer's word.
+pub(crate) trait Shared {
+    /// Bytes.
+    fn size(&self) -> u64;
+    /// Loads the word at `at`, a multiple of 8.
+    fn load(&self, at: u64, order: Ordering) -> u64;
+    /// Loads the half-word at `at`, a multiple of 4.
+    fn load32(&self, at: u64, order: Ordering) -> u32;
+    /// Copies bytes out while they may be changing; what is torn is the reader's to detect.
+    fn copy_out(&self, at: u64, out: &mut [u8]);
+    /// `std::sync::atomic::fence`, or the model checker's.
+    fn fence(&self, order: Ordering);
+}
+
+/// Words that this process alone writes.
+pub(crate) trait SharedMut: Shared {
+    /// Stores a word at `at`, a multiple of 8.
+    fn store(&self, at: u64, value: u64, order: Ordering);
+    /// Stores a half-word at `at`, a multiple of 4.
+    fn store32(&self, at: u64, value: u32, order: Ordering);
+    /// Copies bytes in while peers may be reading them.
+    fn copy_in(&self, at: u64, bytes: &[u8]);
+
+    /// Adds to a counter that this process alone writes: for people, so no ordering.
+    fn count(&self, at: u64, by: u64) {
+        let value = self.load(at, Ordering::Relaxed);
+        self.store(at, value.wrapping_add(by), Ordering::Relaxed);
+    }
+}
+
+/// What a process that sleeps on a word of this memory, or wakes sleepers, needs.
+pub(crate) trait Doorbell {
+    /// Wakes everybody who sleeps on the half-word at `at`; how many.
+    fn wake(&self, at: u64) -> usize;
+    /// The waker's side of an asymmetric pair of fences: keeps a store before it from being overtaken
+    /// by a load after it. Costs nothing where sleepers pay with [`Doorbell::heavy_fence`].
+    fn light_fence(&self);
+    /// The sleeper's side: a full fence here and in every process that may wake.
+    fn heavy_fence(&self);
+}

@@ -1,0 +1,166 @@
+//! A mapped segment.
+#![allow(unsafe_code)]
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, compiler_fence, fence};
+
+use super::{Doorbell, Shared, SharedMut, copy};
+use crate::os;
+
+/// Marks a region that the kernel lets this process only read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReadOnly;
+/// Marks a region that this process writes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Writable;
+
+/// A mapped segment; clones share the mapping, which goes when the last of them does.
+#[derive(Clone, Debug)]
+pub(crate) struct Region<Access> {
+    pages: Arc<os::Mapping>,
+    access: PhantomData<Access>,
+}
+
+impl Region<ReadOnly> {
+    pub(crate) fn read_only(pages: os::Mapping) -> Self {
+        Region {
+            pages: Arc::new(pages),
+            access: PhantomData,
+        }
+    }
+}
+
+impl Region<Writable> {
+    /// `None` for pages that were mapped without the right to write.
+    pub(crate) fn writable(pages: os::Mapping) -> Option<Self> {
+        pages.is_writable().then(|| Region {
+            pages: Arc::new(pages),
+            access: PhantomData,
+        })
+    }
+}
+
+impl<Access> Region<Access> {
+    #[inline(always)]
+    fn word(&self, at: u64) -> &AtomicU64 {
+        assert!(
+            at.is_multiple_of(8) && at < self.pages.len() && self.pages.len() - at >= 8,
+            "word outside its segment"
+        );
+        // SAFETY: `at .. at + 8` lies in the mapping (just checked), which lives as long as `self`;
+        // pages are aligned to far more than 8 and `at` is a multiple of 8. Other processes access these
+        // bytes by their own instructions; this process only by atomics and by `copy`.
+        unsafe { AtomicU64::from_ptr(self.pages.base().add(at as usize).cast()) }
+    }
+
+    #[inline(always)]
+    pub(crate) fn half_word(&self, at: u64) -> &AtomicU32 {
+        assert!(
+            at.is_multiple_of(4) && at < self.pages.len() && self.pages.len() - at >= 4,
+            "word outside its segment"
+        );
+        // SAFETY: as in `word`, with 4 for 8.
+        unsafe { AtomicU32::from_ptr(self.pages.base().add(at as usize).cast()) }
+    }
+
+    /// A pointer to `len` bytes at `at`, checked to lie inside; for borrowing in place, by the contract
+    /// that the user accepted when opening.
+    pub(crate) fn pointer(&self, at: u64, len: u64) -> *mut u8 {
+        assert!(
+            at <= self.pages.len() && self.pages.len() - at >= len,
+            "range outside its segment"
+        );
+        // SAFETY: `at` is at most the length of the mapping.
+        unsafe { self.pages.base().add(at as usize) }
+    }
+}
+
+impl<Access> Shared for Region<Access> {
+    #[inline(always)]
+    fn size(&self) -> u64 {
+        self.pages.len()
+    }
+
+    #[inline(always)]
+    fn load(&self, at: u64, order: Ordering) -> u64 {
+        self.word(at).load(order)
+    }
+
+    #[inline(always)]
+    fn load32(&self, at: u64, order: Ordering) -> u32 {
+        self.half_word(at).load(order)
+    }
+
+    #[inline(always)]
+    fn copy_out(&self, at: u64, out: &mut [u8]) {
+        let from = self.pointer(at, out.len() as u64);
+        // SAFETY: `pointer` checked the range; the mapping outlives the call.
+        unsafe { copy::copy_out(from, out) }
+    }
+
+    #[inline(always)]
+    fn fence(&self, order: Ordering) {
+        fence(order);
+    }
+}
+
+impl SharedMut for Region<Writable> {
+    #[inline(always)]
+    fn store(&self, at: u64, value: u64, order: Ordering) {
+        #[cfg(feature = "fault-points")]
+        super::fault::point(super::fault::Kind::Store);
+        self.word(at).store(value, order);
+    }
+
+    #[inline(always)]
+    fn store32(&self, at: u64, value: u32, order: Ordering) {
+        #[cfg(feature = "fault-points")]
+        super::fault::point(super::fault::Kind::Store);
+        self.half_word(at).store(value, order);
+    }
+
+    #[inline(always)]
+    fn copy_in(&self, at: u64, bytes: &[u8]) {
+        let to = self.pointer(at, bytes.len() as u64);
+        // A copy is many stores; the sweep stops before it and in its middle.
+        #[cfg(feature = "fault-points")]
+        let (to, bytes) = {
+            super::fault::point(super::fault::Kind::Store);
+            let (first, rest) = bytes.split_at(bytes.len() / 2);
+            // SAFETY: a prefix of the range that `pointer` checked; `Writable` pages are writable.
+            unsafe { copy::copy_in(to, first) };
+            super::fault::point(super::fault::Kind::Store);
+            // SAFETY: inside the same range.
+            (unsafe { to.add(first.len()) }, rest)
+        };
+        // SAFETY: `pointer` checked the range, and `Writable` pages are mapped writable.
+        unsafe { copy::copy_in(to, bytes) }
+    }
+}
+
+impl Region<Writable> {
+    /// Stamps a heartbeat: from another thread, so never a point at which a sweep kills.
+    pub(crate) fn stamp(&self, at: u64, now_ns: u64) {
+        self.word(at).store(now_ns, Ordering::Relaxed);
+    }
+}
+
+impl<Access> Doorbell for Region<Access> {
+    fn wake(&self, at: u64) -> usize {
+        os::futex_wake(self.half_word(at))
+    }
+
+    #[inline(always)]
+    fn light_fence(&self) {
+        if os::sleepers_fence_for_us() {
+            compiler_fence(Ordering::SeqCst);
+        } else {
+            fence(Ordering::SeqCst);
+        }
+    }
+
+    fn heavy_fence(&self) {
+        os::fence_all_registered();
+    }
+}

@@ -1,0 +1,93 @@
+//! Shared mappings.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::ptr::NonNull;
+
+use rustix::mm::{self, Advice, MapFlags, ProtFlags};
+
+use super::fault_point;
+use super::fork;
+
+/// A whole file mapped shared; unmapped when dropped.
+#[derive(Debug)]
+pub(crate) struct Mapping {
+    /// Start of `len` mapped bytes, aligned to a page. Readable until drop; writable iff `writable`.
+    base: NonNull<u8>,
+    len: u64,
+    writable: bool,
+}
+
+// SAFETY: the mapping is only an address range; every access goes through atomics and racing copies.
+unsafe impl Send for Mapping {}
+// SAFETY: as above.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    /// Maps the whole file. Its length is read from the descriptor, once.
+    pub(crate) fn new(file: &OwnedFd, writable: bool) -> io::Result<Self> {
+        let len = rustix::fs::fstat(file)?.st_size as u64;
+        Self::with_length(file, len, writable)
+    }
+
+    fn with_length(file: &OwnedFd, len: u64, writable: bool) -> io::Result<Self> {
+        let size = usize::try_from(len)
+            .ok()
+            .filter(|&size| size > 0)
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no bytes to map"))?;
+        let protection = if writable {
+            ProtFlags::READ | ProtFlags::WRITE
+        } else {
+            ProtFlags::READ
+        };
+        fault_point();
+        // SAFETY: the kernel chooses the place, so no existing memory is touched. The bytes can change
+        // under us at any time, which is why only `memory` accesses them.
+        let base = unsafe {
+            mm::mmap(
+                std::ptr::null_mut(),
+                size,
+                protection,
+                MapFlags::SHARED,
+                file.as_fd(),
+                0,
+            )
+        }?;
+        let mapping = Mapping {
+            base: NonNull::new(base.cast())
+                .ok_or_else(|| io::Error::other("the kernel mapped address 0"))?,
+            len,
+            writable,
+        };
+        // SAFETY: exactly the range just mapped; a child that lacks it cannot be a second writer.
+        unsafe { mm::madvise(base, size, Advice::LinuxDontFork) }?;
+        Ok(mapping)
+    }
+
+    #[inline(always)]
+    pub(crate) fn base(&self) -> *mut u8 {
+        self.base.as_ptr()
+    }
+
+    #[inline(always)]
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    pub(crate) fn is_writable(&self) -> bool {
+        self.writable
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // A forked child does not have the range; something else may lie there by now.
+        if fork::in_forked_child() {
+            return;
+        }
+        // SAFETY: `base` and `len` are the mapping's own, and nobody borrows from it any more: regions
+        // hold it by reference count, and borrows hold a region.
+        let _ = unsafe { mm::munmap(self.base.as_ptr().cast(), self.len as usize) };
+    }
+}

@@ -1,0 +1,62 @@
+//! Linux: file descriptors, open-file-description locks, futexes, membarrier.
+
+mod files;
+mod fork;
+mod locks;
+mod mapping;
+mod sleep;
+
+pub(crate) use files::{Directory, DirectoryWatch, FileIdentity, OpenMode};
+pub(crate) use fork::in_forked_child;
+pub(crate) use locks::LockFile;
+pub(crate) use mapping::Mapping;
+pub(crate) use sleep::{
+    fence_all_registered, futex_wait, futex_wait_any, futex_wake, has_global_fence, register_waker,
+    sleepers_fence_for_us,
+};
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// Called before each system call that changes something outside this process.
+#[inline]
+fn fault_point() {
+    #[cfg(feature = "fault-points")]
+    crate::memory::fault::point(crate::memory::fault::Kind::System);
+}
+
+/// Nanoseconds since boot, time asleep included; the same in every process of the machine.
+pub(crate) fn boottime_ns() -> u64 {
+    nanoseconds(ClockId::Boottime)
+}
+
+/// Nanoseconds since 1970 by the wall clock, for people.
+pub(crate) fn wall_ns() -> u64 {
+    nanoseconds(ClockId::Realtime)
+}
+
+fn nanoseconds(clock: ClockId) -> u64 {
+    let time = clock_gettime(clock);
+    (time.tv_sec as u64)
+        .wrapping_mul(1_000_000_000)
+        .wrapping_add(time.tv_nsec as u64)
+}
+
+/// This process in its own pid namespace, for people.
+pub(crate) fn process_id() -> u32 {
+    rustix::process::getpid().as_raw_nonzero().get() as u32
+}
+
+/// The effective user.
+pub(crate) fn user_id() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// A number that no other channel has.
+pub(crate) fn random_word() -> u64 {
+    // The standard library seeds its hash maps from the kernel; that is one dependency fewer.
+    use std::hash::{BuildHasher, Hasher};
+    let mut hasher = std::collections::hash_map::RandomState::new().build_hasher();
+    hasher.write_u64(boottime_ns());
+    hasher.write_u32(process_id());
+    hasher.finish() | 1
+}

@@ -1,0 +1,40 @@
+//! The state machines: no system calls, no mapping. Generic over where the words live, so that the model
+//! checker runs the very code that ships.
+//!
+//! Labels in comments (`SYNC ring-commit`) stand at both ends of each happens-before edge.
+
+pub(crate) mod cursor;
+pub(crate) mod ring;
+
+use std::fmt;
+
+/// What somebody's bytes claim that cannot be. Says where, what was expected, and what was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lie {
+    /// Which word, in the terms of `PROTOCOL.md`.
+    pub word: &'static str,
+    /// Where it belongs: a position, a seat, an offset.
+    pub place: u64,
+    /// What an honest peer could have written.
+    pub expected: &'static str,
+    /// What stood there.
+    pub found: u64,
+}
+
+impl fmt::Display for Lie {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "{} at {} is {:#x}, expected {}",
+            self.word, self.place, self.found, self.expected
+        )
+    }
+}
+
+/// The kernel locks of a generation's seats, as a protocol sees them.
+pub(crate) trait SeatLocks {
+    /// Locks a seat; `false` if its holder lives, or if somebody else looks at it just now.
+    fn try_lock(&self, seat: u32) -> bool;
+    /// Gives it up.
+    fn unlock(&self, seat: u32);
+}

@@ -1,0 +1,170 @@
+//! A consumer's side: look at the next record, pass it, publish how far it came.
+
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
+
+use super::{Shape, header_at};
+use crate::layout::record;
+use crate::layout::ring::{self, Evicted, EvictionReason};
+use crate::layout::seat::{self, SeatState};
+use crate::memory::{Shared, SharedMut};
+use crate::protocol::Lie;
+use crate::protocol::cursor::Cursor;
+
+/// A committed record that was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) position: u64,
+    /// Where its payload lies in the owner side.
+    pub(crate) payload_at: u64,
+    pub(crate) len: u32,
+    pub(crate) kind: u16,
+    total: u64,
+}
+
+/// The holder of one seat.
+#[derive(Debug)]
+pub(crate) struct RingConsumer<O, P> {
+    owner: O,
+    peers: P,
+    shape: Shape,
+    seat: u32,
+    /// What this holder stored in its state word.
+    state: SeatState,
+    /// `read_seq` as stored last, with the count of records.
+    cursor: Cursor,
+    /// The next record to look at.
+    next: u64,
+    /// Records passed, counted from the channel's beginning.
+    records: u64,
+    /// Publish when this many bytes have been passed since the last time.
+    publish_after: u64,
+}
+
+impl<O: Shared, P: SharedMut> RingConsumer<O, P> {
+    /// The holder of a seat that was just claimed (see [`super::seats`]).
+    pub(crate) fn new(
+        owner: O,
+        peers: P,
+        shape: Shape,
+        seat: u32,
+        state: SeatState,
+        cursor: Cursor,
+    ) -> Self {
+        RingConsumer {
+            next: cursor.position(),
+            records: cursor.records(),
+            owner,
+            peers,
+            shape,
+            seat,
+            state,
+            cursor,
+            publish_after: shape.capacity / 8,
+        }
+    }
+
+    pub(crate) fn owner(&self) -> &O {
+        &self.owner
+    }
+
+    pub(crate) fn peers(&self) -> &P {
+        &self.peers
+    }
+
+    pub(crate) fn seat(&self) -> u32 {
+        self.seat
+    }
+
+    pub(crate) fn seat_at(&self) -> u64 {
+        ring::seat_at(self.seat)
+    }
+
+    /// The next position to read.
+    pub(crate) fn position(&self) -> u64 {
+        self.next
+    }
+
+    pub(crate) fn records(&self) -> u64 {
+        self.records
+    }
+
+    /// The next committed record, if there is one. It stays unread, and its bytes stay, until
+    /// [`Self::pass`] and the next [`Self::publish`].
+    #[inline]
+    pub(crate) fn peek(&mut self) -> Result<Option<Found>, Lie> {
+        loop {
+            let Some(header) = header_at(&self.owner, &self.shape, self.next)? else {
+                return Ok(None);
+            };
+            if !header.padding {
+                return Ok(Some(Found {
+                    position: self.next,
+                    payload_at: self.shape.data(self.next) + record::HEADER,
+                    len: header.len,
+                    kind: header.kind,
+                    total: header.total(),
+                }));
+            }
+            // Padding leads to the start of the buffer, where no padding is valid: this ends.
+            self.next = self.next.wrapping_add(header.total());
+        }
+    }
+
+    /// Goes on behind a record.
+    #[inline]
+    pub(crate) fn pass(&mut self, found: Found) {
+        self.next = found.position.wrapping_add(found.total);
+        self.records = self.records.wrapping_add(1);
+    }
+
+    /// Whether enough was passed since the last publication that the producer ought to know.
+    #[inline]
+    pub(crate) fn ought_to_publish(&self) -> bool {
+        self.next.wrapping_sub(self.cursor.position()) >= self.publish_after
+    }
+
+    /// Lets the producer have everything that was passed; `false` if it has it already. The caller is done
+    /// with the bytes of those records.
+    #[inline]
+    pub(crate) fn publish(&mut self) -> bool {
+        if self.next == self.cursor.position() {
+            return false;
+        }
+        // SYNC ring-release: our last loads of these bytes stay before the producer's stores to them.
+        self.cursor.publish(&self.peers, self.next, self.records);
+        true
+    }
+
+    /// Whether the owner evicted this holder.
+    pub(crate) fn evicted(&self) -> Option<EvictionReason> {
+        let word = Evicted(
+            self.owner
+                .load(ring::verdict(self.seat) + ring::EVICTED, Acquire),
+        );
+        if word.epoch() == self.state.epoch() {
+            // Whatever the reason byte says, the seat is lost.
+            Some(word.reason().unwrap_or(EvictionReason::Lied))
+        } else {
+            None
+        }
+    }
+
+    /// Whether the seat still says what this holder stored; if not, somebody scribbled over it, and the
+    /// producer may no longer be counting it.
+    pub(crate) fn seat_is_ours(&self) -> Result<(), Lie> {
+        let found = self.peers.load(self.seat_at() + seat::STATE, Relaxed);
+        if found == self.state.0 {
+            return Ok(());
+        }
+        Err(Lie {
+            word: "state of our seat",
+            place: u64::from(self.seat),
+            expected: "what we stored there",
+            found,
+        })
+    }
+
+    pub(crate) fn state(&self) -> SeatState {
+        self.state
+    }
+}

@@ -1,0 +1,271 @@
+//! Taking a seat and giving it up. Every function here is called under the seat's lock, which its holder
+//! keeps for as long as it sits there.
+//!
+//! ```text
+//!            join                    detach (durable)
+//!   FREE ──► JOINING ──► ACTIVE ────────────────► ABSENT
+//!    ▲          │          │  ▲ ◄────────────────────┘
+//!    │          │ (dead)   │  │  resume: one store
+//!    └──────────┴──────────┘  └── take over (dead, not durable): one store
+//!        evict / detach
+//! ```
+
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+
+use super::{Shape, walk};
+use crate::layout::header::{self, State};
+use crate::layout::ring::{self, Evicted};
+use crate::layout::seat::{self, Claim, SeatState};
+use crate::memory::{Shared, SharedMut};
+use crate::protocol::cursor::{self, Cursor};
+
+/// A seat that was taken.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub(crate) state: SeatState,
+    pub(crate) cursor: Cursor,
+    /// Goes on where an earlier holder of the same name stood.
+    pub(crate) resumed: bool,
+}
+
+/// What an attempt to take a seat can come to besides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// The generation was retired meanwhile: begin again from the root.
+    NotReady,
+}
+
+fn abandoned(epoch: u64) -> u64 {
+    seat::ABANDONED_0 + 8 * (epoch & 1)
+}
+
+fn start(epoch: u64) -> u64 {
+    seat::START_0 + 8 * (epoch & 1)
+}
+
+/// Where the holder of a seat in `state` stood: at its `read_seq`, or where it took over if it died before
+/// storing that.
+pub(crate) fn resume_position(peers: &impl Shared, seat: u32, state: SeatState) -> u64 {
+    let at = ring::seat_at(seat);
+    let read_seq = peers.load(at + seat::READ_SEQ, Acquire);
+    let started = peers.load(at + start(state.epoch()), Acquire);
+    if started != 0 && (started.wrapping_sub(read_seq) as i64) > 0 {
+        started
+    } else {
+        read_seq
+    }
+}
+
+/// Whether the owner evicted the epoch that a state word names.
+pub(crate) fn is_evicted(owner: &impl Shared, seat: u32, state: SeatState) -> bool {
+    let word = Evicted(owner.load(ring::verdict(seat) + ring::EVICTED, Acquire));
+    word.epoch() == state.epoch() && state.epoch() != 0
+}
+
+/// Takes a seat by the way that its state asks for: resume, take over, or join.
+///
+/// `durable` names the consumer; its name is in the seat already if the seat is to be resumed.
+pub(crate) fn take<O: Shared, P: SharedMut>(
+    owner: &O,
+    peers: &P,
+    shape: &Shape,
+    seat: u32,
+    durable: Option<&str>,
+) -> Result<Taken, Refused> {
+    let at = ring::seat_at(seat);
+    let state = SeatState(peers.load(at + seat::STATE, Acquire));
+    let evicted = is_evicted(owner, seat, state);
+    match state.claim() {
+        Some(Claim::Active | Claim::Absent) if durable.is_some() && state.durable() && !evicted => {
+            let position = resume_position(peers, seat, state);
+            if position_is_possible(owner, shape, position) {
+                return Ok(resume(peers, seat, state, position));
+            }
+        }
+        Some(Claim::Active) if durable.is_none() && !state.durable() && !evicted => {
+            if let Some(taken) = take_over(owner, peers, shape, seat, state) {
+                return Ok(taken);
+            }
+        }
+        _ => {}
+    }
+    join(owner, peers, shape, seat, state, durable)
+}
+
+/// A fresh join: the first position is the producer's `write_seq`.
+fn join<O: Shared, P: SharedMut>(
+    owner: &O,
+    peers: &P,
+    shape: &Shape,
+    seat: u32,
+    state: SeatState,
+    durable: Option<&str>,
+) -> Result<Taken, Refused> {
+    let at = ring::seat_at(seat);
+    let epoch = state.next_epoch();
+    // What dead holders abandoned stays counted, at the new epoch's parity; it becomes valid with the
+    // state word below.
+    let carried = peers.load(at + abandoned(state.epoch()), Relaxed);
+    peers.store(at + abandoned(epoch), carried, Relaxed);
+    peers.store(at + start(epoch), 0, Relaxed);
+    // Release: whoever sees JOINING sees the two words above.
+    let joining = SeatState::new(epoch, Claim::Joining, durable.is_some());
+    peers.store(at + seat::STATE, joining.0, Release);
+    // SYNC ring-join: JOINING is before the look at write_seq, in the one order of all such fences.
+    owner.fence(SeqCst);
+    // Ready still? Else a producer that looks only at later generations would not see this seat.
+    if State(owner.load32(header::STATE, Acquire)) != State::READY {
+        peers.store(
+            at + seat::STATE,
+            SeatState::new(epoch, Claim::Free, false).0,
+            Release,
+        );
+        return Err(Refused::NotReady);
+    }
+    // SYNC cursor: Acquire, so that the zero in the header at this position is seen, and not what stood
+    // there a lap ago.
+    let written = cursor::read(owner, ring::WRITE_SEQ);
+    // The name is valid only in ACTIVE and ABSENT.
+    store_name(peers, at, durable.unwrap_or(""));
+    let records = written.records.unwrap_or(0);
+    let position = written.position & !7;
+    let cursor = Cursor::begin(peers, at + seat::READ_SEQ, position, records);
+    let active = SeatState::new(epoch, Claim::Active, durable.is_some());
+    peers.store(at + seat::STATE, active.0, Release);
+    let _ = shape;
+    Ok(Taken {
+        state: active,
+        cursor,
+        resumed: false,
+    })
+}
+
+/// A durable consumer comes back: one store, and on at its own position. Never through JOINING (killed
+/// there, its records would be lost) and never at `write_seq`.
+fn resume<P: SharedMut>(peers: &P, seat: u32, state: SeatState, position: u64) -> Taken {
+    let at = ring::seat_at(seat);
+    let epoch = state.next_epoch();
+    let carried = peers.load(at + abandoned(state.epoch()), Relaxed);
+    peers.store(at + abandoned(epoch), carried, Relaxed);
+    peers.store(at + start(epoch), 0, Relaxed);
+    let records = cursor::read(peers, at + seat::READ_SEQ)
+        .records
+        .unwrap_or(0);
+    let active = SeatState::new(epoch, Claim::Active, true);
+    peers.store(at + seat::STATE, active.0, Release);
+    let cursor = Cursor::begin(peers, at + seat::READ_SEQ, position, records);
+    Taken {
+        state: active,
+        cursor,
+        resumed: true,
+    }
+}
+
+/// Takes the seat of a dead consumer that was not evicted: counts what it left unread and goes on behind
+/// that, so that every record is either read or counted. `None` if its words are impossible.
+fn take_over<O: Shared, P: SharedMut>(
+    owner: &O,
+    peers: &P,
+    shape: &Shape,
+    seat: u32,
+    state: SeatState,
+) -> Option<Taken> {
+    let at = ring::seat_at(seat);
+    let from = resume_position(peers, seat, state);
+    if !position_is_possible(owner, shape, from) {
+        return None;
+    }
+    // Nothing behind `from` is overwritten meanwhile: the seat still counts, and evicting it needs the lock
+    // that we hold.
+    let walked = walk(owner, shape, from).ok()?;
+    let epoch = state.next_epoch();
+    let before = peers.load(at + abandoned(state.epoch()), Relaxed);
+    let total = before.wrapping_add(walked.records);
+    peers.store(at + abandoned(epoch), total, Relaxed);
+    peers.store(at + start(epoch), walked.end, Relaxed);
+    let records = cursor::read(peers, at + seat::READ_SEQ)
+        .records
+        .unwrap_or(0);
+    // This store commits the count, the new start and the new holder at once.
+    let active = SeatState::new(epoch, Claim::Active, false);
+    peers.store(at + seat::STATE, active.0, Release);
+    let records = records.wrapping_add(walked.records);
+    let cursor = Cursor::begin(peers, at + seat::READ_SEQ, walked.end, records);
+    Some(Taken {
+        state: active,
+        cursor,
+        resumed: false,
+    })
+}
+
+/// A durable consumer goes from a drained generation to the next, whose base it stands at: it claims its
+/// seat there by one store and only then frees the old one (the caller does).
+pub(crate) fn move_in<P: SharedMut>(
+    peers: &P,
+    seat: u32,
+    base: u64,
+    records: u64,
+    name: &str,
+) -> Taken {
+    let at = ring::seat_at(seat);
+    let epoch = SeatState(peers.load(at + seat::STATE, Acquire)).next_epoch();
+    store_name(peers, at, name);
+    let cursor = Cursor::begin(peers, at + seat::READ_SEQ, base, records);
+    let active = SeatState::new(epoch, Claim::Active, true);
+    peers.store(at + seat::STATE, active.0, Release);
+    Taken {
+        state: active,
+        cursor,
+        resumed: true,
+    }
+}
+
+/// Gives a seat up: FREE, or ABSENT for a durable consumer that will come back.
+pub(crate) fn leave<P: SharedMut>(peers: &P, seat: u32, state: SeatState, come_back: bool) {
+    let claim = if come_back {
+        Claim::Absent
+    } else {
+        Claim::Free
+    };
+    let left = SeatState::new(state.epoch(), claim, come_back);
+    peers.store(ring::seat_at(seat) + seat::STATE, left.0, Release);
+}
+
+/// Whether an honest consumer can stand at `position`: not before the oldest byte that may still be there,
+/// and not behind the newest record.
+fn position_is_possible<O: Shared>(owner: &O, shape: &Shape, position: u64) -> bool {
+    if position & 7 != 0 {
+        return false;
+    }
+    let written = owner.load(ring::WRITE_SEQ, Acquire);
+    let behind = written.wrapping_sub(position);
+    if behind <= shape.capacity {
+        return true;
+    }
+    // It may stand past write_seq, which is stored after the header: then the chain from write_seq leads
+    // to it or beyond.
+    let ahead = position.wrapping_sub(written);
+    ahead <= shape.capacity
+        && walk(owner, shape, written)
+            .is_ok_and(|walked| walked.end.wrapping_sub(position) as i64 >= 0)
+}
+
+/// Stores a consumer's name; empty for one that has none.
+fn store_name<P: SharedMut>(peers: &P, at: u64, name: &str) {
+    let mut bytes = [0_u8; seat::MAX_NAME];
+    bytes[..name.len()].copy_from_slice(name.as_bytes());
+    peers.copy_in(at + seat::NAME, &bytes);
+    peers.store(at + seat::NAME_LEN, name.len() as u64, Relaxed);
+}
+
+/// The name in a seat, if it is one.
+pub(crate) fn name_of(peers: &impl Shared, seat: u32) -> Option<String> {
+    let at = ring::seat_at(seat);
+    let len = usize::try_from(peers.load(at + seat::NAME_LEN, Acquire)).ok()?;
+    if len == 0 || len > seat::MAX_NAME {
+        return None;
+    }
+    let mut bytes = [0_u8; seat::MAX_NAME];
+    peers.copy_out(at + seat::NAME, &mut bytes);
+    String::from_utf8(bytes[..len].to_vec()).ok()
+}

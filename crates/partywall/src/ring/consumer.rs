@@ -1,0 +1,576 @@
+//! The consumer's handle.
+
+use std::ops::Deref;
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
+use std::time::{Duration, Instant};
+
+use super::options::{ConsumerOptions, Delivery};
+use crate::channel::attach::Attached;
+use crate::channel::heartbeat::Heartbeat;
+use crate::channel::{liveness, removal, root};
+use crate::error::{OpenError, RecvError};
+use crate::layout::header::{self, State};
+use crate::layout::ring::{self, Evicted};
+use crate::layout::seat;
+use crate::memory::{Shared, SharedMut};
+use crate::os;
+use crate::protocol::Lie;
+use crate::protocol::cursor;
+use crate::protocol::ring::consumer::Found;
+use crate::protocol::ring::{park, seats};
+use crate::wait::{SLICE, Step, StopToken, WaitStrategy, Waiter};
+
+/// A record that was received, with its own copy of the payload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The application's own number.
+    pub kind: u16,
+    /// Where it began: bytes since the channel did. Grows from record to record.
+    pub position: u64,
+    /// Its bytes.
+    pub payload: Vec<u8>,
+}
+
+impl Deref for Record {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.payload
+    }
+}
+
+/// What there is to know of a record besides its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Meta {
+    /// Bytes.
+    pub len: usize,
+    /// The application's own number.
+    pub kind: u16,
+    /// Where it began: bytes since the channel did.
+    pub position: u64,
+}
+
+/// Records of this seat that nobody received, and why.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Losses {
+    /// Left unread by consumers that died, when another took over their seat.
+    pub abandoned: u64,
+    /// Left unread by consumers that died, when the producer evicted them.
+    pub evicted: u64,
+    /// Left unread by consumers that detached.
+    pub detached: u64,
+}
+
+/// A reader of a ring: gets every record that is committed while it is attached. Dropping it detaches: what
+/// it received counts as processed then, unless the thread is panicking.
+#[derive(Debug)]
+pub struct Consumer {
+    /// Before `attached`, so that the stamping stops before the lock goes.
+    _heartbeat: Option<Heartbeat>,
+    pub(super) attached: Attached,
+    durable: bool,
+    delivery: Delivery,
+    await_successor: bool,
+    wait: WaitStrategy,
+    stop: Option<StopToken>,
+    /// Records received that are not in the seat's counter yet.
+    uncounted: u64,
+    /// What ended this handle for good.
+    ended: Option<Ended>,
+    /// Empty looks by `try_recv`, and when it looked around last.
+    empty_looks: u32,
+    looked: Instant,
+}
+
+/// Why a handle can give nothing more.
+#[derive(Clone, Debug)]
+enum Ended {
+    Damaged(Lie),
+    Evicted(crate::EvictionReason),
+    Closed,
+    Deleted,
+    Superseded,
+}
+
+/// Empty looks by `try_recv` between two looks at the clock.
+const LOOKS_PER_CLOCK: u32 = 64;
+
+impl Consumer {
+    /// Attaches to a channel of the default namespace with default options.
+    ///
+    /// # Errors
+    /// As [`ConsumerOptions::attach`].
+    pub fn attach(channel: &str) -> Result<Consumer, OpenError> {
+        ConsumerOptions::new().attach(channel)
+    }
+
+    pub(super) fn new(attached: Attached, options: &ConsumerOptions) -> Self {
+        let peers = attached.consumer.peers();
+        let at = attached.consumer.seat_at();
+        peers.store(at + seat::PID, os::process_id().into(), Relaxed);
+        peers.store(at + seat::SINCE_NS, os::boottime_ns(), Relaxed);
+        peers.count(at + seat::ATTACHED, 1);
+        // A dead holder may have slept.
+        peers.store32(ring::parked(attached.consumer.seat()), 0, Relaxed);
+        let heartbeat = options
+            .heartbeat
+            .then(|| Heartbeat::start(peers.clone(), at + seat::HEARTBEAT_NS));
+        Consumer {
+            _heartbeat: heartbeat,
+            attached,
+            durable: options.durable.is_some(),
+            delivery: options.delivery,
+            await_successor: options.await_successor,
+            wait: options.wait,
+            stop: options.stop.clone(),
+            uncounted: 0,
+            ended: None,
+            empty_looks: 0,
+            looked: Instant::now(),
+        }
+    }
+
+    /// The next record; waits for it.
+    ///
+    /// # Errors
+    /// [`RecvError::Closed`] at the clean end of the stream; [`RecvError::OwnerDied`] once everything that a
+    /// dead producer committed was read (unless
+    /// [`await_successor`](ConsumerOptions::await_successor) was chosen); [`RecvError::Stopped`];
+    /// [`RecvError::Damaged`], [`RecvError::Evicted`], [`RecvError::Deleted`], [`RecvError::Forked`].
+    pub fn recv(&mut self) -> Result<Record, RecvError> {
+        self.recv_record(None)
+    }
+
+    /// [`Self::recv`], at most so long.
+    ///
+    /// # Errors
+    /// [`RecvError::TimedOut`], and as [`Self::recv`].
+    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Record, RecvError> {
+        self.recv_record(Some(timeout))
+    }
+
+    fn recv_record(&mut self, timeout: Option<Duration>) -> Result<Record, RecvError> {
+        let mut payload = Vec::new();
+        let meta = self.recv_into_timeout(&mut payload, timeout)?;
+        Ok(Record {
+            kind: meta.kind,
+            position: meta.position,
+            payload,
+        })
+    }
+
+    /// The next record if there is one.
+    ///
+    /// # Errors
+    /// As [`Self::recv`], but for waiting.
+    pub fn try_recv(&mut self) -> Result<Option<Record>, RecvError> {
+        let mut payload = Vec::new();
+        let meta = self.try_recv_into(&mut payload)?;
+        Ok(meta.map(|meta| Record {
+            kind: meta.kind,
+            position: meta.position,
+            payload,
+        }))
+    }
+
+    /// [`Self::recv`] into a buffer that is cleared first; once it is large enough nothing is allocated.
+    ///
+    /// # Errors
+    /// As [`Self::recv`].
+    #[inline]
+    pub fn recv_into(&mut self, payload: &mut Vec<u8>) -> Result<Meta, RecvError> {
+        self.recv_into_timeout(payload, None)
+    }
+
+    /// [`Self::recv_into`], at most so long; `None`: no limit.
+    ///
+    /// # Errors
+    /// [`RecvError::TimedOut`], and as [`Self::recv`].
+    #[inline]
+    pub fn recv_into_timeout(
+        &mut self,
+        payload: &mut Vec<u8>,
+        timeout: Option<Duration>,
+    ) -> Result<Meta, RecvError> {
+        let found = match self.look()? {
+            Some(found) => found,
+            None => self.wait_for_record(timeout)?,
+        };
+        Ok(self.take(found, payload))
+    }
+
+    /// [`Self::try_recv`] into a buffer.
+    ///
+    /// # Errors
+    /// As [`Self::try_recv`].
+    #[inline]
+    pub fn try_recv_into(&mut self, payload: &mut Vec<u8>) -> Result<Option<Meta>, RecvError> {
+        match self.look()? {
+            Some(found) => Ok(Some(self.take(found, payload))),
+            None => match self.found_nothing()? {
+                Some(found) => Ok(Some(self.take(found, payload))),
+                None => Ok(None),
+            },
+        }
+    }
+
+    /// Every record from here to the end of the stream.
+    pub fn records(&mut self) -> Records<'_> {
+        Records { consumer: self }
+    }
+
+    /// Everything received so far counts as processed, from now on.
+    pub fn acknowledge(&mut self) {
+        if self.ended.is_none() && !os::in_forked_child() {
+            self.publish();
+        }
+    }
+
+    /// Gives the seat up, as dropping does. A durable consumer's seat waits for it to come back.
+    pub fn detach(self) {}
+
+    /// Where the next record begins: bytes since the channel did.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.attached.consumer.position()
+    }
+
+    /// The seat's number.
+    #[must_use]
+    pub fn seat(&self) -> u32 {
+        self.attached.consumer.seat()
+    }
+
+    /// Whether this went on where a consumer of the same name had stood.
+    #[must_use]
+    pub fn resumed(&self) -> bool {
+        self.attached.resumed
+    }
+
+    /// What this seat lost so far.
+    #[must_use]
+    pub fn losses(&self) -> Losses {
+        let consumer = &self.attached.consumer;
+        let at = consumer.seat_at();
+        let verdict = ring::verdict(consumer.seat());
+        let selector = Evicted(consumer.owner().load(verdict + ring::EVICTED, Acquire)).selector();
+        Losses {
+            abandoned: consumer.peers().load(
+                at + seat::ABANDONED_0 + 8 * (consumer.state().epoch() & 1),
+                Relaxed,
+            ),
+            evicted: consumer
+                .owner()
+                .load(verdict + ring::LOST_0 + 8 * selector, Relaxed),
+            detached: consumer.peers().load(at + seat::UNREAD, Relaxed),
+        }
+    }
+
+    /// The channel's name.
+    #[must_use]
+    pub fn channel(&self) -> &str {
+        self.attached.channel.name()
+    }
+
+    /// Counts the channel's generations from 1.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.attached.header.generation
+    }
+
+    /// Counts the owners of this generation from 1: changes when a new producer adopts the channel.
+    #[must_use]
+    pub fn owner_epoch(&self) -> u64 {
+        self.attached
+            .consumer
+            .owner()
+            .load(header::OWNER_EPOCH, Acquire)
+    }
+
+    /// One look, on the fast path. Asking for a record says that the one before is done with.
+    #[inline]
+    fn look(&mut self) -> Result<Option<Found>, RecvError> {
+        if os::in_forked_child() {
+            return Err(RecvError::Forked {
+                channel: self.channel().to_owned(),
+            });
+        }
+        if self.ended.is_some() {
+            return Err(self.ended());
+        }
+        if self.attached.consumer.ought_to_publish() {
+            self.publish();
+        }
+        self.peek()
+    }
+
+    #[inline]
+    fn peek(&mut self) -> Result<Option<Found>, RecvError> {
+        match self.attached.consumer.peek() {
+            Ok(found) => Ok(found),
+            Err(lie) => Err(self.end(Ended::Damaged(lie))),
+        }
+    }
+
+    #[inline]
+    fn take(&mut self, found: Found, payload: &mut Vec<u8>) -> Meta {
+        let len = found.len as usize;
+        // Only what the buffer lacks is zeroed first; what it has is overwritten anyway.
+        if payload.len() < len {
+            payload.resize(len, 0);
+        } else {
+            payload.truncate(len);
+        }
+        self.attached
+            .consumer
+            .owner()
+            .copy_out(found.payload_at, payload);
+        self.pass(found);
+        Meta {
+            len,
+            kind: found.kind,
+            position: found.position,
+        }
+    }
+
+    #[inline]
+    pub(super) fn pass(&mut self, found: Found) {
+        self.attached.consumer.pass(found);
+        self.uncounted += 1;
+        if self.delivery == Delivery::AtMostOnce {
+            self.publish();
+        }
+    }
+
+    /// For borrowing in place: the next record, which stays until it is passed.
+    pub(super) fn next_found(&mut self, timeout: Option<Duration>) -> Result<Found, RecvError> {
+        match self.look()? {
+            Some(found) => Ok(found),
+            None => self.wait_for_record(timeout),
+        }
+    }
+
+    /// Lets the producer have what was passed.
+    fn publish(&mut self) {
+        if self.attached.consumer.publish() {
+            let consumer = &self.attached.consumer;
+            consumer
+                .peers()
+                .count(consumer.seat_at() + seat::RECEIVED, self.uncounted);
+            self.uncounted = 0;
+            park::wake_producer(consumer.owner(), consumer.peers(), consumer.seat());
+        }
+    }
+
+    /// Nothing is there: let the producer have everything, and see whether there can be more.
+    #[cold]
+    fn found_nothing(&mut self) -> Result<Option<Found>, RecvError> {
+        self.publish();
+        self.empty_looks = self.empty_looks.wrapping_add(1);
+        if self.empty_looks.is_multiple_of(LOOKS_PER_CLOCK) && self.looked.elapsed() >= SLICE {
+            self.looked = Instant::now();
+            if let Some(found) = self.look_around()? {
+                return Ok(Some(found));
+            }
+        }
+        self.look_at_state()
+    }
+
+    #[cold]
+    fn wait_for_record(&mut self, timeout: Option<Duration>) -> Result<Found, RecvError> {
+        self.publish();
+        if let Some(found) = self.look_at_state()? {
+            return Ok(found);
+        }
+        let stop = self.stop.clone();
+        let mut waiter = Waiter::new(self.wait, timeout, stop.as_ref());
+        loop {
+            match waiter.step() {
+                Step::Spin => {}
+                Step::LookAround => {
+                    if let Some(found) = self.look_around()? {
+                        return Ok(found);
+                    }
+                }
+                Step::Park(longest) => {
+                    if let Some(found) = self.park(longest)? {
+                        return Ok(found);
+                    }
+                    if let Some(found) = self.look_at_state()? {
+                        return Ok(found);
+                    }
+                }
+                Step::TimedOut => {
+                    return Err(RecvError::TimedOut {
+                        channel: self.channel().to_owned(),
+                        waited: waiter.waited(),
+                    });
+                }
+                Step::Stopped => {
+                    return Err(RecvError::Stopped {
+                        channel: self.channel().to_owned(),
+                    });
+                }
+            }
+            if let Some(found) = self.peek()? {
+                return Ok(found);
+            }
+        }
+    }
+
+    fn park(&mut self, longest: Duration) -> Result<Option<Found>, RecvError> {
+        let owner = self.attached.consumer.owner().clone();
+        let peers = self.attached.consumer.peers().clone();
+        let seat = self.attached.consumer.seat();
+        let mut seen = Ok(None);
+        park::park_consumer(
+            &owner,
+            &peers,
+            seat,
+            || {
+                seen = self.peek();
+                let state = State(owner.load32(header::STATE, Acquire));
+                !matches!(seen, Ok(None)) || state != State::READY
+            },
+            |bell| os::futex_wait(owner.half_word(ring::DATA_BELL), bell, longest),
+        );
+        seen
+    }
+
+    /// Nothing is there: is the stream at its end? One load while it is not.
+    fn look_at_state(&mut self) -> Result<Option<Found>, RecvError> {
+        // SYNC close
+        let state = State(
+            self.attached
+                .consumer
+                .owner()
+                .load32(header::STATE, Acquire),
+        );
+        if state == State::READY {
+            return Ok(None);
+        }
+        // The header again, behind the state: the last record may have come in between.
+        if let Some(found) = self.peek()? {
+            return Ok(Some(found));
+        }
+        Err(self.end(match state {
+            State::CLOSED => Ended::Closed,
+            State::RETIRED => Ended::Superseded,
+            _ => Ended::Damaged(Lie {
+                word: "state",
+                place: header::STATE,
+                expected: "READY, RETIRED or CLOSED",
+                found: state.0.into(),
+            }),
+        }))
+    }
+
+    /// Once a slice: is the channel there, the seat ours, the owner alive?
+    fn look_around(&mut self) -> Result<Option<Found>, RecvError> {
+        if root::state(&self.attached.root) == State::DELETED {
+            // What was committed before is still delivered.
+            return match self.peek()? {
+                Some(found) => Ok(Some(found)),
+                None => Err(self.end(Ended::Deleted)),
+            };
+        }
+        if let Err(lie) = self.attached.consumer.seat_is_ours() {
+            return Err(self.end(Ended::Damaged(lie)));
+        }
+        if let Some(reason) = self.attached.consumer.evicted() {
+            return Err(self.end(Ended::Evicted(reason)));
+        }
+        if self.await_successor || self.owner_lives() {
+            return Ok(None);
+        }
+        // Dead. State and header once more, both behind the look at the lock: it may have closed properly,
+        // or committed, just before.
+        if let Some(found) = self.look_at_state()? {
+            return Ok(Some(found));
+        }
+        match self.peek()? {
+            Some(found) => Ok(Some(found)),
+            None => Err(RecvError::OwnerDied {
+                channel: self.channel().to_owned(),
+            }),
+        }
+    }
+
+    fn owner_lives(&self) -> bool {
+        // An error is no proof of death.
+        self.attached
+            .lock
+            .is_locked(liveness::OWNER)
+            .unwrap_or(true)
+    }
+
+    fn end(&mut self, ended: Ended) -> RecvError {
+        self.ended = Some(ended);
+        self.ended()
+    }
+
+    #[cold]
+    fn ended(&self) -> RecvError {
+        let channel = self.channel().to_owned();
+        match self.ended.clone() {
+            Some(Ended::Damaged(lie)) => RecvError::Damaged { channel, lie },
+            Some(Ended::Evicted(reason)) => RecvError::Evicted { channel, reason },
+            Some(Ended::Deleted) => RecvError::Deleted { channel },
+            Some(Ended::Superseded) => RecvError::Superseded { channel },
+            Some(Ended::Closed) | None => RecvError::Closed { channel },
+        }
+    }
+}
+
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        if os::in_forked_child() {
+            return;
+        }
+        if matches!(self.ended, Some(Ended::Evicted(_))) {
+            // The seat is not ours to write any more, but for saying that it is free.
+            let consumer = &self.attached.consumer;
+            seats::leave(consumer.peers(), consumer.seat(), consumer.state(), false);
+            return;
+        }
+        if !std::thread::panicking() {
+            self.publish();
+        }
+        let consumer = &self.attached.consumer;
+        let peers = consumer.peers();
+        let at = consumer.seat_at();
+        if !self.durable {
+            let written = cursor::read(consumer.owner(), ring::WRITE_SEQ);
+            let unread = written
+                .records
+                .map_or(0, |records| records.saturating_sub(consumer.records()));
+            peers.count(at + seat::UNREAD, unread);
+        }
+        peers.count(at + seat::DETACHED, 1);
+        seats::leave(peers, consumer.seat(), consumer.state(), self.durable);
+        park::wake_producer(consumer.owner(), peers, consumer.seat());
+        let byte = liveness::seat_byte(self.attached.header.generation, consumer.seat());
+        let _ = self.attached.lock.unlock(byte);
+        let state = State(consumer.owner().load32(header::STATE, Acquire));
+        if state == State::CLOSED {
+            removal::remove_if_closed_and_unused(&self.attached.channel, &self.attached.lock);
+        }
+    }
+}
+
+/// Iterates over records; ends at the clean end of the stream, and after any other error.
+#[derive(Debug)]
+pub struct Records<'a> {
+    consumer: &'a mut Consumer,
+}
+
+impl Iterator for Records<'_> {
+    type Item = Result<Record, RecvError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.consumer.recv() {
+            Err(RecvError::Closed { .. }) => None,
+            other => Some(other),
+        }
+    }
+}

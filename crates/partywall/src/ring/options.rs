@@ -1,0 +1,330 @@
+//! How a ring is opened, and what its sides do when the other is behind or away.
+
+use std::time::Duration;
+
+use super::{Consumer, Producer};
+use crate::channel::attach::{self, Request};
+use crate::channel::generation::Wanted;
+use crate::channel::namespace::Namespace;
+use crate::channel::owner;
+use crate::error::OpenError;
+use crate::layout::{self, ring, seat};
+use crate::wait::{StopToken, WaitStrategy};
+
+/// What a send does when the consumers have not made room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Overflow {
+    /// Wait until they have.
+    #[default]
+    Block,
+    /// Fail with [`SendError::Full`](crate::SendError::Full).
+    Fail,
+    /// Drop the record that was to be sent, and count it.
+    DropNewest,
+}
+
+/// What a send does while no consumer is attached, nor a durable one expected back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Alone {
+    /// Treat the ring as full until one comes.
+    #[default]
+    Wait,
+    /// Go on; what nobody reads is overwritten, and counted.
+    Discard,
+}
+
+/// When a record counts as processed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Delivery {
+    /// When the next one is asked for (or [`Consumer::acknowledge`] is called): a durable consumer that is
+    /// killed meanwhile gets some records again.
+    #[default]
+    AtLeastOnce,
+    /// Before it is handed out: killed meanwhile, it never gets it again.
+    AtMostOnce,
+}
+
+/// Options of a [`Producer`].
+///
+/// ```
+/// # let place = tempfile::tempdir_in("/dev/shm").unwrap();
+/// # let namespace = partywall::Namespace::open(place.path()).unwrap();
+/// use partywall::ring::{Alone, Overflow, ProducerOptions};
+/// let producer = ProducerOptions::new()
+///     .namespace(namespace)
+///     .capacity(64 << 20)
+///     .overflow(Overflow::DropNewest)
+///     .alone(Alone::Discard)
+///     .open("cam0")?;
+/// # Ok::<(), partywall::OpenError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct ProducerOptions {
+    namespace: Option<Namespace>,
+    capacity: u64,
+    seats: u32,
+    keep: bool,
+    pub(super) overflow: Overflow,
+    pub(super) alone: Alone,
+    pub(super) wait: WaitStrategy,
+    pub(super) heartbeat: bool,
+    pub(super) stop: Option<StopToken>,
+}
+
+impl Default for ProducerOptions {
+    fn default() -> Self {
+        ProducerOptions {
+            namespace: None,
+            capacity: 16 << 20,
+            seats: 8,
+            keep: false,
+            overflow: Overflow::default(),
+            alone: Alone::default(),
+            wait: WaitStrategy::default(),
+            heartbeat: true,
+            stop: None,
+        }
+    }
+}
+
+impl ProducerOptions {
+    /// The defaults, as each method below tells them.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Where the channel is; default [`Namespace::open_default`].
+    #[must_use]
+    pub fn namespace(mut self, namespace: Namespace) -> Self {
+        self.namespace = Some(namespace);
+        self
+    }
+
+    /// Bytes of the ring, rounded up to a power of two, 4 KiB to 1 TiB; default 16 MiB. A record takes at
+    /// most half of it. The memory is reserved at once.
+    #[must_use]
+    pub fn capacity(mut self, bytes: u64) -> Self {
+        self.capacity = bytes;
+        self
+    }
+
+    /// How many consumers there can be, 1 to 64; default 8.
+    #[must_use]
+    pub fn seats(mut self, seats: u32) -> Self {
+        self.seats = seats;
+        self
+    }
+
+    /// See [`Overflow`].
+    #[must_use]
+    pub fn overflow(mut self, overflow: Overflow) -> Self {
+        self.overflow = overflow;
+        self
+    }
+
+    /// See [`Alone`].
+    #[must_use]
+    pub fn alone(mut self, alone: Alone) -> Self {
+        self.alone = alone;
+        self
+    }
+
+    /// See [`WaitStrategy`].
+    #[must_use]
+    pub fn wait(mut self, wait: WaitStrategy) -> Self {
+        self.wait = wait;
+        self
+    }
+
+    /// Whether the channel stays when it was closed and the last consumer has left; default no.
+    #[must_use]
+    pub fn keep_when_closed(mut self, keep: bool) -> Self {
+        self.keep = keep;
+        self
+    }
+
+    /// Whether a background thread (one a process) stamps signs of life, by which tools tell a stuck
+    /// producer from a live one; default yes.
+    #[must_use]
+    pub fn heartbeat(mut self, heartbeat: bool) -> Self {
+        self.heartbeat = heartbeat;
+        self
+    }
+
+    /// A token that ends every wait of the handle.
+    #[must_use]
+    pub fn stop_token(mut self, token: StopToken) -> Self {
+        self.stop = Some(token);
+        self
+    }
+
+    /// Creates the channel, or adopts what a dead producer left: its unread records are still delivered.
+    /// An adopted channel keeps its capacity and seats if they are at least those asked for. A channel that
+    /// was closed begins a new stream, in a new generation.
+    ///
+    /// # Errors
+    /// [`OpenError::AlreadyOwned`] if a live producer has it; [`OpenError::NoSpace`] if the memory cannot be
+    /// reserved; [`OpenError::Mismatch`] if it is in use and smaller than asked for; and whatever is wrong
+    /// with its name, its namespace or its files. In all cases nothing was changed.
+    pub fn open(&self, channel: &str) -> Result<Producer, OpenError> {
+        let invalid = |option, expected, found: u64| OpenError::InvalidOption {
+            option,
+            expected,
+            found: found.to_string(),
+        };
+        if self.capacity == 0 || self.capacity > ring::MAX_CAPACITY {
+            return Err(invalid("capacity", "1 byte to 1 TiB", self.capacity));
+        }
+        if !(1..=layout::MAX_SEATS).contains(&self.seats) {
+            return Err(invalid("seats", "1 to 64", self.seats.into()));
+        }
+        let wanted = Wanted {
+            capacity: self.capacity.next_power_of_two().max(ring::MIN_CAPACITY),
+            seats: self.seats,
+            keep: self.keep,
+        };
+        let namespace = open_namespace(self.namespace.as_ref())?;
+        let owned = owner::open_ring(&namespace, channel, wanted)?;
+        Ok(Producer::new(owned, self))
+    }
+}
+
+/// Options of a [`Consumer`].
+///
+/// ```
+/// # let place = tempfile::tempdir_in("/dev/shm").unwrap();
+/// # let namespace = partywall::Namespace::open(place.path()).unwrap();
+/// use partywall::ring::ConsumerOptions;
+/// use std::time::Duration;
+/// let refused = ConsumerOptions::new()
+///     .namespace(namespace)
+///     .durable("archive")
+///     .attach_timeout(Some(Duration::ZERO))
+///     .attach("cam0");
+/// assert!(matches!(refused, Err(partywall::OpenError::Missing { .. })));
+/// ```
+#[derive(Clone, Debug)]
+pub struct ConsumerOptions {
+    namespace: Option<Namespace>,
+    pub(super) durable: Option<String>,
+    attach_timeout: Option<Duration>,
+    pub(super) delivery: Delivery,
+    pub(super) await_successor: bool,
+    pub(super) wait: WaitStrategy,
+    pub(super) heartbeat: bool,
+    pub(super) stop: Option<StopToken>,
+}
+
+impl Default for ConsumerOptions {
+    fn default() -> Self {
+        ConsumerOptions {
+            namespace: None,
+            durable: None,
+            attach_timeout: Some(Duration::from_secs(5)),
+            delivery: Delivery::default(),
+            await_successor: false,
+            wait: WaitStrategy::default(),
+            heartbeat: true,
+            stop: None,
+        }
+    }
+}
+
+impl ConsumerOptions {
+    /// The defaults, as each method below tells them.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Where the channel is; default [`Namespace::open_default`].
+    #[must_use]
+    pub fn namespace(mut self, namespace: Namespace) -> Self {
+        self.namespace = Some(namespace);
+        self
+    }
+
+    /// A name, 1 to 64 bytes of UTF-8, under which the consumer resumes where it stood, after a detach as
+    /// after its death. Until then the producer keeps what it has not read. Default: none.
+    #[must_use]
+    pub fn durable(mut self, name: &str) -> Self {
+        self.durable = Some(name.to_owned());
+        self
+    }
+
+    /// See [`Delivery`].
+    #[must_use]
+    pub fn delivery(mut self, delivery: Delivery) -> Self {
+        self.delivery = delivery;
+        self
+    }
+
+    /// How long to wait for the channel and its producer; default 5 s; `None`: for ever; zero: not at all.
+    #[must_use]
+    pub fn attach_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.attach_timeout = timeout;
+        self
+    }
+
+    /// Whether a receive goes on waiting when the producer died, until a new one adopts the channel. Default
+    /// no: [`RecvError::OwnerDied`](crate::RecvError::OwnerDied), after everything committed was read.
+    #[must_use]
+    pub fn await_successor(mut self, wait: bool) -> Self {
+        self.await_successor = wait;
+        self
+    }
+
+    /// See [`WaitStrategy`].
+    #[must_use]
+    pub fn wait(mut self, wait: WaitStrategy) -> Self {
+        self.wait = wait;
+        self
+    }
+
+    /// As [`ProducerOptions::heartbeat`].
+    #[must_use]
+    pub fn heartbeat(mut self, heartbeat: bool) -> Self {
+        self.heartbeat = heartbeat;
+        self
+    }
+
+    /// A token that ends every wait of the handle.
+    #[must_use]
+    pub fn stop_token(mut self, token: StopToken) -> Self {
+        self.stop = Some(token);
+        self
+    }
+
+    /// Takes a seat. A new consumer receives what is committed from now on; a durable one that was here
+    /// before goes on where it stood.
+    ///
+    /// # Errors
+    /// [`OpenError::TimedOut`] or [`OpenError::Missing`] if there is no producer in time;
+    /// [`OpenError::NoFreeSeat`]; [`OpenError::ConsumerInUse`] if a consumer of the same name is attached;
+    /// and whatever is wrong with the channel's name, namespace or files.
+    pub fn attach(&self, channel: &str) -> Result<Consumer, OpenError> {
+        if let Some(name) = &self.durable
+            && !(1..=seat::MAX_NAME).contains(&name.len())
+        {
+            return Err(OpenError::InvalidOption {
+                option: "the name of a durable consumer",
+                expected: "1 to 64 bytes long",
+                found: name.clone(),
+            });
+        }
+        let namespace = open_namespace(self.namespace.as_ref())?;
+        let attached = attach::attach(&Request {
+            namespace: &namespace,
+            channel,
+            durable: self.durable.as_deref(),
+            timeout: self.attach_timeout,
+            stop: self.stop.as_ref(),
+        })?;
+        Ok(Consumer::new(attached, self))
+    }
+}
+
+fn open_namespace(chosen: Option<&Namespace>) -> Result<Namespace, OpenError> {
+    chosen.map_or_else(Namespace::open_default, |namespace| Ok(namespace.clone()))
+}

@@ -1,0 +1,679 @@
+//! The producer's handle.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use super::options::{Alone, Overflow, ProducerOptions};
+use crate::channel::heartbeat::Heartbeat;
+use crate::channel::liveness::GenerationLocks;
+use crate::channel::owner::OwnedRing;
+use crate::error::{OpenError, SendError};
+use crate::layout::{record, ring};
+use crate::memory::SharedMut;
+use crate::os;
+use crate::protocol::ring::park;
+use crate::protocol::ring::producer::{Claimed, Pending, Scan};
+use crate::wait::{SLICE, Step, StopToken, WaitStrategy, Waiter};
+
+/// What became of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// It is committed: every consumer will get it, whatever happens to this process.
+    Committed,
+    /// It was dropped and counted, by [`Overflow::DropNewest`].
+    Dropped,
+}
+
+/// The one process that writes a ring. Dropping it closes the channel, unless the thread is panicking: then
+/// it looks dead to its consumers, as it should.
+#[derive(Debug)]
+pub struct Producer {
+    /// Before `owned`, so that the stamping stops before the lock goes.
+    _heartbeat: Option<Heartbeat>,
+    owned: OwnedRing,
+    overflow: Overflow,
+    alone: Alone,
+    wait: WaitStrategy,
+    stop: Option<StopToken>,
+    max_record: usize,
+    /// No consumer was counted at the last scan.
+    unheard: bool,
+    /// Seats whose parked word is set though nobody woke, with the state word of the holder that died
+    /// asleep there.
+    asleep_for_good: Vec<(u32, u64)>,
+    /// Rings in a row that woke nobody.
+    vain_rings: u32,
+    /// When locks were probed last.
+    probed: Option<Instant>,
+    /// Older generations still have durable consumers.
+    older: bool,
+    closed: bool,
+}
+
+/// After so many rings that wake nobody, the sleepers' locks are looked at.
+const VAIN_RINGS: u32 = 32;
+
+/// What a wait for room ends with.
+enum Room {
+    Claimed(Claimed),
+    /// The policy says to drop the record.
+    Drop,
+}
+
+/// Whether, and how long, a call may wait.
+#[derive(Clone, Copy)]
+enum Patience {
+    None,
+    Policy,
+    Time(Duration),
+}
+
+impl Producer {
+    /// Creates or adopts a channel in the default namespace with default options.
+    ///
+    /// # Errors
+    /// As [`ProducerOptions::open`].
+    pub fn open(channel: &str) -> Result<Producer, OpenError> {
+        ProducerOptions::new().open(channel)
+    }
+
+    pub(super) fn new(mut owned: OwnedRing, options: &ProducerOptions) -> Self {
+        owned
+            .producer
+            .set_discard_when_alone(options.alone == Alone::Discard);
+        let heartbeat = options
+            .heartbeat
+            .then(|| Heartbeat::of_producer(owned.producer.owner().clone()));
+        let capacity = owned.producer.shape().capacity;
+        Producer {
+            _heartbeat: heartbeat,
+            overflow: options.overflow,
+            alone: options.alone,
+            wait: options.wait,
+            stop: options.stop.clone(),
+            max_record: usize::try_from(record::max_payload(capacity)).unwrap_or(usize::MAX),
+            unheard: true,
+            asleep_for_good: Vec::new(),
+            vain_rings: 0,
+            probed: None,
+            older: owned.reclaim(),
+            owned,
+            closed: false,
+        }
+    }
+
+    /// Sends a record: copies `payload` into the ring and commits it. When the consumers are behind, the
+    /// chosen [`Overflow`] decides.
+    ///
+    /// # Errors
+    /// [`SendError::TooLarge`]; [`SendError::Full`] with [`Overflow::Fail`]; [`SendError::Stopped`];
+    /// [`SendError::Forked`].
+    #[inline]
+    pub fn send(&mut self, payload: &[u8]) -> Result<Sent, SendError> {
+        self.send_with(0, payload, Patience::Policy)
+    }
+
+    /// [`Self::send`] with a number of the application's own, which consumers get with the record.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    #[inline]
+    pub fn send_kind(&mut self, kind: u16, payload: &[u8]) -> Result<Sent, SendError> {
+        self.send_with(kind, payload, Patience::Policy)
+    }
+
+    /// Waits for room at most so long, whatever the [`Overflow`].
+    ///
+    /// # Errors
+    /// [`SendError::TimedOut`], and as [`Self::send`].
+    pub fn send_timeout(&mut self, payload: &[u8], timeout: Duration) -> Result<Sent, SendError> {
+        self.send_with(0, payload, Patience::Time(timeout))
+    }
+
+    /// Sends if there is room, and never waits or drops.
+    ///
+    /// # Errors
+    /// [`SendError::Full`], and as [`Self::send`].
+    #[inline]
+    pub fn try_send(&mut self, payload: &[u8]) -> Result<(), SendError> {
+        self.send_with(0, payload, Patience::None).map(drop)
+    }
+
+    #[inline]
+    fn send_with(
+        &mut self,
+        kind: u16,
+        payload: &[u8],
+        patience: Patience,
+    ) -> Result<Sent, SendError> {
+        let claimed = match self.claim(payload.len(), patience)? {
+            Room::Claimed(claimed) => claimed,
+            Room::Drop => return Ok(Sent::Dropped),
+        };
+        let producer = &mut self.owned.producer;
+        producer
+            .owner()
+            .copy_in(producer.payload_at(claimed), payload);
+        producer.commit(claimed, payload.len() as u64, kind);
+        self.announce(1);
+        Ok(Sent::Committed)
+    }
+
+    /// Claims room for a record of `len` bytes and lends it for writing; nothing is visible before it is
+    /// committed, and dropping it sends nothing.
+    ///
+    /// # Errors
+    /// As [`Self::send`]; with [`Overflow::DropNewest`] a full ring gives [`SendError::Full`], and counts.
+    pub fn reserve(&mut self, len: usize) -> Result<Reservation<'_>, SendError> {
+        match self.claim(len, Patience::Policy)? {
+            Room::Claimed(claimed) => Ok(Reservation::new(self, claimed, len)),
+            Room::Drop => Err(self.full()),
+        }
+    }
+
+    /// [`Self::reserve`] that never waits.
+    ///
+    /// # Errors
+    /// [`SendError::Full`], and as [`Self::send`].
+    pub fn try_reserve(&mut self, len: usize) -> Result<Reservation<'_>, SendError> {
+        match self.claim(len, Patience::None)? {
+            Room::Claimed(claimed) => Ok(Reservation::new(self, claimed, len)),
+            Room::Drop => Err(self.full()),
+        }
+    }
+
+    /// Collects records and commits them together, which costs less for each.
+    pub fn batch(&mut self) -> Batch<'_> {
+        Batch {
+            producer: self,
+            pending: Pending::default(),
+        }
+    }
+
+    #[inline]
+    fn claim(&mut self, len: usize, patience: Patience) -> Result<Room, SendError> {
+        if os::in_forked_child() {
+            return Err(self.forked());
+        }
+        if len > self.max_record {
+            return Err(self.too_large(len));
+        }
+        match self.owned.producer.claim(len as u64) {
+            Some(claimed) => Ok(Room::Claimed(claimed)),
+            None => self.make_room(len, patience),
+        }
+    }
+
+    /// Looks at the seats, evicts the dead among those that hold us, and waits if that is not enough.
+    #[cold]
+    fn make_room(&mut self, len: usize, patience: Patience) -> Result<Room, SendError> {
+        let mut scan = self.scan();
+        if let Some(claimed) = self.owned.producer.claim(len as u64) {
+            return Ok(Room::Claimed(claimed));
+        }
+        // A look at locks is a system call: not for every send that finds the ring full.
+        if self.probed.is_none_or(|probed| probed.elapsed() >= SLICE) {
+            self.evict_dead(scan);
+            scan = self.scan();
+            if let Some(claimed) = self.owned.producer.claim(len as u64) {
+                return Ok(Room::Claimed(claimed));
+            }
+        }
+        let owner = self.owned.producer.owner();
+        let timeout = match (patience, self.overflow) {
+            (Patience::None, _) | (Patience::Policy, Overflow::Fail) => return Err(self.full()),
+            (Patience::Policy, Overflow::DropNewest) => {
+                owner.count(ring::DROPPED, 1);
+                return Ok(Room::Drop);
+            }
+            (Patience::Policy, Overflow::Block) => None,
+            (Patience::Time(timeout), _) => Some(timeout),
+        };
+        owner.count(ring::BLOCKED, 1);
+        let started = Instant::now();
+        let mut claimed = None;
+        let outcome = self.wait_until(timeout, scan, "room", |producer, _| {
+            claimed = producer.owned.producer.claim(len as u64);
+            claimed.is_some()
+        });
+        let blocked = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.owned.producer.owner().count(ring::BLOCKED_NS, blocked);
+        outcome?;
+        Ok(Room::Claimed(claimed.expect("the wait ended with a claim")))
+    }
+
+    /// Waits until `done` says so after a scan.
+    fn wait_until(
+        &mut self,
+        timeout: Option<Duration>,
+        mut scan: Scan,
+        awaited: &'static str,
+        mut done: impl FnMut(&mut Self, Scan) -> bool,
+    ) -> Result<(), SendError> {
+        let stop = self.stop.clone();
+        let mut waiter = Waiter::new(self.wait, timeout, stop.as_ref());
+        loop {
+            match waiter.step() {
+                Step::Spin => {}
+                Step::LookAround => {
+                    self.evict_dead(scan);
+                    if self.older {
+                        self.older = self.owned.reclaim();
+                    }
+                }
+                Step::Park(longest) => {
+                    let owner = self.owned.producer.owner().clone();
+                    let peers = self.owned.producer.peers().clone();
+                    // Who holds us rings when it makes room; with nobody there, who comes rings.
+                    let all = u64::MAX >> (64 - self.owned.producer.shape().seats);
+                    let holding = if scan.holding == 0 { all } else { scan.holding };
+                    let seats = (0..64).filter(|seat| holding >> seat & 1 != 0);
+                    let mut ready = false;
+                    park::park_producer(
+                        &owner,
+                        &peers,
+                        seats,
+                        || {
+                            let scan = self.scan();
+                            ready = done(self, scan);
+                            ready
+                        },
+                        |bells| {
+                            let words: Vec<_> = bells
+                                .iter()
+                                .map(|&(at, value)| (peers.half_word(at), value))
+                                .collect();
+                            os::futex_wait_any(&words, longest);
+                        },
+                    );
+                    if ready {
+                        return Ok(());
+                    }
+                }
+                Step::TimedOut => {
+                    return Err(SendError::TimedOut {
+                        channel: self.channel().to_owned(),
+                        waited: waiter.waited(),
+                        awaited,
+                    });
+                }
+                Step::Stopped => {
+                    return Err(SendError::Stopped {
+                        channel: self.channel().to_owned(),
+                    });
+                }
+            }
+            scan = self.scan();
+            if done(self, scan) {
+                return Ok(());
+            }
+        }
+    }
+
+    fn scan(&mut self) -> Scan {
+        let scan = self.owned.producer.scan();
+        self.unheard = scan.counted == 0 && !scan.joining;
+        scan
+    }
+
+    /// Evicts what is dead among the seats that hold us. Durable consumers stay: they come back.
+    fn evict_dead(&mut self, scan: Scan) {
+        self.probed = Some(Instant::now());
+        let locks = GenerationLocks {
+            lock: &self.owned.lock,
+            generation: self.owned.header.generation,
+        };
+        self.owned.producer.evict_dead(&locks, scan.holding);
+    }
+
+    /// After a commit: wakes who sleeps.
+    #[inline]
+    fn announce(&mut self, records: u64) {
+        let producer = &self.owned.producer;
+        let seats = producer.shape().seats;
+        let asleep = park::sleepers(producer.owner(), producer.peers(), seats);
+        if asleep != 0 {
+            self.wake(asleep);
+        }
+        if self.unheard && self.alone == Alone::Discard {
+            self.owned.producer.owner().count(ring::DISCARDED, records);
+        }
+    }
+
+    /// A consumer that was killed asleep leaves its parked word set, and every commit would ring for it. So
+    /// after some rings that woke nobody, its lock is looked at; a dead one's word is not looked at again
+    /// until the seat has another holder.
+    #[cold]
+    fn wake(&mut self, mut asleep: u64) {
+        for &(seat, state) in &self.asleep_for_good {
+            if self.owned.seat_state(seat) == state {
+                asleep &= !(1 << seat);
+            }
+        }
+        if asleep == 0 {
+            return;
+        }
+        if park::ring_for_consumers(self.owned.producer.owner()) > 0 {
+            self.vain_rings = 0;
+            return;
+        }
+        self.vain_rings += 1;
+        if self.vain_rings == VAIN_RINGS {
+            self.vain_rings = 0;
+            self.asleep_for_good = self.owned.dead_sleepers();
+        }
+    }
+
+    /// Waits until every consumer has taken everything that was committed.
+    ///
+    /// # Errors
+    /// [`SendError::NoConsumer`] if none is attached any more and the last of them had not;
+    /// [`SendError::TimedOut`] after `timeout` (`None`: no limit); [`SendError::Stopped`];
+    /// [`SendError::Forked`].
+    pub fn flush(&mut self, timeout: Option<Duration>) -> Result<(), SendError> {
+        if os::in_forked_child() {
+            return Err(self.forked());
+        }
+        let scan = self.scan();
+        let mut unread = None;
+        let mut look = |producer: &mut Self, scan: Scan| {
+            let position = producer.position();
+            if scan.joining {
+                return false;
+            }
+            if scan.counted > 0 {
+                return scan.slowest == position;
+            }
+            unread = Some(producer.owned.producer.unread_by_all());
+            true
+        };
+        if !look(self, scan) {
+            // Whoever holds us may be dead.
+            self.evict_dead(scan);
+            self.wait_until(timeout, scan, "the consumers to take everything", look)?;
+        }
+        match unread {
+            None | Some(0) => Ok(()),
+            Some(unread_bytes) => Err(SendError::NoConsumer {
+                channel: self.channel().to_owned(),
+                unread_bytes,
+            }),
+        }
+    }
+
+    /// Waits until a consumer is attached (or a durable one expected back).
+    ///
+    /// # Errors
+    /// [`SendError::TimedOut`], [`SendError::Stopped`], [`SendError::Forked`].
+    pub fn wait_for_consumer(&mut self, timeout: Option<Duration>) -> Result<(), SendError> {
+        if os::in_forked_child() {
+            return Err(self.forked());
+        }
+        let scan = self.scan();
+        if scan.counted > 0 {
+            return Ok(());
+        }
+        self.wait_until(timeout, scan, "a consumer", |_, scan| scan.counted > 0)
+    }
+
+    /// Ends the stream: consumers read what is left and then get
+    /// [`RecvError::Closed`](crate::RecvError::Closed). Dropping the producer does the same.
+    ///
+    /// # Errors
+    /// [`SendError::Forked`].
+    pub fn close(self) -> Result<(), SendError> {
+        if os::in_forked_child() {
+            return Err(self.forked());
+        }
+        Ok(())
+    }
+
+    /// Gives the channel up without ending the stream: consumers see the same as after a death, and the
+    /// next producer goes on.
+    pub fn abandon(mut self) {
+        self.closed = true;
+    }
+
+    /// Whether this took over what a dead or abandoning producer left.
+    #[must_use]
+    pub fn adopted(&self) -> bool {
+        self.owned.adopted
+    }
+
+    /// Records committed since the channel began, by all of its producers.
+    #[must_use]
+    pub fn records(&self) -> u64 {
+        self.owned.producer.records()
+    }
+
+    /// Bytes committed since the channel began, headers and padding included.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.owned.producer.position()
+    }
+
+    /// Consumers that are attached, and durable ones that are away.
+    #[must_use]
+    pub fn consumers(&mut self) -> usize {
+        self.scan().counted as usize
+    }
+
+    /// Bytes of the ring.
+    #[must_use]
+    pub fn capacity(&self) -> u64 {
+        self.owned.producer.shape().capacity
+    }
+
+    /// The largest record, in bytes: half the capacity less its header.
+    #[must_use]
+    pub fn max_record(&self) -> usize {
+        self.max_record
+    }
+
+    /// Counts the channel's generations from 1.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.owned.header.generation
+    }
+
+    /// Counts the owners of this generation from 1.
+    #[must_use]
+    pub fn owner_epoch(&self) -> u64 {
+        self.owned.epoch
+    }
+
+    /// The channel's name.
+    #[must_use]
+    pub fn channel(&self) -> &str {
+        self.owned.channel.name()
+    }
+
+    pub(super) fn payload_pointer(&self, claimed: Claimed, len: usize) -> *mut u8 {
+        let producer = &self.owned.producer;
+        producer
+            .owner()
+            .pointer(producer.payload_at(claimed), len as u64)
+    }
+
+    fn full(&self) -> SendError {
+        SendError::Full {
+            channel: self.channel().to_owned(),
+        }
+    }
+
+    #[cold]
+    fn forked(&self) -> SendError {
+        SendError::Forked {
+            channel: self.channel().to_owned(),
+        }
+    }
+
+    #[cold]
+    fn too_large(&self, len: usize) -> SendError {
+        SendError::TooLarge {
+            channel: self.channel().to_owned(),
+            len,
+            max: self.max_record,
+        }
+    }
+}
+
+impl Drop for Producer {
+    fn drop(&mut self) {
+        if !self.closed && !std::thread::panicking() && !os::in_forked_child() {
+            self.owned.close();
+        }
+    }
+}
+
+/// Room for one record, not visible to anybody until it is committed; dropping it sends nothing.
+///
+/// Its bytes are what they were: write all of them, or commit fewer.
+#[derive(Debug)]
+pub struct Reservation<'a> {
+    pub(super) producer: &'a mut Producer,
+    pub(super) claimed: Claimed,
+    len: usize,
+    kind: u16,
+    written: usize,
+}
+
+impl<'a> Reservation<'a> {
+    fn new(producer: &'a mut Producer, claimed: Claimed, len: usize) -> Self {
+        Reservation {
+            producer,
+            claimed,
+            len,
+            kind: 0,
+            written: 0,
+        }
+    }
+
+    /// Bytes reserved.
+    #[must_use]
+    #[expect(
+        clippy::len_without_is_empty,
+        reason = "an empty reservation is nothing special"
+    )]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Copies bytes to a place in the record.
+    ///
+    /// # Panics
+    /// If they do not fit into the reservation.
+    pub fn write_at(&mut self, offset: usize, bytes: &[u8]) {
+        let fits = offset
+            .checked_add(bytes.len())
+            .is_some_and(|end| end <= self.len);
+        assert!(
+            fits,
+            "{} bytes at {offset} do not fit into {}",
+            bytes.len(),
+            self.len
+        );
+        let producer = &self.producer.owned.producer;
+        let at = producer.payload_at(self.claimed) + offset as u64;
+        producer.owner().copy_in(at, bytes);
+    }
+
+    /// The application's own number for the record; default 0.
+    pub fn set_kind(&mut self, kind: u16) {
+        self.kind = kind;
+    }
+
+    /// Commits all of it.
+    pub fn commit(self) {
+        let len = self.len;
+        self.commit_len(len);
+    }
+
+    /// Commits the first `len` bytes.
+    ///
+    /// # Panics
+    /// If fewer were reserved.
+    pub fn commit_len(self, len: usize) {
+        assert!(len <= self.len, "{len} bytes of {} reserved", self.len);
+        self.producer
+            .owned
+            .producer
+            .commit(self.claimed, len as u64, self.kind);
+        self.producer.announce(1);
+    }
+}
+
+/// Writes one after the other, up to the length reserved.
+impl io::Write for Reservation<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let len = bytes.len().min(self.len - self.written);
+        self.write_at(self.written, &bytes[..len]);
+        self.written += len;
+        Ok(len)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Records that become visible together. When the ring has no room for the next, those before it are
+/// committed first: a batch saves time, it is not a transaction.
+#[derive(Debug)]
+pub struct Batch<'a> {
+    producer: &'a mut Producer,
+    pending: Pending,
+}
+
+impl Batch<'_> {
+    /// Adds a record.
+    ///
+    /// # Errors
+    /// As [`Producer::send`]. What was added before stays pending, or is committed already.
+    #[inline]
+    pub fn push(&mut self, payload: &[u8]) -> Result<Sent, SendError> {
+        self.push_kind(0, payload)
+    }
+
+    /// [`Self::push`] with a number of the application's own.
+    ///
+    /// # Errors
+    /// As [`Producer::send`].
+    #[inline]
+    pub fn push_kind(&mut self, kind: u16, payload: &[u8]) -> Result<Sent, SendError> {
+        if os::in_forked_child() {
+            return Err(self.producer.forked());
+        }
+        if payload.len() > self.producer.max_record {
+            return Err(self.producer.too_large(payload.len()));
+        }
+        loop {
+            let producer = &mut self.producer.owned.producer;
+            if producer.push(&mut self.pending, kind, payload) {
+                return Ok(Sent::Committed);
+            }
+            self.commit_pending();
+            // The claim only proves that there is room: it is pushed, not sent.
+            match self.producer.claim(payload.len(), Patience::Policy)? {
+                Room::Claimed(_) => {}
+                Room::Drop => return Ok(Sent::Dropped),
+            }
+        }
+    }
+
+    /// Commits what is pending. Dropping the batch instead discards it.
+    pub fn commit(mut self) {
+        self.commit_pending();
+    }
+
+    fn commit_pending(&mut self) {
+        let records = self
+            .producer
+            .owned
+            .producer
+            .commit_pending(&mut self.pending);
+        if records > 0 {
+            self.producer.announce(records);
+        }
+    }
+}
