@@ -98,10 +98,8 @@ fn batches_reservations_and_aborts_agree_with_plain_sends() {
         }
         batch.commit();
         // A discarded batch and an aborted reservation leave nothing.
-        let mut batch = producer.batch();
-        batch.push(b"never seen").unwrap();
-        drop(batch);
-        drop(producer.reserve(100).unwrap());
+        producer.batch().push(b"never seen").unwrap();
+        producer.reserve(100).unwrap().write_at(0, b"nor this");
         // Longer than needed, committed shorter.
         let bytes = payload(sent);
         let mut reservation = producer.reserve(bytes.len() + 300).unwrap();

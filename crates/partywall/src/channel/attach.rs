@@ -1,11 +1,12 @@
 //! Taking a seat: wait for the channel, choose a seat, claim it, and make sure that it was worth it.
 
 use std::io;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::directory::ChannelDirectory;
 use super::generation;
-use super::liveness::{NAMES, lock_patiently, seat_byte};
+use super::liveness::{NAMES, PATIENCE, PAUSE, lock_patiently, seat_byte};
 use super::namespace::Namespace;
 use super::root::{self, Found, Generations};
 use super::segment::Header;
@@ -63,10 +64,11 @@ pub(crate) fn attach(request: &Request<'_>) -> Result<Attached, OpenError> {
     super::namespace::check_name(request.channel)?;
     os::register_waker();
     let started = Instant::now();
-    let mut watch = None;
+    let mut watch = Watch::NotYet;
     let mut again = 0;
     loop {
-        // Made before looking, so that nothing is missed between looking and sleeping.
+        // Before looking, so that nothing that happens between looking and sleeping is missed.
+        watch.cover(request);
         let awaited = match attempt(request)? {
             Attempt::Attached(attached) => return Ok(*attached),
             Attempt::Again if again < 1000 => {
@@ -76,6 +78,7 @@ pub(crate) fn attach(request: &Request<'_>) -> Result<Attached, OpenError> {
             Attempt::Again => A_PRODUCER,
             Attempt::Wait(awaited) => awaited,
         };
+        again = 0;
         let channel = || request.channel.to_owned();
         if request.stop.is_some_and(StopToken::is_stopped) {
             return Err(OpenError::Stopped { channel: channel() });
@@ -84,41 +87,54 @@ pub(crate) fn attach(request: &Request<'_>) -> Result<Attached, OpenError> {
         let left = request
             .timeout
             .map_or(SLICE, |timeout| timeout.saturating_sub(waited).min(SLICE));
-        if left.is_zero() {
-            return Err(
-                if request.timeout == Some(Duration::ZERO) && awaited == THE_CHANNEL {
-                    OpenError::Missing {
-                        channel: channel(),
-                        namespace: request.namespace.path().to_owned(),
-                    }
-                } else {
-                    OpenError::TimedOut {
-                        channel: channel(),
-                        waited,
-                        awaited,
-                    }
-                },
-            );
+        if !left.is_zero() {
+            watch.wait(request.namespace.path(), left);
+            continue;
         }
-        match &watch {
-            // First make a watch, then look once more.
-            None => watch = Some(watch_for(request)),
-            Some(Some(watch)) => {
-                // The channel's own directory may have appeared since; EEXIST and ENOENT are fine.
-                let _ = watch.add(&request.namespace.path().join(request.channel));
-                watch.wait(left);
-            }
-            // No watches to be had (fs.inotify limits): a slice at a time then.
-            Some(None) => std::thread::sleep(left.min(SLICE / 10)),
-        }
-        again = 0;
+        return Err(
+            if request.timeout == Some(Duration::ZERO) && awaited == THE_CHANNEL {
+                OpenError::Missing {
+                    channel: channel(),
+                    namespace: request.namespace.path().to_owned(),
+                }
+            } else {
+                OpenError::TimedOut {
+                    channel: channel(),
+                    waited,
+                    awaited,
+                }
+            },
+        );
     }
 }
 
-fn watch_for(request: &Request<'_>) -> Option<DirectoryWatch> {
-    let watch = DirectoryWatch::new(request.namespace.path()).ok()?;
-    let _ = watch.add(&request.namespace.path().join(request.channel));
-    Some(watch)
+/// What wakes a waiting joiner: new names in the namespace and in the channel's directory.
+enum Watch {
+    /// Most attach at the first attempt and need none.
+    NotYet,
+    On(DirectoryWatch),
+    /// None to be had (`fs.inotify` limits): a tenth of a slice at a time then.
+    Refused,
+}
+
+impl Watch {
+    fn cover(&self, request: &Request<'_>) {
+        if let Watch::On(watch) = self {
+            // The channel's own directory may have appeared since; that it has not is no error.
+            let _ = watch.add(&request.namespace.path().join(request.channel));
+        }
+    }
+
+    fn wait(&mut self, namespace: &Path, longest: Duration) {
+        match self {
+            // The watch begins now: look once more before sleeping.
+            Watch::NotYet => {
+                *self = DirectoryWatch::new(namespace).map_or(Watch::Refused, Watch::On);
+            }
+            Watch::On(watch) => watch.wait(longest),
+            Watch::Refused => std::thread::sleep(longest.min(SLICE / 10)),
+        }
+    }
 }
 
 fn attempt(request: &Request<'_>) -> Result<Attempt, OpenError> {
@@ -251,7 +267,7 @@ impl Claiming<'_> {
             return Ok(Seat::NotReady);
         }
         let promised = self.promised_seats()?;
-        let end = Instant::now() + Duration::from_millis(50);
+        let end = Instant::now() + PATIENCE;
         loop {
             let mut busy = false;
             for dead_ones in [false, true] {
@@ -273,7 +289,7 @@ impl Claiming<'_> {
                     seats: opened.header.seat_count,
                 });
             }
-            std::thread::sleep(Duration::from_micros(200));
+            std::thread::sleep(PAUSE);
         }
     }
 

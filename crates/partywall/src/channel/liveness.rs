@@ -15,7 +15,10 @@ pub(crate) const OWNER: u64 = 0;
 pub(crate) const NAMES: u64 = 1;
 
 /// How long a claimant tries: whoever evicts, removes or claims holds a byte for moments only.
-const PATIENCE: Duration = Duration::from_millis(50);
+pub(crate) const PATIENCE: Duration = Duration::from_millis(50);
+
+/// Between two tries.
+pub(crate) const PAUSE: Duration = Duration::from_micros(200);
 
 /// The byte of a seat.
 pub(crate) fn seat_byte(generation: u64, seat: u32) -> u64 {
@@ -36,7 +39,7 @@ pub(crate) fn lock_patiently(lock: &LockFile, byte: u64) -> io::Result<bool> {
         if Instant::now() >= end {
             return Ok(false);
         }
-        std::thread::sleep(Duration::from_micros(200));
+        std::thread::sleep(PAUSE);
     }
 }
 

@@ -136,12 +136,18 @@ pub(crate) fn open_ring(
                     removal::remove(&claimed.channel, Some(&root))?;
                     continue;
                 }
+                let producer = match adopt(name, &found.0, found.1, found.2) {
+                    Ok(producer) => producer,
+                    // Marked BROKEN now; with nobody there to lose anything, the next round removes it.
+                    Err(_) if unused => continue,
+                    Err(error) => return Err(error),
+                };
                 let mut owned = OwnedRing {
                     channel: claimed.channel,
                     lock: claimed.lock,
                     root,
                     header: found.0,
-                    producer: adopt(name, &found.0, found.1, found.2)?,
+                    producer,
                     adopted: !retired,
                     epoch: 0,
                     oldest: generations.oldest,
@@ -156,7 +162,6 @@ pub(crate) fn open_ring(
                 owned.remove_unfinished();
                 owned.finish_retiring();
                 owned.take_office();
-                owned.reclaim();
                 return Ok(owned);
             }
         }

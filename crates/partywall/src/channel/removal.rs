@@ -6,10 +6,11 @@
 
 use std::io;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use super::directory::{ChannelDirectory, LOCK, ROOT};
 use super::generation;
-use super::liveness::seat_byte;
+use super::liveness::{OWNER, PATIENCE, PAUSE, seat_byte};
 use super::root::{self, Found};
 use crate::error::OpenError;
 use crate::layout::header::State;
@@ -180,13 +181,18 @@ pub(crate) fn remove_if_closed_and_unused(channel: &ChannelDirectory, lock: &Loc
             generation::open_for_reading(channel, current, header.instance).ok()?;
         Some(header.state == State::CLOSED && header.flags & generation::FLAG_KEEP == 0)
     };
-    // Busy: an owner lives, or somebody else removes it.
-    if !matches!(lock.try_lock(super::liveness::OWNER), Ok(true)) {
-        return;
+    // Busy: another who leaves is just looking, or the producer has not let go yet: then it is our turn in a
+    // moment. Or there is a new owner: then it is closed no longer.
+    let end = Instant::now() + PATIENCE;
+    while !matches!(lock.try_lock(OWNER), Ok(true)) {
+        if Instant::now() >= end || closed() != Some(true) {
+            return;
+        }
+        std::thread::sleep(PAUSE);
     }
     if channel.still_named(lock) && closed() == Some(true) {
         // What cannot be removed now is for the next owner or `partywall clean`.
         let _ = remove_if_unused(channel, lock);
     }
-    let _ = lock.unlock(super::liveness::OWNER);
+    let _ = lock.unlock(OWNER);
 }

@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn every_length_and_alignment_is_copied_exactly() {
-        let source: Vec<u8> = (0..5000_u32).map(|n| (n * 31 >> 3) as u8).collect();
+        let source: Vec<u8> = (0..5000_u32).map(|n| (n * 31 % 251) as u8).collect();
         let mut middle = vec![0_u8; 5016];
         let mut out = vec![0_u8; 5000];
         for len in (0..70).chain([767, 768, 769, 4993]) {

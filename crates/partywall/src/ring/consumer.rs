@@ -65,8 +65,7 @@ pub struct Losses {
 /// it received counts as processed then, unless the thread is panicking.
 #[derive(Debug)]
 pub struct Consumer {
-    /// Before `attached`, so that the stamping stops before the lock goes.
-    _heartbeat: Option<Heartbeat>,
+    heartbeat: Option<Heartbeat>,
     pub(super) attached: Attached,
     durable: bool,
     delivery: Delivery,
@@ -116,7 +115,7 @@ impl Consumer {
             .heartbeat
             .then(|| Heartbeat::start(peers.clone(), at + seat::HEARTBEAT_NS));
         Consumer {
-            _heartbeat: heartbeat,
+            heartbeat,
             attached,
             durable: options.durable.is_some(),
             delivery: options.delivery,
@@ -527,6 +526,8 @@ impl Drop for Consumer {
         if os::in_forked_child() {
             return;
         }
+        // The stamping stops before the seat is another's.
+        self.heartbeat = None;
         if matches!(self.ended, Some(Ended::Evicted(_))) {
             // The seat is not ours to write any more, but for saying that it is free.
             let consumer = &self.attached.consumer;

@@ -28,8 +28,7 @@ pub enum Sent {
 /// it looks dead to its consumers, as it should.
 #[derive(Debug)]
 pub struct Producer {
-    /// Before `owned`, so that the stamping stops before the lock goes.
-    _heartbeat: Option<Heartbeat>,
+    heartbeat: Option<Heartbeat>,
     owned: OwnedRing,
     overflow: Overflow,
     alone: Alone,
@@ -86,7 +85,7 @@ impl Producer {
             .then(|| Heartbeat::of_producer(owned.producer.owner().clone()));
         let capacity = owned.producer.shape().capacity;
         Producer {
-            _heartbeat: heartbeat,
+            heartbeat,
             overflow: options.overflow,
             alone: options.alone,
             wait: options.wait,
@@ -520,7 +519,12 @@ impl Producer {
 
 impl Drop for Producer {
     fn drop(&mut self) {
-        if !self.closed && !std::thread::panicking() && !os::in_forked_child() {
+        if os::in_forked_child() {
+            return;
+        }
+        // The stamping stops before the channel is another's.
+        self.heartbeat = None;
+        if !self.closed && !std::thread::panicking() {
             self.owned.close();
         }
     }

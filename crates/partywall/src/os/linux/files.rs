@@ -44,7 +44,9 @@ impl Directory {
     /// Makes a directory by its path with mode 0700 whatever the umask takes away.
     pub(crate) fn create(path: &Path) -> io::Result<()> {
         fault_point();
-        Ok(fs::mkdir(path, Mode::RWXU)?)
+        fs::mkdir(path, Mode::RWXU)?;
+        fault_point();
+        Ok(fs::chmod(path, Mode::RWXU)?)
     }
 
     /// Opens a directory in this one.
@@ -57,7 +59,15 @@ impl Directory {
     /// Makes a directory of mode 0700 in this one.
     pub(crate) fn create_child(&self, name: &str) -> io::Result<()> {
         fault_point();
-        Ok(fs::mkdirat(&self.descriptor, name, Mode::RWXU)?)
+        fs::mkdirat(&self.descriptor, name, Mode::RWXU)?;
+        // The umask may have taken bits away that the owner needs.
+        fault_point();
+        Ok(fs::chmodat(
+            &self.descriptor,
+            name,
+            Mode::RWXU,
+            AtFlags::empty(),
+        )?)
     }
 
     /// Removes an empty directory.
@@ -88,19 +98,23 @@ impl Directory {
         if !create {
             return self.open_file(name, OpenMode::ReadWrite);
         }
-        fault_point();
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mode = Mode::RUSR | Mode::WUSR;
-        Ok(fs::openat(&self.descriptor, name, flags, mode)?)
+        loop {
+            match self.open_file(name, OpenMode::ReadWrite) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                other => return other,
+            }
+            match self.create_private(name) {
+                // Another claimant made it meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                other => return other,
+            }
+        }
     }
 
     /// Makes a new file of mode 0600 and reserves `len` bytes of memory for it, all zero. A full file
     /// system is an error here rather than a SIGBUS at some later store.
     pub(crate) fn create_reserved(&self, name: &str, len: u64) -> io::Result<OwnedFd> {
-        fault_point();
-        let flags =
-            OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = fs::openat(&self.descriptor, name, flags, Mode::RUSR | Mode::WUSR)?;
+        let file = self.create_private(name)?;
         fault_point();
         loop {
             match fs::fallocate(&file, fs::FallocateFlags::empty(), 0, len) {
@@ -112,6 +126,18 @@ impl Directory {
                 }
             }
         }
+    }
+
+    /// Makes a new file of mode 0600, whatever the umask takes away.
+    fn create_private(&self, name: &str) -> io::Result<OwnedFd> {
+        let mode = Mode::RUSR | Mode::WUSR;
+        let flags =
+            OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        fault_point();
+        let file = fs::openat(&self.descriptor, name, flags, mode)?;
+        fault_point();
+        fs::fchmod(&file, mode)?;
+        Ok(file)
     }
 
     /// Gives a complete file its final name, replacing whatever had it.
