@@ -13,7 +13,7 @@ use crate::error::{ManageError, OpenError};
 use crate::layout::header::{self, State};
 use crate::layout::ring::{self, Evicted};
 use crate::layout::seat::{self, Claim, SeatState};
-use crate::layout::{self};
+use crate::layout::{self, last_error};
 use crate::memory::{ReadOnly, Region, Shared};
 use crate::os::{self, LockFile};
 use crate::protocol::cursor;
@@ -151,6 +151,8 @@ pub struct SeatInfo {
     pub attached: u64,
     /// Holders that left in an orderly way.
     pub detached: u64,
+    /// What went wrong last.
+    pub last_error: Option<&'static str>,
     /// Since the holder's last sign of life.
     pub heartbeat_age_ns: Option<u64>,
 }
@@ -176,6 +178,8 @@ pub struct OwnerCounters {
     pub adoptions: u64,
     /// Rings for sleeping consumers.
     pub wakes: u64,
+    /// What went wrong last.
+    pub last_error: Option<&'static str>,
 }
 
 /// Every channel of a namespace, by name. One that cannot be read is a row with a
@@ -349,6 +353,7 @@ fn counters(owner: &Region<ReadOnly>) -> OwnerCounters {
         lies: load(ring::LIES),
         adoptions: load(ring::ADOPTIONS),
         wakes: load(ring::WAKES),
+        last_error: last_error::name(load(ring::LAST_ERROR)),
     }
 }
 
@@ -396,6 +401,7 @@ fn seat_info(
         parked: peers.load32(ring::parked(index), Relaxed) != 0,
         attached: load(seat::ATTACHED),
         detached: load(seat::DETACHED),
+        last_error: last_error::name(load(seat::LAST_ERROR)),
         heartbeat_age_ns,
     })
 }

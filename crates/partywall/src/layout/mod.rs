@@ -25,6 +25,7 @@ macro_rules! block {
 }
 
 pub(crate) mod header;
+pub(crate) mod last_error;
 pub(crate) mod record;
 pub(crate) mod ring;
 pub(crate) mod root;

@@ -10,6 +10,7 @@ use crate::channel::heartbeat::Heartbeat;
 use crate::channel::{liveness, removal, root};
 use crate::error::{OpenError, RecvError};
 use crate::layout::header::{self, State};
+use crate::layout::last_error::LastError;
 use crate::layout::ring::{self, Evicted};
 use crate::layout::seat;
 use crate::memory::{Shared, SharedMut};
@@ -400,6 +401,7 @@ impl Consumer {
                     }
                 }
                 Step::TimedOut => {
+                    self.note(LastError::TimedOut);
                     return Err(RecvError::TimedOut {
                         channel: self.channel().to_owned(),
                         waited: waiter.waited(),
@@ -489,9 +491,12 @@ impl Consumer {
         }
         match self.peek()? {
             Some(found) => Ok(Some(found)),
-            None => Err(RecvError::OwnerDied {
-                channel: self.channel().to_owned(),
-            }),
+            None => {
+                self.note(LastError::OwnerDied);
+                Err(RecvError::OwnerDied {
+                    channel: self.channel().to_owned(),
+                })
+            }
         }
     }
 
@@ -503,7 +508,22 @@ impl Consumer {
             .unwrap_or(true)
     }
 
+    /// Notes what went wrong, for whoever looks from outside.
+    fn note(&self, error: LastError) {
+        let consumer = &self.attached.consumer;
+        let at = consumer.seat_at() + seat::LAST_ERROR;
+        consumer.peers().store(at, error as u64, Relaxed);
+    }
+
     fn end(&mut self, ended: Ended) -> RecvError {
+        match ended {
+            Ended::Damaged(_) => self.note(LastError::Damaged),
+            Ended::Evicted(_) => self.note(LastError::Evicted),
+            Ended::Deleted => self.note(LastError::Deleted),
+            Ended::Superseded => self.note(LastError::Superseded),
+            // As it should be.
+            Ended::Closed => {}
+        }
         self.ended = Some(ended);
         self.ended()
     }

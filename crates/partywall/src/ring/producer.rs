@@ -1,6 +1,7 @@
 //! The producer's handle.
 
 use std::io;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::options::{Alone, Overflow, ProducerOptions};
@@ -8,6 +9,7 @@ use crate::channel::heartbeat::Heartbeat;
 use crate::channel::liveness::GenerationLocks;
 use crate::channel::owner::OwnedRing;
 use crate::error::{OpenError, SendError};
+use crate::layout::last_error::LastError;
 use crate::layout::{record, ring};
 use crate::memory::SharedMut;
 use crate::os;
@@ -290,6 +292,7 @@ impl Producer {
                     }
                 }
                 Step::TimedOut => {
+                    self.note(LastError::TimedOut);
                     return Err(SendError::TimedOut {
                         channel: self.channel().to_owned(),
                         waited: waiter.waited(),
@@ -393,10 +396,13 @@ impl Producer {
         }
         match unread {
             None | Some(0) => Ok(()),
-            Some(unread_bytes) => Err(SendError::NoConsumer {
-                channel: self.channel().to_owned(),
-                unread_bytes,
-            }),
+            Some(unread_bytes) => {
+                self.note(LastError::NoConsumer);
+                Err(SendError::NoConsumer {
+                    channel: self.channel().to_owned(),
+                    unread_bytes,
+                })
+            }
         }
     }
 
@@ -494,7 +500,14 @@ impl Producer {
             .pointer(producer.payload_at(claimed), len as u64)
     }
 
+    /// Notes what went wrong, for whoever looks from outside.
+    fn note(&self, error: LastError) {
+        let owner = self.owned.producer.owner();
+        owner.store(ring::LAST_ERROR, error as u64, Ordering::Relaxed);
+    }
+
     fn full(&self) -> SendError {
+        self.note(LastError::Full);
         SendError::Full {
             channel: self.channel().to_owned(),
         }
@@ -509,6 +522,7 @@ impl Producer {
 
     #[cold]
     fn too_large(&self, len: usize) -> SendError {
+        self.note(LastError::TooLarge);
         SendError::TooLarge {
             channel: self.channel().to_owned(),
             len,
