@@ -1,1 +1,108 @@
-fn main() {}
+//! The `partywall` command: send, receive, look inside, clean up, demonstrate, measure.
+
+mod bench;
+mod demo;
+mod exit;
+mod format;
+mod in_place;
+mod info;
+mod kinds;
+mod ls;
+mod manage;
+mod options;
+mod recv;
+mod send;
+mod signals;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+
+use exit::{Exit, Failure};
+use options::Place;
+
+/// Bulk data between processes on one machine, through shared memory.
+#[derive(Parser, Debug)]
+#[command(
+    name = "partywall",
+    version,
+    after_help = exit::HELP,
+    after_long_help = exit::HELP,
+    arg_required_else_help = true
+)]
+struct Arguments {
+    #[command(flatten)]
+    place: Place,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Send standard input into a channel
+    Send(send::SendArguments),
+    /// Receive a channel to standard output
+    Recv(recv::RecvArguments),
+    /// List the channels
+    Ls(ls::LsArguments),
+    /// Show everything about one channel
+    Info(info::InfoArguments),
+    /// Remove a channel
+    Rm(manage::RmArguments),
+    /// Remove the channels that dead or finished producers left
+    Clean(manage::CleanArguments),
+    /// Give up a durable consumer, so that its producer no longer waits for it
+    Forget(manage::ForgetArguments),
+    /// Show it at work: a camera that is killed half-way, and two consumers that go on
+    Demo(demo::DemoArgs),
+    /// Measure against the limit of this machine
+    Bench(bench::BenchArgs),
+    /// Print the layout of shared memory: every field, its offset, width and writer
+    Abi,
+    /// Print a completion script for a shell
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = match arguments.command {
+        Command::Demo(options) => {
+            return demo::run(&options, arguments.place.dir.as_deref())
+                .unwrap_or_else(|message| complain(&Failure::new(Exit::Failed, message)));
+        }
+        Command::Bench(options) => {
+            return bench::run(&options)
+                .unwrap_or_else(|message| complain(&Failure::new(Exit::Failed, message)));
+        }
+        Command::Send(options) => send::run(&options, &arguments.place),
+        Command::Recv(options) => recv::run(&options, &arguments.place),
+        Command::Ls(options) => ls::run(&options, &arguments.place),
+        Command::Info(options) => info::run(&options, &arguments.place),
+        Command::Rm(options) => manage::remove(&options, &arguments.place),
+        Command::Clean(options) => manage::clean(&options, &arguments.place),
+        Command::Forget(options) => manage::forget(&options, &arguments.place),
+        Command::Abi => format::print(&info::abi()),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "partywall", &mut script);
+            format::print(&String::from_utf8_lossy(&script))
+        }
+    };
+    match outcome {
+        Ok(exit) => exit.into(),
+        Err(failure) => complain(&failure),
+    }
+}
+
+/// Says what went wrong, where somebody may read it.
+fn complain(failure: &Failure) -> ExitCode {
+    use std::io::Write;
+    // With standard error closed there is nobody to tell.
+    let _ = writeln!(std::io::stderr(), "partywall: {}", failure.message);
+    failure.exit.into()
+}

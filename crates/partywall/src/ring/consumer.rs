@@ -207,10 +207,9 @@ impl Consumer {
     pub fn try_recv_into(&mut self, payload: &mut Vec<u8>) -> Result<Option<Meta>, RecvError> {
         match self.look()? {
             Some(found) => Ok(Some(self.take(found, payload))),
-            None => match self.found_nothing()? {
-                Some(found) => Ok(Some(self.take(found, payload))),
-                None => Ok(None),
-            },
+            None => Ok(self
+                .found_nothing()?
+                .map(|found| self.take(found, payload))),
         }
     }
 
@@ -339,6 +338,14 @@ impl Consumer {
         self.uncounted += 1;
         if self.delivery == Delivery::AtMostOnce {
             self.publish();
+        }
+    }
+
+    /// For borrowing in place: the next record if there is one.
+    pub(super) fn try_next_found(&mut self) -> Result<Option<Found>, RecvError> {
+        match self.look()? {
+            Some(found) => Ok(Some(found)),
+            None => self.found_nothing(),
         }
     }
 

@@ -140,6 +140,20 @@ impl InPlaceConsumer {
     }
 }
 
+impl InPlaceConsumer {
+    /// The next record, where it lies, if there is one.
+    ///
+    /// # Errors
+    /// As [`Consumer::try_recv`].
+    pub fn try_recv_ref(&mut self) -> Result<Option<RecordRef<'_>>, RecvError> {
+        let found = self.0.try_next_found()?;
+        Ok(found.map(|found| RecordRef {
+            consumer: &mut self.0,
+            found,
+        }))
+    }
+}
+
 impl Deref for InPlaceConsumer {
     type Target = Consumer;
 

@@ -65,6 +65,7 @@ pub struct ProducerOptions {
     seats: u32,
     keep: bool,
     pub(super) overflow: Overflow,
+    pub(super) block_timeout: Option<Duration>,
     pub(super) alone: Alone,
     pub(super) wait: WaitStrategy,
     pub(super) heartbeat: bool,
@@ -79,6 +80,7 @@ impl Default for ProducerOptions {
             seats: 8,
             keep: false,
             overflow: Overflow::default(),
+            block_timeout: None,
             alone: Alone::default(),
             wait: WaitStrategy::default(),
             heartbeat: true,
@@ -120,6 +122,14 @@ impl ProducerOptions {
     #[must_use]
     pub fn overflow(mut self, overflow: Overflow) -> Self {
         self.overflow = overflow;
+        self
+    }
+
+    /// How long [`Overflow::Block`] waits before it fails with
+    /// [`SendError::TimedOut`](crate::SendError::TimedOut); default `None`: for ever.
+    #[must_use]
+    pub fn block_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.block_timeout = timeout;
         self
     }
 

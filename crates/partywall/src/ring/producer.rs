@@ -33,6 +33,7 @@ pub struct Producer {
     heartbeat: Option<Heartbeat>,
     owned: OwnedRing,
     overflow: Overflow,
+    block_timeout: Option<Duration>,
     alone: Alone,
     wait: WaitStrategy,
     stop: Option<StopToken>,
@@ -89,6 +90,7 @@ impl Producer {
         Producer {
             heartbeat,
             overflow: options.overflow,
+            block_timeout: options.block_timeout,
             alone: options.alone,
             wait: options.wait,
             stop: options.stop.clone(),
@@ -107,8 +109,8 @@ impl Producer {
     /// chosen [`Overflow`] decides.
     ///
     /// # Errors
-    /// [`SendError::TooLarge`]; [`SendError::Full`] with [`Overflow::Fail`]; [`SendError::Stopped`];
-    /// [`SendError::Forked`].
+    /// [`SendError::TooLarge`]; [`SendError::Full`] with [`Overflow::Fail`]; [`SendError::TimedOut`] with a
+    /// [`block_timeout`](ProducerOptions::block_timeout); [`SendError::Stopped`]; [`SendError::Forked`].
     #[inline]
     pub fn send(&mut self, payload: &[u8]) -> Result<Sent, SendError> {
         self.send_with(0, payload, Patience::Policy)
@@ -227,7 +229,7 @@ impl Producer {
                 owner.count(ring::DROPPED, 1);
                 return Ok(Room::Drop);
             }
-            (Patience::Policy, Overflow::Block) => None,
+            (Patience::Policy, Overflow::Block) => self.block_timeout,
             (Patience::Time(timeout), _) => Some(timeout),
         };
         owner.count(ring::BLOCKED, 1);

@@ -63,6 +63,13 @@ impl StopToken {
     }
 }
 
+/// A flag that something else sets, such as a signal handler's.
+impl From<Arc<AtomicBool>> for StopToken {
+    fn from(flag: Arc<AtomicBool>) -> Self {
+        StopToken(flag)
+    }
+}
+
 /// What a waiter does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {

@@ -1,0 +1,187 @@
+//! `partywall info`: one channel in full; `partywall abi`: the layout.
+
+use std::fmt::Write;
+
+use clap::Args;
+use partywall::inspect::{self, ChannelInfo, SeatInfo};
+use partywall::layout;
+
+use crate::exit::{Exit, Failure};
+use crate::format::{self, Colour};
+use crate::ls::paint;
+use crate::options::Place;
+
+/// Options of `partywall info`.
+#[derive(Args, Debug)]
+pub(crate) struct InfoArguments {
+    /// The channel
+    #[arg(value_name = "NAME")]
+    channel: String,
+
+    /// Print everything as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+pub(crate) fn run(arguments: &InfoArguments, place: &Place) -> Result<Exit, Failure> {
+    let info = inspect::inspect(&place.open()?, &arguments.channel)?;
+    if arguments.json {
+        return format::print_json(&info);
+    }
+    format::print(&describe(&info))
+}
+
+fn describe(info: &ChannelInfo) -> String {
+    let counters = &info.counters;
+    let none = || "none".to_owned();
+    let pair = |name: &str, value: String| vec![name.to_owned(), value];
+    let owner = format::colour(&info.owner.to_string(), paint(info.owner));
+    let mut rows = vec![
+        pair("channel", format!("{} ({})", info.name, info.pattern)),
+        pair("state", info.state.to_owned()),
+        pair(
+            "producer",
+            format!(
+                "{owner}, process {}, owner number {}, last sign of life {}",
+                info.owner_pid,
+                info.owner_epoch,
+                format::age(info.heartbeat_age_ns)
+            ),
+        ),
+        pair(
+            "generation",
+            format!(
+                "{} (oldest kept {})",
+                info.generation, info.oldest_generation
+            ),
+        ),
+        pair(
+            "layout",
+            format!(
+                "abi {}, header {} bytes, payload {} at {}, total {}, schema {:#x}, flags {:#x}, instance {:#018x}",
+                info.abi_version,
+                info.header_size,
+                info.payload_size,
+                info.payload_offset,
+                info.total_size,
+                info.schema_hash,
+                info.flags,
+                info.instance
+            ),
+        ),
+        pair("memory", format::bytes(info.bytes_reserved)),
+        pair(
+            "committed",
+            format!(
+                "{} records, {} (write_seq {}), last {}",
+                info.records,
+                format::bytes(info.write_seq),
+                info.write_seq,
+                format::age(info.last_update_age_ns)
+            ),
+        ),
+        pair(
+            "not delivered",
+            format!(
+                "{} dropped, {} discarded without a consumer",
+                counters.dropped, counters.discarded
+            ),
+        ),
+        pair(
+            "waited",
+            format!(
+                "{} times for room, {:.3} s",
+                counters.blocked,
+                counters.blocked_ns as f64 / 1e9
+            ),
+        ),
+        pair(
+            "recovered",
+            format!(
+                "{} adoptions, {} dead and {} lying consumers evicted",
+                counters.adoptions, counters.evictions, counters.lies
+            ),
+        ),
+        pair("wake-ups", counters.wakes.to_string()),
+        pair(
+            "last error",
+            counters.last_error.map_or_else(none, str::to_owned),
+        ),
+    ];
+    if let Some(problem) = &info.problem {
+        rows.push(pair("problem", problem.clone()));
+    }
+    let mut text = format::table(&rows, |_, column| (column == 0).then_some(Colour::Faint));
+    let _ = writeln!(
+        text,
+        "\nseats: {} of {} claimed",
+        info.seats.len(),
+        info.seat_count
+    );
+    if !info.seats.is_empty() {
+        let header = [
+            "SEAT",
+            "STATE",
+            "NAME",
+            "HOLDER",
+            "PID",
+            "READ_SEQ",
+            "BEHIND",
+            "RECORDS",
+            "RECEIVED",
+            "LOST",
+            "SIGN OF LIFE",
+            "LAST ERROR",
+        ];
+        let mut rows = vec![header.map(str::to_owned).to_vec()];
+        rows.extend(info.seats.iter().map(seat));
+        text.push_str(&format::table(&rows, |row, column| match (row, column) {
+            (0, _) => Some(Colour::Faint),
+            (_, 3) => Some(paint(info.seats[row - 1].holder)),
+            _ => None,
+        }));
+    }
+    text
+}
+
+fn seat(seat: &SeatInfo) -> Vec<String> {
+    let state = match (seat.evicted, seat.parked) {
+        (true, _) => "evicted".to_owned(),
+        (false, true) => format!("{}, asleep", seat.state),
+        (false, false) => seat.state.to_owned(),
+    };
+    vec![
+        seat.index.to_string(),
+        state,
+        seat.name.clone().unwrap_or_else(|| "-".to_owned()),
+        seat.holder.to_string(),
+        seat.pid.to_string(),
+        seat.read_seq.to_string(),
+        format::bytes(seat.depth_bytes),
+        seat.depth_records.to_string(),
+        seat.received.to_string(),
+        (seat.abandoned + seat.lost + seat.unread).to_string(),
+        format::age(seat.heartbeat_age_ns),
+        seat.last_error.unwrap_or("-").to_owned(),
+    ]
+}
+
+/// Every field of the layout, one a line.
+pub(crate) fn abi() -> String {
+    let mut text = format!("abi {}\n", layout::ABI_VERSION);
+    for block in layout::abi() {
+        let _ = writeln!(text, "\n{} ({} bytes)", block.title, block.size);
+        for field in block.fields {
+            let _ = writeln!(
+                text,
+                "{:6} {:6}  {:5}  {}",
+                field.offset,
+                field.width,
+                format!("{:?}", field.writer).to_lowercase(),
+                field.name.to_lowercase()
+            );
+        }
+    }
+    text
+}

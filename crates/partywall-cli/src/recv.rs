@@ -1,0 +1,264 @@
+//! `partywall recv`: a channel to standard output.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use clap::Args;
+use partywall::RecvError;
+use partywall::ring::{Consumer, ConsumerOptions, Delivery, InPlaceConsumer};
+
+use crate::exit::{Exit, Failure};
+use crate::options::{Place, Wait, seconds};
+use crate::signals::Signals;
+use crate::{in_place, kinds};
+
+/// Small records are gathered up to so many bytes before they are written.
+const GATHER: usize = 256 << 10;
+
+/// A line in pieces may take so much memory before this end gives up on it.
+const LONGEST_LINE: usize = 1 << 30;
+
+/// Options of `partywall recv`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+    partywall recv logs --lines | grep error
+    partywall recv cam0 | ffplay -f rawvideo -pixel_format rgb24 -video_size 1920x1080 -
+    partywall recv orders --name archive >> orders.log      (goes on where it stood)")]
+pub(crate) struct RecvArguments {
+    /// The channel; waited for if it does not exist yet
+    #[arg(value_name = "NAME")]
+    channel: String,
+
+    /// Write whole lines only, each as soon as nothing more is there
+    #[arg(long)]
+    lines: bool,
+
+    /// Receive under a name, and go on next time where this one stood
+    #[arg(long, value_name = "CONSUMER")]
+    name: Option<String>,
+
+    /// With --name: after being killed, rather miss records than write some again
+    #[arg(long, requires = "name")]
+    at_most_once: bool,
+
+    /// After the end of the stream wait for the next sender
+    #[arg(long)]
+    follow: bool,
+
+    /// How to wait for records
+    #[arg(long, value_enum, default_value_t)]
+    wait: Wait,
+
+    /// Give up when there is no channel, or nothing arrives, for so long
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    timeout: Option<Duration>,
+}
+
+/// Why receiving ended before the end of the stream.
+enum Ended {
+    Signal,
+    /// Nobody reads our output any more.
+    OutputClosed,
+    Failed(Failure),
+}
+
+impl From<io::Error> for Ended {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Ended::OutputClosed,
+            _ => Ended::Failed(Failure::stream("write to standard output", &error)),
+        }
+    }
+}
+
+/// Runs the command.
+pub(crate) fn run(arguments: &RecvArguments, place: &Place) -> Result<Exit, Failure> {
+    let signals = Signals::install()?;
+    let namespace = place.open()?;
+    let mut options = ConsumerOptions::new()
+        .namespace(namespace)
+        .await_successor(true)
+        .attach_timeout(arguments.timeout)
+        .wait(arguments.wait.into())
+        .stop_token(signals.stop.clone());
+    if let Some(name) = &arguments.name {
+        options = options.durable(name);
+    }
+    if arguments.at_most_once {
+        options = options.delivery(Delivery::AtMostOnce);
+    }
+    loop {
+        let consumer = match options.attach(&arguments.channel) {
+            Ok(consumer) => consumer,
+            Err(partywall::OpenError::Stopped { .. }) => {
+                return Ok(signals.exit().unwrap_or(Exit::Interrupted));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        match Receiver::new(consumer, arguments).run() {
+            Ok(()) if arguments.follow => {}
+            // A reader that has seen enough, such as `head`, is no failure.
+            Ok(()) | Err(Ended::OutputClosed) => return Ok(Exit::Done),
+            Err(Ended::Signal) => return Ok(signals.exit().unwrap_or(Exit::Interrupted)),
+            Err(Ended::Failed(failure)) => return Err(failure),
+        }
+    }
+}
+
+struct Receiver<'a> {
+    consumer: InPlaceConsumer,
+    arguments: &'a RecvArguments,
+    output: Output,
+}
+
+impl<'a> Receiver<'a> {
+    fn new(consumer: Consumer, arguments: &'a RecvArguments) -> Self {
+        Receiver {
+            consumer: in_place::read_in_place(consumer),
+            arguments,
+            output: Output {
+                gathered: Vec::new(),
+                line: arguments.lines.then(Vec::new),
+            },
+        }
+    }
+
+    /// Until the end of the stream.
+    fn run(mut self) -> Result<(), Ended> {
+        // A durable consumer asks for the next record only when the last one is written out: asking says
+        // that it is done with.
+        let at_once = self.arguments.name.is_some();
+        loop {
+            let more = match self.consumer.try_recv_ref() {
+                Ok(Some(record)) => {
+                    self.output.put(record.kind(), &record)?;
+                    true
+                }
+                Ok(None) => false,
+                Err(error) => return self.output.end(error),
+            };
+            if !more {
+                self.output.flush()?;
+                match self.consumer.recv_ref(self.arguments.timeout) {
+                    Ok(record) => self.output.put(record.kind(), &record)?,
+                    Err(error) => return self.output.end(error),
+                }
+            }
+            if at_once {
+                self.output.flush()?;
+            }
+        }
+    }
+}
+
+/// Standard output, with small records gathered.
+struct Output {
+    gathered: Vec<u8>,
+    /// With `--lines`: what has arrived of a line in pieces.
+    line: Option<Vec<u8>>,
+}
+
+impl Output {
+    fn put(&mut self, kind: u16, bytes: &[u8]) -> Result<(), Ended> {
+        match kind {
+            kinds::FIRST | kinds::MORE | kinds::END | kinds::END_BARE => self.piece(kind, bytes),
+            kinds::START => {
+                // A sender that died left a line unfinished: nobody will finish it.
+                self.forget_line();
+                Ok(())
+            }
+            _ => {
+                self.forget_line();
+                self.write(bytes)?;
+                if kind == kinds::LINE {
+                    self.write(b"\n")?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn forget_line(&mut self) {
+        if let Some(line) = &mut self.line {
+            line.clear();
+        }
+    }
+
+    fn piece(&mut self, kind: u16, bytes: &[u8]) -> Result<(), Ended> {
+        let newline: &[u8] = if kind == kinds::END { b"\n" } else { b"" };
+        let Some(line) = &mut self.line else {
+            self.write(bytes)?;
+            return self.write(newline);
+        };
+        if kind == kinds::FIRST {
+            line.clear();
+        }
+        if line.len() + bytes.len() > LONGEST_LINE {
+            return Err(Ended::Failed(Failure::new(
+                Exit::Failed,
+                "a line of more than 1 GiB; receive without --lines",
+            )));
+        }
+        line.extend_from_slice(bytes);
+        if matches!(kind, kinds::END | kinds::END_BARE) {
+            let whole = std::mem::take(line);
+            self.write(&whole)?;
+            self.write(newline)?;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Ended> {
+        if self.gathered.len() + bytes.len() > GATHER {
+            self.flush()?;
+        }
+        if bytes.len() >= GATHER {
+            // Straight from the channel: gathering would copy it once more.
+            write_all(bytes)?;
+        } else {
+            self.gathered.extend_from_slice(bytes);
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), Ended> {
+        if !self.gathered.is_empty() {
+            write_all(&self.gathered)?;
+            self.gathered.clear();
+        }
+        Ok(())
+    }
+
+    /// Writes what is left, and says how receiving ended.
+    fn end(&mut self, error: RecvError) -> Result<(), Ended> {
+        self.flush()?;
+        match error {
+            RecvError::Closed { .. } => Ok(()),
+            RecvError::Stopped { .. } => Err(Ended::Signal),
+            error => Err(Ended::Failed(error.into())),
+        }
+    }
+}
+
+/// Around the standard library's line buffer, which would look for newlines in everything.
+fn write_all(mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match rustix::io::write(io::stdout(), bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => bytes = &bytes[written..],
+            Err(rustix::io::Errno::INTR) => {}
+            Err(rustix::io::Errno::AGAIN) => {
+                // Somebody made our output non-blocking: wait until it takes more.
+                let output = io::stdout();
+                let mut poll = [rustix::event::PollFd::new(
+                    &output,
+                    rustix::event::PollFlags::OUT,
+                )];
+                let _ = rustix::event::poll(&mut poll, None);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    io::stdout().flush()
+}

@@ -1,0 +1,74 @@
+//! Ctrl-C and SIGTERM end every wait, and then the command, in an orderly way.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use partywall::StopToken;
+use rustix::event::{PollFd, PollFlags, poll};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::{flag, low_level};
+
+use crate::exit::{Exit, Failure};
+
+/// The handlers of this process.
+#[derive(Debug)]
+pub(crate) struct Signals {
+    pub(crate) stop: StopToken,
+    /// The signal that came; 0 before.
+    signal: Arc<AtomicUsize>,
+    /// Becomes readable with it.
+    came: OwnedFd,
+}
+
+impl Signals {
+    pub(crate) fn install() -> Result<Self, Failure> {
+        let install = || -> io::Result<Self> {
+            let stopped = Arc::new(AtomicBool::new(false));
+            let signal = Arc::new(AtomicUsize::new(0));
+            let (came, rings) = UnixStream::pair()?;
+            for number in [SIGINT, SIGTERM] {
+                flag::register_usize(number, Arc::clone(&signal), number as usize)?;
+                flag::register(number, Arc::clone(&stopped))?;
+                low_level::pipe::register(number, rings.try_clone()?)?;
+            }
+            Ok(Signals {
+                stop: StopToken::from(stopped),
+                signal,
+                came: came.into(),
+            })
+        };
+        install().map_err(|error| Failure::stream("install signal handlers", &error))
+    }
+
+    /// How to end, if a signal came.
+    pub(crate) fn exit(&self) -> Option<Exit> {
+        match self.signal.load(Ordering::Relaxed) {
+            0 => None,
+            number if number == SIGINT as usize => Some(Exit::Interrupted),
+            _ => Some(Exit::Terminated),
+        }
+    }
+
+    /// Waits until standard input has something (or its end); `false` if a signal came first.
+    pub(crate) fn wait_for_input(&self, input: impl AsFd) -> io::Result<bool> {
+        loop {
+            let mut both = [
+                PollFd::new(&input, PollFlags::IN),
+                PollFd::new(&self.came, PollFlags::IN),
+            ];
+            match poll(&mut both, None) {
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+                Ok(_) if !both[1].revents().is_empty() => return Ok(false),
+                Ok(_) if !both[0].revents().is_empty() => return Ok(true),
+                Ok(_) => {}
+            }
+            if self.exit().is_some() {
+                return Ok(false);
+            }
+        }
+    }
+}
