@@ -5,17 +5,13 @@ use super::{LINE, MAX_SEATS, PAGE, header, round_up, seat};
 block! {
     /// The owner side behind its header; offsets from the start of the segment.
     OWNER, "ring, owner side", PAYLOAD_OFFSET;
-    /// Where the next record begins; stored after the record's header, for joiners, tools and
-    /// adoption. With the four words behind it, a [counted position](crate::protocol::cursor).
+    /// Where the next record begins, and in bit 0 which of the two counts belongs to it; stored after the
+    /// record's header, for joiners, tools and adoption. See [counted positions](crate::protocol::cursor).
     WRITE_SEQ: [8; Owner] = 2 * LINE;
-    /// First candidate position of the record count.
-    WRITE_POSITION_0: [8; Owner] = 2 * LINE + 8;
-    /// Records committed up to it.
-    WRITE_RECORDS_0: [8; Owner] = 2 * LINE + 16;
-    /// Second candidate position of the record count.
-    WRITE_POSITION_1: [8; Owner] = 2 * LINE + 24;
-    /// Records committed up to it.
-    WRITE_RECORDS_1: [8; Owner] = 2 * LINE + 32;
+    /// Records committed before the position, if bit 0 is 0.
+    WRITE_RECORDS_0: [8; Owner] = 2 * LINE + 8;
+    /// Records committed before the position, if bit 0 is 1.
+    WRITE_RECORDS_1: [8; Owner] = 2 * LINE + 16;
     /// Consumers sleep on it; bumped when one of them has set its parked word.
     DATA_BELL: [4; Owner] = 3 * LINE;
     /// Not 0 while the producer sleeps until a consumer makes room.

@@ -25,14 +25,10 @@ block! {
     SPACE_BELL: [4; Seat] = 64;
     /// Everything before it has been processed; a counted position like the producer's.
     READ_SEQ: [8; Seat] = LINE;
-    /// First candidate position of the record count.
-    READ_POSITION_0: [8; Seat] = LINE + 8;
-    /// Records up to it, counted from the channel's beginning.
-    READ_RECORDS_0: [8; Seat] = LINE + 16;
-    /// Second candidate position of the record count.
-    READ_POSITION_1: [8; Seat] = LINE + 24;
-    /// Records up to it.
-    READ_RECORDS_1: [8; Seat] = LINE + 32;
+    /// Records before it, counted from the channel's beginning, if bit 0 is 0.
+    READ_RECORDS_0: [8; Seat] = LINE + 8;
+    /// The same if bit 0 is 1.
+    READ_RECORDS_1: [8; Seat] = LINE + 16;
     /// Records handed out by all holders of this seat.
     RECEIVED: [8; Seat] = 2 * LINE;
     /// Records that holders left unread when they detached of their own will.

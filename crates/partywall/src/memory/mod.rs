@@ -29,6 +29,10 @@ pub(crate) trait Shared {
     fn load(&self, at: u64, order: Ordering) -> u64;
     /// Loads the half-word at `at`, a multiple of 4.
     fn load32(&self, at: u64, order: Ordering) -> u32;
+    /// Whether any of `count` half-words from `at` on is not 0; relaxed.
+    fn any32(&self, at: u64, count: u32) -> bool {
+        (0..u64::from(count)).any(|index| self.load32(at + 4 * index, Ordering::Relaxed) != 0)
+    }
     /// Copies bytes out while they may be changing; what is torn is the reader's to detect.
     fn copy_out(&self, at: u64, out: &mut [u8]);
     /// `std::sync::atomic::fence`, or the model checker's.
@@ -43,6 +47,10 @@ pub(crate) trait SharedMut: Shared {
     fn store32(&self, at: u64, value: u32, order: Ordering);
     /// Copies bytes in while peers may be reading them.
     fn copy_in(&self, at: u64, bytes: &[u8]);
+    /// The same from the end to the start, for a copy after which the word in front is stored.
+    fn copy_in_backwards(&self, at: u64, bytes: &[u8]) {
+        self.copy_in(at, bytes);
+    }
 
     /// Adds to a counter that this process alone writes: for people, so no ordering.
     fn count(&self, at: u64, by: u64) {

@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use std::marker::PhantomData;
+use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, compiler_fence, fence};
 
@@ -18,68 +19,82 @@ pub(crate) struct Writable;
 /// A mapped segment; clones share the mapping, which goes when the last of them does.
 #[derive(Clone, Debug)]
 pub(crate) struct Region<Access> {
-    pages: Arc<os::Mapping>,
+    /// The mapping's own, here so that an access needs no second look-up.
+    base: NonNull<u8>,
+    len: u64,
+    /// Keeps the mapping.
+    _pages: Arc<os::Mapping>,
     access: PhantomData<Access>,
 }
 
+// SAFETY: `base` points into `_pages`, which may be sent and shared; every access through it is an atomic one
+// or a racing copy.
+unsafe impl<Access: Send> Send for Region<Access> {}
+// SAFETY: as above.
+unsafe impl<Access: Sync> Sync for Region<Access> {}
+
 impl Region<ReadOnly> {
     pub(crate) fn read_only(pages: os::Mapping) -> Self {
-        Region {
-            pages: Arc::new(pages),
-            access: PhantomData,
-        }
+        Self::new(pages)
     }
 }
 
 impl Region<Writable> {
     /// `None` for pages that were mapped without the right to write.
     pub(crate) fn writable(pages: os::Mapping) -> Option<Self> {
-        pages.is_writable().then(|| Region {
-            pages: Arc::new(pages),
-            access: PhantomData,
-        })
+        pages.is_writable().then(|| Self::new(pages))
     }
 }
 
 impl<Access> Region<Access> {
+    fn new(pages: os::Mapping) -> Self {
+        Region {
+            base: pages.base(),
+            len: pages.len(),
+            _pages: Arc::new(pages),
+            access: PhantomData,
+        }
+    }
+
     #[inline(always)]
     fn word(&self, at: u64) -> &AtomicU64 {
+        // One comparison: the low bits of a misaligned offset become the high ones.
         assert!(
-            at.is_multiple_of(8) && at < self.pages.len() && self.pages.len() - at >= 8,
+            at.rotate_right(3) < self.len / 8,
             "word outside its segment"
         );
-        // SAFETY: `at .. at + 8` lies in the mapping (just checked), which lives as long as `self`;
-        // pages are aligned to far more than 8 and `at` is a multiple of 8. Other processes access these
+        // SAFETY: `at` is a multiple of 8 and `at + 8 <= len` (just checked), so the word lies in the
+        // mapping, which `_pages` keeps; pages are aligned to far more than 8. Other processes access these
         // bytes by their own instructions; this process only by atomics and by `copy`.
-        unsafe { AtomicU64::from_ptr(self.pages.base().add(at as usize).cast()) }
+        unsafe { AtomicU64::from_ptr(self.base.as_ptr().add(at as usize).cast()) }
     }
 
     #[inline(always)]
     pub(crate) fn half_word(&self, at: u64) -> &AtomicU32 {
         assert!(
-            at.is_multiple_of(4) && at < self.pages.len() && self.pages.len() - at >= 4,
+            at.rotate_right(2) < self.len / 4,
             "word outside its segment"
         );
         // SAFETY: as in `word`, with 4 for 8.
-        unsafe { AtomicU32::from_ptr(self.pages.base().add(at as usize).cast()) }
+        unsafe { AtomicU32::from_ptr(self.base.as_ptr().add(at as usize).cast()) }
     }
 
     /// A pointer to `len` bytes at `at`, checked to lie inside; for borrowing in place, by the contract
     /// that the user accepted when opening.
     pub(crate) fn pointer(&self, at: u64, len: u64) -> *mut u8 {
         assert!(
-            at <= self.pages.len() && self.pages.len() - at >= len,
+            at <= self.len && self.len - at >= len,
             "range outside its segment"
         );
         // SAFETY: `at` is at most the length of the mapping.
-        unsafe { self.pages.base().add(at as usize) }
+        unsafe { self.base.as_ptr().add(at as usize) }
     }
 }
 
 impl<Access> Shared for Region<Access> {
     #[inline(always)]
     fn size(&self) -> u64 {
-        self.pages.len()
+        self.len
     }
 
     #[inline(always)]
@@ -90,6 +105,18 @@ impl<Access> Shared for Region<Access> {
     #[inline(always)]
     fn load32(&self, at: u64, order: Ordering) -> u32 {
         self.half_word(at).load(order)
+    }
+
+    #[inline(always)]
+    fn any32(&self, at: u64, count: u32) -> bool {
+        // The range is checked once; a load for each, but one branch for all.
+        let first = self.pointer(at, u64::from(count) * 4).cast::<u32>();
+        assert!(first.is_aligned(), "half-words are misaligned");
+        (0..count as usize).fold(0, |seen, index| {
+            // SAFETY: inside the range that `pointer` checked, and aligned as its first half-word is.
+            let word = unsafe { AtomicU32::from_ptr(first.add(index)) };
+            seen | word.load(Ordering::Relaxed)
+        }) != 0
     }
 
     #[inline(always)]
@@ -136,6 +163,19 @@ impl SharedMut for Region<Writable> {
         };
         // SAFETY: `pointer` checked the range, and `Writable` pages are mapped writable.
         unsafe { copy::copy_in(to, bytes) }
+    }
+
+    #[inline(always)]
+    fn copy_in_backwards(&self, at: u64, bytes: &[u8]) {
+        // A sweep stops in the middle of a copy: in which direction it runs is the same to everybody else.
+        #[cfg(feature = "fault-points")]
+        self.copy_in(at, bytes);
+        #[cfg(not(feature = "fault-points"))]
+        {
+            let to = self.pointer(at, bytes.len() as u64);
+            // SAFETY: as in `copy_in`.
+            unsafe { copy::copy_in_backwards(to, bytes) }
+        }
     }
 }
 

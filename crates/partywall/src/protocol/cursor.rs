@@ -1,50 +1,61 @@
 //! A position with a count of records that belongs to exactly that position.
 //!
-//! Two plain words would disagree after a kill between their stores. So there are two candidate pairs
-//! {position, count}: the one that does *not* match the current position is filled first, then the
-//! position is stored. The pair whose position equals the current one is the valid one
-//! (`protocols.md` section 3: "a count beside write_seq as two plain stores: off by one after a kill").
+//! Two plain words would disagree after a kill between their stores (`protocols.md` section 3: "a count
+//! beside write_seq as two plain stores: off by one after a kill"). So there are two words for the count, and
+//! bit 0 of the position word, free because positions are multiples of 8, says which of them belongs to it.
+//! The writer fills the other count first and then stores position and bit at once.
 //!
-//! Layout of the block of five words: position, position 0, count 0, position 1, count 1.
+//! Layout of the block: position and bit, count 0, count 1. The three words lie in one half of a cache line,
+//! which a processor fills by one transfer.
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use crate::memory::{Shared, SharedMut};
 
-/// The writer's view of its own counted position.
+/// Says which count belongs to the position.
+const SELECTOR: u64 = 1;
+
+/// The writer's view of its own counted position. Its fields share half a cache line too: private stores
+/// between shared ones have their price as well.
 #[derive(Clone, Debug)]
+#[repr(C, align(32))]
 pub(crate) struct Cursor {
     /// Offset of the block.
     at: u64,
-    /// The candidate that matches the stored position.
-    valid: u64,
     position: u64,
     records: u64,
+    /// Which count is the current one.
+    selector: u64,
 }
 
 /// What a reader found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Counted {
     pub(crate) position: u64,
-    /// `None` if neither candidate matched, which the writer's next store repairs.
+    /// `None` if the writer was faster than several looks.
     pub(crate) records: Option<u64>,
 }
 
-const fn candidate(at: u64, index: u64) -> u64 {
-    at + 8 + 16 * index
+/// Offset of a count in the block.
+#[inline(always)]
+const fn count(at: u64, selector: u64) -> u64 {
+    at + 8 + 8 * selector
+}
+
+/// The position in a position word.
+#[inline(always)]
+pub(crate) const fn position_of(word: u64) -> u64 {
+    word & !7
 }
 
 impl Cursor {
     /// Begins anew at a position; stores it.
     pub(crate) fn begin(words: &impl SharedMut, at: u64, position: u64, records: u64) -> Self {
-        // Whichever candidate is valid now, the other one is overwritten first.
-        let now = words.load(at, Relaxed);
-        let valid = u64::from(words.load(candidate(at, 0), Relaxed) != now);
         let mut cursor = Cursor {
             at,
-            valid,
             position,
             records,
+            selector: words.load(at, Relaxed) & SELECTOR,
         };
         cursor.publish(words, position, records);
         cursor
@@ -53,16 +64,15 @@ impl Cursor {
     /// Everything up to `position`, that is `records` records, is published.
     #[inline(always)]
     pub(crate) fn publish(&mut self, words: &impl SharedMut, position: u64, records: u64) {
-        let spare = candidate(self.at, 1 - self.valid);
-        // Release, both: the pair must not be seen before what it counts, nor half of it after the
-        // position that makes it valid.
-        words.store(spare, position, Release);
-        words.store(spare + 8, records, Release);
-        // SYNC cursor: publishes the pair, and everything its writer did before.
-        words.store(self.at, position, Release);
-        self.valid = 1 - self.valid;
+        self.selector ^= SELECTOR;
         self.position = position;
         self.records = records;
+        // Release: a reader that sees this count, which belongs to a later position than the one it read,
+        // must see at its second look that the position has moved on. So the store may not overtake the one
+        // below of the time before.
+        words.store(count(self.at, self.selector), records, Release);
+        // SYNC cursor: publishes the count, and everything its writer did before.
+        words.store(self.at, position | self.selector, Release);
     }
 
     #[inline(always)]
@@ -70,6 +80,7 @@ impl Cursor {
         self.position
     }
 
+    #[inline(always)]
     pub(crate) fn records(&self) -> u64 {
         self.records
     }
@@ -77,33 +88,25 @@ impl Cursor {
 
 /// Reads somebody's counted position: the position of one moment, and the count that belongs to it.
 pub(crate) fn read(words: &impl Shared, at: u64) -> Counted {
+    let mut word = words.load(at, Acquire); // SYNC cursor
     // The writer can go on between our loads; a few tries find a quiet moment, else the caller has a
     // position without a count.
-    let mut position = words.load(at, Acquire); // SYNC cursor
     for _ in 0..8 {
-        for index in 0..2 {
-            let pair = candidate(at, index);
-            if words.load(pair, Acquire) == position {
-                let records = words.load(pair + 8, Acquire);
-                // The pair is refilled only after the position moved on, so an unchanged position
-                // proves that the count was not being replaced. The fence keeps the second look behind.
-                words.fence(Acquire);
-                if words.load(pair, Relaxed) == position && words.load(at, Relaxed) == position {
-                    return Counted {
-                        position,
-                        records: Some(records),
-                    };
-                }
-            }
+        let records = words.load(count(at, word & SELECTOR), Acquire);
+        // A count is replaced only after the position has moved on to the other one, so an unchanged
+        // position proves that this one was not. The fence keeps the second look behind the first.
+        words.fence(Acquire);
+        let again = words.load(at, Relaxed);
+        if again == word {
+            return Counted {
+                position: position_of(word),
+                records: Some(records),
+            };
         }
-        let again = words.load(at, Acquire);
-        if again == position {
-            break;
-        }
-        position = again;
+        word = words.load(at, Acquire); // SYNC cursor
     }
     Counted {
-        position,
+        position: position_of(word),
         records: None,
     }
 }

@@ -92,6 +92,10 @@ enum Ended {
     Superseded,
 }
 
+/// Looks at the next header before a wait begins in earnest: some crossings between two cores. What was passed
+/// is not published before, so a producer that waits for it waits as much longer.
+const FIRST_LOOKS: u32 = 200;
+
 /// Empty looks by `try_recv` between two looks at the clock.
 const LOOKS_PER_CLOCK: u32 = 64;
 
@@ -177,7 +181,7 @@ impl Consumer {
     ///
     /// # Errors
     /// As [`Self::recv`].
-    #[inline]
+    #[inline(always)]
     pub fn recv_into(&mut self, payload: &mut Vec<u8>) -> Result<Meta, RecvError> {
         self.recv_into_timeout(payload, None)
     }
@@ -186,7 +190,7 @@ impl Consumer {
     ///
     /// # Errors
     /// [`RecvError::TimedOut`], and as [`Self::recv`].
-    #[inline]
+    #[inline(always)]
     pub fn recv_into_timeout(
         &mut self,
         payload: &mut Vec<u8>,
@@ -194,7 +198,7 @@ impl Consumer {
     ) -> Result<Meta, RecvError> {
         let found = match self.look()? {
             Some(found) => found,
-            None => self.wait_for_record(timeout)?,
+            None => self.spin_for_record(timeout)?,
         };
         Ok(self.take(found, payload))
     }
@@ -203,13 +207,11 @@ impl Consumer {
     ///
     /// # Errors
     /// As [`Self::try_recv`].
-    #[inline]
+    #[inline(always)]
     pub fn try_recv_into(&mut self, payload: &mut Vec<u8>) -> Result<Option<Meta>, RecvError> {
         match self.look()? {
             Some(found) => Ok(Some(self.take(found, payload))),
-            None => Ok(self
-                .found_nothing()?
-                .map(|found| self.take(found, payload))),
+            None => Ok(self.found_nothing()?.map(|found| self.take(found, payload))),
         }
     }
 
@@ -287,12 +289,10 @@ impl Consumer {
     }
 
     /// One look, on the fast path. Asking for a record says that the one before is done with.
-    #[inline]
+    #[inline(always)]
     fn look(&mut self) -> Result<Option<Found>, RecvError> {
         if os::in_forked_child() {
-            return Err(RecvError::Forked {
-                channel: self.channel().to_owned(),
-            });
+            return Err(self.forked());
         }
         if self.ended.is_some() {
             return Err(self.ended());
@@ -303,15 +303,15 @@ impl Consumer {
         self.peek()
     }
 
-    #[inline]
+    #[inline(always)]
     fn peek(&mut self) -> Result<Option<Found>, RecvError> {
         match self.attached.consumer.peek() {
             Ok(found) => Ok(found),
-            Err(lie) => Err(self.end(Ended::Damaged(lie))),
+            Err(lie) => Err(self.damaged(lie)),
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn take(&mut self, found: Found, payload: &mut Vec<u8>) -> Meta {
         let len = found.len as usize;
         // Only what the buffer lacks is zeroed first; what it has is overwritten anyway.
@@ -332,7 +332,7 @@ impl Consumer {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn pass(&mut self, found: Found) {
         self.attached.consumer.pass(found);
         self.uncounted += 1;
@@ -353,11 +353,12 @@ impl Consumer {
     pub(super) fn next_found(&mut self, timeout: Option<Duration>) -> Result<Found, RecvError> {
         match self.look()? {
             Some(found) => Ok(found),
-            None => self.wait_for_record(timeout),
+            None => self.spin_for_record(timeout),
         }
     }
 
     /// Lets the producer have what was passed.
+    #[inline(never)]
     fn publish(&mut self) {
         if self.attached.consumer.publish() {
             let consumer = &self.attached.consumer;
@@ -371,6 +372,7 @@ impl Consumer {
 
     /// Nothing is there: let the producer have everything, and see whether there can be more.
     #[cold]
+    #[inline(never)]
     fn found_nothing(&mut self) -> Result<Option<Found>, RecvError> {
         self.publish();
         self.empty_looks = self.empty_looks.wrapping_add(1);
@@ -383,7 +385,22 @@ impl Consumer {
         self.look_at_state()
     }
 
+    /// A few looks before anything else: what is under way arrives within them.
+    #[inline(always)]
+    fn spin_for_record(&mut self, timeout: Option<Duration>) -> Result<Found, RecvError> {
+        if self.wait != WaitStrategy::Park {
+            for _ in 0..FIRST_LOOKS {
+                std::hint::spin_loop();
+                if let Some(found) = self.peek()? {
+                    return Ok(found);
+                }
+            }
+        }
+        self.wait_for_record(timeout)
+    }
+
     #[cold]
+    #[inline(never)]
     fn wait_for_record(&mut self, timeout: Option<Duration>) -> Result<Found, RecvError> {
         self.publish();
         if let Some(found) = self.look_at_state()? {
@@ -522,6 +539,20 @@ impl Consumer {
         consumer.peers().store(at, error as u64, Relaxed);
     }
 
+    #[cold]
+    #[inline(never)]
+    fn forked(&self) -> RecvError {
+        RecvError::Forked {
+            channel: self.channel().to_owned(),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn damaged(&mut self, lie: Lie) -> RecvError {
+        self.end(Ended::Damaged(lie))
+    }
+
     fn end(&mut self, ended: Ended) -> RecvError {
         match ended {
             Ended::Damaged(_) => self.note(LastError::Damaged),
@@ -536,6 +567,7 @@ impl Consumer {
     }
 
     #[cold]
+    #[inline(never)]
     fn ended(&self) -> RecvError {
         let channel = self.channel().to_owned();
         match self.ended.clone() {

@@ -111,7 +111,7 @@ impl Producer {
     /// # Errors
     /// [`SendError::TooLarge`]; [`SendError::Full`] with [`Overflow::Fail`]; [`SendError::TimedOut`] with a
     /// [`block_timeout`](ProducerOptions::block_timeout); [`SendError::Stopped`]; [`SendError::Forked`].
-    #[inline]
+    #[inline(always)]
     pub fn send(&mut self, payload: &[u8]) -> Result<Sent, SendError> {
         self.send_with(0, payload, Patience::Policy)
     }
@@ -142,7 +142,7 @@ impl Producer {
         self.send_with(0, payload, Patience::None).map(drop)
     }
 
-    #[inline]
+    #[inline(always)]
     fn send_with(
         &mut self,
         kind: u16,
@@ -156,7 +156,7 @@ impl Producer {
         let producer = &mut self.owned.producer;
         producer
             .owner()
-            .copy_in(producer.payload_at(claimed), payload);
+            .copy_in_backwards(producer.payload_at(claimed), payload);
         producer.commit(claimed, payload.len() as u64, kind);
         self.announce(1);
         Ok(Sent::Committed)
@@ -193,7 +193,7 @@ impl Producer {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn claim(&mut self, len: usize, patience: Patience) -> Result<Room, SendError> {
         if os::in_forked_child() {
             return Err(self.forked());
@@ -209,6 +209,7 @@ impl Producer {
 
     /// Looks at the seats, evicts the dead among those that hold us, and waits if that is not enough.
     #[cold]
+    #[inline(never)]
     fn make_room(&mut self, len: usize, patience: Patience) -> Result<Room, SendError> {
         let mut scan = self.scan();
         if let Some(claimed) = self.owned.producer.claim(len as u64) {
@@ -331,7 +332,7 @@ impl Producer {
     }
 
     /// After a commit: wakes who sleeps.
-    #[inline]
+    #[inline(always)]
     fn announce(&mut self, records: u64) {
         let producer = &self.owned.producer;
         let seats = producer.shape().seats;
@@ -348,6 +349,7 @@ impl Producer {
     /// after some rings that woke nobody, its lock is looked at; a dead one's word is not looked at again
     /// until the seat has another holder.
     #[cold]
+    #[inline(never)]
     fn wake(&mut self, mut asleep: u64) {
         for &(seat, state) in &self.asleep_for_good {
             if self.owned.seat_state(seat) == state {
@@ -516,6 +518,7 @@ impl Producer {
     }
 
     #[cold]
+    #[inline(never)]
     fn forked(&self) -> SendError {
         SendError::Forked {
             channel: self.channel().to_owned(),
@@ -523,6 +526,7 @@ impl Producer {
     }
 
     #[cold]
+    #[inline(never)]
     fn too_large(&self, len: usize) -> SendError {
         self.note(LastError::TooLarge);
         SendError::TooLarge {
@@ -650,7 +654,7 @@ impl Batch<'_> {
     ///
     /// # Errors
     /// As [`Producer::send`]. What was added before stays pending, or is committed already.
-    #[inline]
+    #[inline(always)]
     pub fn push(&mut self, payload: &[u8]) -> Result<Sent, SendError> {
         self.push_kind(0, payload)
     }
@@ -659,8 +663,24 @@ impl Batch<'_> {
     ///
     /// # Errors
     /// As [`Producer::send`].
-    #[inline]
+    #[inline(always)]
     pub fn push_kind(&mut self, kind: u16, payload: &[u8]) -> Result<Sent, SendError> {
+        if !os::in_forked_child()
+            && payload.len() <= self.producer.max_record
+            && self
+                .producer
+                .owned
+                .producer
+                .push(&mut self.pending, kind, payload)
+        {
+            return Ok(Sent::Committed);
+        }
+        self.push_slow(kind, payload)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn push_slow(&mut self, kind: u16, payload: &[u8]) -> Result<Sent, SendError> {
         if os::in_forked_child() {
             return Err(self.producer.forked());
         }

@@ -66,8 +66,8 @@ impl Mapping {
     }
 
     #[inline(always)]
-    pub(crate) fn base(&self) -> *mut u8 {
-        self.base.as_ptr()
+    pub(crate) fn base(&self) -> NonNull<u8> {
+        self.base
     }
 
     #[inline(always)]

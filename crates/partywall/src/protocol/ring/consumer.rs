@@ -90,7 +90,7 @@ impl<O: Shared, P: SharedMut> RingConsumer<O, P> {
 
     /// The next committed record, if there is one. It stays unread, and its bytes stay, until
     /// [`Self::pass`] and the next [`Self::publish`].
-    #[inline]
+    #[inline(always)]
     pub(crate) fn peek(&mut self) -> Result<Option<Found>, Lie> {
         loop {
             let Some(header) = header_at(&self.owner, &self.shape, self.next)? else {
@@ -111,21 +111,21 @@ impl<O: Shared, P: SharedMut> RingConsumer<O, P> {
     }
 
     /// Goes on behind a record.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn pass(&mut self, found: Found) {
         self.next = found.position.wrapping_add(found.total);
         self.records = self.records.wrapping_add(1);
     }
 
     /// Whether enough was passed since the last publication that the producer ought to know.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn ought_to_publish(&self) -> bool {
         self.next.wrapping_sub(self.cursor.position()) >= self.publish_after
     }
 
     /// Lets the producer have everything that was passed; `false` if it has it already. The caller is done
     /// with the bytes of those records.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn publish(&mut self) -> bool {
         if self.next == self.cursor.position() {
             return false;

@@ -20,7 +20,7 @@ use crate::memory::{Doorbell, Shared, SharedMut};
 
 /// The seats whose holders say that they sleep, one bit each; asked after every commit. If there are any,
 /// [`ring_for_consumers`].
-#[inline]
+#[inline(always)]
 pub(crate) fn sleepers<O, P>(owner: &O, peers: &P, seats: u32) -> u64
 where
     O: SharedMut + Doorbell,
@@ -28,6 +28,9 @@ where
 {
     // SYNC park: the commit before it, the parked words behind it.
     owner.light_fence();
+    if !peers.any32(ring::parked(0), seats) {
+        return 0;
+    }
     let mut asleep = 0;
     for seat in 0..seats {
         if peers.load32(ring::parked(seat), Relaxed) != 0 {

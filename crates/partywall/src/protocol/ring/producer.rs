@@ -7,7 +7,7 @@ use crate::layout::record::{self, RecordHeader};
 use crate::layout::ring::{self, Evicted, EvictionReason};
 use crate::layout::seat::{self, Claim, SeatState};
 use crate::memory::{Shared, SharedMut};
-use crate::protocol::cursor::{self, Cursor};
+use crate::protocol::cursor::{self, Cursor, position_of};
 use crate::protocol::{Lie, SeatLocks};
 
 /// Room for one record, claimed and not yet committed.
@@ -80,17 +80,8 @@ impl<O: SharedMut, P: Shared> RingProducer<O, P> {
     /// at the seats: a consumer may rightly stand past `write_seq`, for that is stored after the header.
     pub(crate) fn adopt(owner: O, peers: P, shape: Shape) -> Result<Self, Lie> {
         let found = cursor::read(&owner, ring::WRITE_SEQ);
-        if found.position & 7 != 0 {
-            return Err(Lie {
-                word: "write_seq",
-                place: ring::WRITE_SEQ,
-                expected: "a multiple of 8",
-                found: found.position,
-            });
-        }
         let walked = walk(&owner, &shape, found.position)?;
-        // Neither candidate matches only if somebody wrote here who must not: counting starts anew from
-        // what is known.
+        // Nobody writes meanwhile, so there is a count; if somebody does who must not, counting starts anew.
         let records = found.records.unwrap_or(0).wrapping_add(walked.records);
         let cursor = Cursor::begin(&owner, ring::WRITE_SEQ, walked.end, records);
         let mut adopted = Self::with_cursor(owner, peers, shape, cursor);
@@ -154,7 +145,7 @@ impl<O: SharedMut, P: Shared> RingProducer<O, P> {
 
     /// Claims room for a record of `len` bytes, which the caller has checked against the maximum; `None` if
     /// the consumers must make room first (then [`Self::scan`] tells).
-    #[inline]
+    #[inline(always)]
     pub(crate) fn claim(&mut self, len: u64) -> Option<Claimed> {
         let total = record::total(len);
         let to_end = self.shape.to_end(self.cursor.position());
@@ -187,13 +178,13 @@ impl<O: SharedMut, P: Shared> RingProducer<O, P> {
     }
 
     /// Where the payload of a claimed record lies in the owner side.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn payload_at(&self, claimed: Claimed) -> u64 {
         self.shape.data(claimed.position) + record::HEADER
     }
 
     /// Commits a claimed record with a payload of `len` bytes, at most as many as were claimed.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn commit(&mut self, claimed: Claimed, len: u64, kind: u16) {
         let total = record::total(len);
         if total < claimed.total {
@@ -212,7 +203,7 @@ impl<O: SharedMut, P: Shared> RingProducer<O, P> {
     }
 
     /// Adds a record behind those that are pending; `false` if there is no room (commit, then try again).
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push(&mut self, pending: &mut Pending, kind: u16, payload: &[u8]) -> bool {
         let len = payload.len() as u64;
         let total = record::total(len);
@@ -230,9 +221,10 @@ impl<O: SharedMut, P: Shared> RingProducer<O, P> {
         if !self.allowed(end) {
             return false;
         }
+        // Header, payload, next header: everything ascends through the memory.
+        self.put_header(pending, position, end, RecordHeader::encode(len, kind));
         let payload_at = self.shape.data(position) + record::HEADER;
         self.owner.copy_in(payload_at, payload);
-        self.put_header(pending, position, end, RecordHeader::encode(len, kind));
         pending.records += 1;
         true
     }
@@ -240,7 +232,6 @@ impl<O: SharedMut, P: Shared> RingProducer<O, P> {
     /// Writes a header that nobody can reach yet, for the first one of the batch is still zero.
     #[inline(always)]
     fn put_header(&self, pending: &mut Pending, position: u64, end: u64, word: u64) {
-        self.owner.store(self.shape.data(end), 0, Relaxed);
         match pending.first {
             None => pending.first = Some(word),
             Some(_) => self.owner.store(self.shape.data(position), word, Relaxed),
@@ -249,14 +240,15 @@ impl<O: SharedMut, P: Shared> RingProducer<O, P> {
     }
 
     /// Commits everything pending by one store; how many records.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn commit_pending(&mut self, pending: &mut Pending) -> u64 {
         let pending = std::mem::take(pending);
         if let Some(word) = pending.first {
             let position = self.cursor.position();
+            let end = position.wrapping_add(pending.bytes);
+            self.owner.store(self.shape.data(end), 0, Relaxed);
             // SYNC ring-commit: publishes every record of the batch and the zero behind the last.
             self.owner.store(self.shape.data(position), word, Release);
-            let end = position.wrapping_add(pending.bytes);
             let records = self.cursor.records().wrapping_add(pending.records);
             self.cursor.publish(&self.owner, end, records);
         }
@@ -300,7 +292,7 @@ impl<O: SharedMut, P: Shared> RingProducer<O, P> {
                 }
                 Some(Claim::Active | Claim::Absent) => {
                     // SYNC ring-release
-                    let read_seq = self.peers.load(at + seat::READ_SEQ, Acquire);
+                    let read_seq = position_of(self.peers.load(at + seat::READ_SEQ, Acquire));
                     let behind = written.wrapping_sub(read_seq);
                     let went_back = watch.state == state.0
                         && (read_seq.wrapping_sub(watch.read_seq) as i64) < 0;
@@ -343,7 +335,7 @@ impl<O: SharedMut, P: Shared> RingProducer<O, P> {
         (0..self.shape.seats)
             .map(|seat| {
                 let at = ring::seat_at(seat) + seat::READ_SEQ;
-                written.wrapping_sub(self.peers.load(at, Acquire))
+                written.wrapping_sub(position_of(self.peers.load(at, Acquire)))
             })
             .chain([written.wrapping_sub(self.shape.base)])
             .filter(|&unread| unread <= self.shape.capacity)

@@ -17,7 +17,7 @@ use crate::layout::header::{self, State};
 use crate::layout::ring::{self, Evicted};
 use crate::layout::seat::{self, Claim, SeatState};
 use crate::memory::{Shared, SharedMut};
-use crate::protocol::cursor::{self, Cursor};
+use crate::protocol::cursor::{self, Cursor, position_of};
 
 /// A seat that was taken.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ fn start(epoch: u64) -> u64 {
 /// storing that.
 pub(crate) fn resume_position(peers: &impl Shared, seat: u32, state: SeatState) -> u64 {
     let at = ring::seat_at(seat);
-    let read_seq = peers.load(at + seat::READ_SEQ, Acquire);
+    let read_seq = position_of(peers.load(at + seat::READ_SEQ, Acquire));
     let started = peers.load(at + start(state.epoch()), Acquire);
     if started != 0 && (started.wrapping_sub(read_seq) as i64) > 0 {
         started
@@ -128,7 +128,7 @@ fn join<O: Shared, P: SharedMut>(
     // The name is valid only in ACTIVE and ABSENT.
     store_name(peers, at, durable.unwrap_or(""));
     let records = written.records.unwrap_or(0);
-    let position = written.position & !7;
+    let position = written.position;
     let cursor = Cursor::begin(peers, at + seat::READ_SEQ, position, records);
     let active = SeatState::new(epoch, Claim::Active, durable.is_some());
     peers.store(at + seat::STATE, active.0, Release);
@@ -237,7 +237,7 @@ fn position_is_possible<O: Shared>(owner: &O, shape: &Shape, position: u64) -> b
     if position & 7 != 0 {
         return false;
     }
-    let written = owner.load(ring::WRITE_SEQ, Acquire);
+    let written = position_of(owner.load(ring::WRITE_SEQ, Acquire));
     let behind = written.wrapping_sub(position);
     if behind <= shape.capacity {
         return true;
