@@ -136,7 +136,7 @@ fn an_overlooked_frame_is_counted_as_lost_by_the_viewer() {
 fn a_file_is_sent_frame_by_frame() {
     let place = place();
     let mut video = tempfile::NamedTempFile::new().expect("a file");
-    let content: Vec<u8> = (0..3 * 10_000_u32).map(|n| (n * n >> 7) as u8).collect();
+    let content: Vec<u8> = (0..3 * 10_000_u32).map(|n| ((n * n) >> 7) as u8).collect();
     video.write_all(&content).expect("written");
     let path = video.path().to_str().expect("a path of letters");
     let arguments = [

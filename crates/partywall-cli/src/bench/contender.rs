@@ -7,6 +7,7 @@ use super::Work;
 use partywall::ring::{Consumer, ConsumerOptions, Producer, ProducerOptions};
 use partywall::{Namespace, WaitStrategy};
 use std::error::Error;
+use std::time::Duration;
 
 pub(super) const SIZE: usize = 64;
 
@@ -21,6 +22,9 @@ const RECORDS: u64 = 20_480;
 
 /// Small enough to stay in a core's second-level cache, large enough for hundreds of records.
 const CAPACITY: u64 = 256 * 1024;
+
+/// How long the two processes wait for each other in the beginning.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -62,90 +66,71 @@ impl Contender {
 
 /// The driver's half of a contender.
 #[derive(Debug)]
-pub(super) enum Driver {
-    Latency {
-        there: Producer,
-        back: Option<Consumer>,
-        sequence: u64,
-        buffer: Vec<u8>,
-    },
-    OneByOne {
-        there: Producer,
-        sequence: u64,
-    },
-    Batch {
-        there: Producer,
-        sequence: u64,
-    },
+pub(super) struct Driver {
+    contender: Contender,
+    there: Producer,
+    /// For latency: the way back.
+    back: Option<Consumer>,
+    payloads: Payloads,
+    buffer: Vec<u8>,
 }
 
 impl Driver {
     /// Creates its channel. `meet` must follow once the follower runs.
     pub(super) fn open(contender: Contender, namespace: &Namespace) -> Outcome<Driver> {
-        let there = producer(namespace, &contender.channel(false))?;
-        let sequence = 0;
-        Ok(match contender {
-            Contender::OneWay => Driver::Latency {
-                there,
-                back: None,
-                sequence,
-                buffer: Vec::with_capacity(SIZE),
-            },
-            Contender::OneByOne => Driver::OneByOne { there, sequence },
-            Contender::InBatches => Driver::Batch { there, sequence },
+        Ok(Driver {
+            contender,
+            there: producer(namespace, &contender.channel(false))?,
+            back: None,
+            payloads: Payloads::new(),
+            buffer: Vec::with_capacity(SIZE),
         })
     }
 
     /// Attaches to what the follower creates, and waits for its consumer.
-    pub(super) fn meet(&mut self, contender: Contender, namespace: &Namespace) -> Outcome<()> {
-        let patience = Some(std::time::Duration::from_secs(20));
-        match self {
-            Driver::Latency { there, back, .. } => {
-                *back = Some(consumer(namespace, &contender.channel(true))?);
-                there.wait_for_consumer(patience)?;
-            }
-            Driver::OneByOne { there, .. } | Driver::Batch { there, .. } => {
-                there.wait_for_consumer(patience)?;
-            }
+    pub(super) fn meet(&mut self, namespace: &Namespace) -> Outcome<()> {
+        if self.contender == Contender::OneWay {
+            self.back = Some(consumer(namespace, &self.contender.channel(true))?);
         }
+        self.there.wait_for_consumer(Some(PATIENCE))?;
         Ok(())
     }
 
     /// One turn. Returns by what the time of the turn is to be divided: crossings, or records. For
     /// throughput the turn ends when the follower has them all, which the caller waits for.
     pub(super) fn turn(&mut self) -> Outcome<u64> {
-        match self {
-            Driver::Latency {
-                there,
-                back,
-                sequence,
-                buffer,
-            } => {
-                let back = back.as_mut().ok_or("the contenders have not met")?;
-                for number in *sequence..*sequence + ROUND_TRIPS {
-                    there.send(&payload(number))?;
+        let Driver {
+            there,
+            back,
+            payloads,
+            buffer,
+            ..
+        } = self;
+        match (self.contender, back) {
+            (Contender::OneWay, Some(back)) => {
+                for _ in 0..ROUND_TRIPS {
+                    let payload = payloads.next();
+                    there.send(payload)?;
                     back.recv_into(buffer)?;
-                    check(number, buffer)?;
+                    check(payload, buffer)?;
                 }
-                *sequence += ROUND_TRIPS;
                 Ok(2 * ROUND_TRIPS)
             }
-            Driver::OneByOne { there, sequence } => {
-                for number in *sequence..*sequence + RECORDS {
-                    there.send(&payload(number))?;
+            (Contender::OneWay, None) => Err("the contenders have not met".into()),
+            (Contender::OneByOne, _) => {
+                for _ in 0..RECORDS {
+                    there.send(payloads.next())?;
                 }
-                *sequence += RECORDS;
                 Ok(RECORDS)
             }
-            Driver::Batch { there, sequence } => {
-                for first in (*sequence..*sequence + RECORDS).step_by(TOGETHER as usize) {
+            (Contender::InBatches, _) => {
+                for _ in 0..RECORDS / TOGETHER {
                     let mut batch = there.batch();
-                    for number in first..first + TOGETHER {
-                        batch.push(&payload(number))?;
+                    for _ in 0..TOGETHER {
+                        batch.push(payloads.next())?;
                     }
                     batch.commit();
                 }
-                *sequence += RECORDS;
                 Ok(RECORDS)
             }
         }
@@ -158,7 +143,7 @@ pub(super) struct Follower {
     there: Consumer,
     /// For latency: the way back.
     back: Option<Producer>,
-    sequence: u64,
+    payloads: Payloads,
     buffer: Vec<u8>,
 }
 
@@ -168,11 +153,10 @@ impl Follower {
             Contender::OneWay => Some(producer(namespace, &contender.channel(true))?),
             Contender::OneByOne | Contender::InBatches => None,
         };
-        let there = consumer(namespace, &contender.channel(false))?;
         Ok(Follower {
-            there,
+            there: consumer(namespace, &contender.channel(false))?,
             back,
-            sequence: 0,
+            payloads: Payloads::new(),
             buffer: Vec::with_capacity(SIZE),
         })
     }
@@ -182,22 +166,24 @@ impl Follower {
         let Follower {
             there,
             back,
-            sequence,
+            payloads,
             buffer,
         } = self;
-        if let Some(back) = back {
-            for number in *sequence..*sequence + ROUND_TRIPS {
-                there.recv_into(buffer)?;
-                check(number, buffer)?;
-                back.send(&payload(number))?;
+        match back {
+            Some(back) => {
+                for _ in 0..ROUND_TRIPS {
+                    let payload = payloads.next();
+                    there.recv_into(buffer)?;
+                    check(payload, buffer)?;
+                    back.send(payload)?;
+                }
             }
-            *sequence += ROUND_TRIPS;
-        } else {
-            for number in *sequence..*sequence + RECORDS {
-                there.recv_into(buffer)?;
-                check(number, buffer)?;
+            None => {
+                for _ in 0..RECORDS {
+                    there.recv_into(buffer)?;
+                    check(payloads.next(), buffer)?;
+                }
             }
-            *sequence += RECORDS;
         }
         Ok(())
     }
@@ -216,46 +202,59 @@ fn consumer(namespace: &Namespace, channel: &str) -> Outcome<Consumer> {
     Ok(options.namespace(namespace.clone()).attach(channel)?)
 }
 
-/// Between neighbouring words of a record.
-const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+/// What the records hold, one after the other, the same in both processes.
+///
+/// They are made beforehand: a payload built anew for each record would be in the processor's store
+/// buffer, in line with the ring's own stores, and the time of building it would be measured. They
+/// come round after a prime number of records, which no whole number of laps of the ring is, so a
+/// record that was lost, repeated or left from the lap before differs in every word.
+#[derive(Debug)]
+struct Payloads {
+    made: Vec<[u8; SIZE]>,
+    next: usize,
+}
 
-/// What record `number` holds. Every word depends on the number, so that a stale one is noticed.
-#[inline]
+const PAYLOADS: u64 = 251;
+
+impl Payloads {
+    fn new() -> Payloads {
+        let made = (0..PAYLOADS).map(payload).collect();
+        Payloads { made, next: 0 }
+    }
+
+    #[inline]
+    fn next(&mut self) -> &[u8; SIZE] {
+        let payload = &self.made[self.next];
+        self.next += 1;
+        if self.next == self.made.len() {
+            self.next = 0;
+        }
+        payload
+    }
+}
+
 fn payload(number: u64) -> [u8; SIZE] {
     let mut out = [0; SIZE];
     let mut word = number;
     for slot in out.chunks_exact_mut(8) {
         slot.copy_from_slice(&word.to_le_bytes());
-        word = word.wrapping_add(STEP);
+        word = word.wrapping_add(0x9e37_79b9_7f4a_7c15);
     }
     out
 }
 
-/// Word by word, as the record was copied: a comparison by wider loads would have to wait until the
-/// copy's stores have reached the cache, and that wait would be measured.
 #[inline]
-fn check(number: u64, found: &[u8]) -> Outcome<()> {
-    let mut difference = found.len() ^ SIZE;
-    let mut word = number;
-    for slot in found.chunks_exact(8) {
-        let found = u64::from_le_bytes(std::array::from_fn(|i| slot[i]));
-        difference |= usize::from(found != word);
-        word = word.wrapping_add(STEP);
-    }
-    if difference == 0 {
+fn check(expected: &[u8; SIZE], found: &[u8]) -> Outcome<()> {
+    if *found == *expected {
         Ok(())
     } else {
-        Err(wrong(number, found))
+        Err(wrong(expected, found))
     }
 }
 
 #[cold]
-fn wrong(number: u64, found: &[u8]) -> Box<dyn Error> {
-    format!(
-        "record {number} holds {found:02x?}, expected {:02x?}",
-        payload(number)
-    )
-    .into()
+fn wrong(expected: &[u8; SIZE], found: &[u8]) -> Box<dyn Error> {
+    format!("a record holds {found:02x?}, expected {expected:02x?}").into()
 }
 
 #[cfg(test)]
@@ -264,13 +263,24 @@ mod tests {
 
     #[test]
     fn a_stale_or_short_record_is_noticed() {
-        assert!(check(7, &payload(7)).is_ok());
-        assert!(check(8, &payload(7)).is_err());
-        assert!(check(7, &payload(7)[..63]).is_err());
+        let mut payloads = Payloads::new();
+        let (one, other) = (*payloads.next(), *payloads.next());
+        assert!(check(&one, &one).is_ok());
+        assert!(check(&one, &other).is_err());
+        assert!(check(&one, &one[..63]).is_err());
         for word in 0..SIZE / 8 {
-            let mut mixed = payload(7);
-            mixed[8 * word..][..8].copy_from_slice(&payload(8)[8 * word..][..8]);
-            assert!(check(7, &mixed).is_err(), "word {word}");
+            let mut mixed = one;
+            mixed[8 * word..][..8].copy_from_slice(&other[8 * word..][..8]);
+            assert!(check(&one, &mixed).is_err(), "word {word}");
+        }
+    }
+
+    #[test]
+    fn the_lap_before_holds_other_payloads() {
+        // A lap is one record longer or shorter, as the padding at its end has it.
+        let lap = CAPACITY / (SIZE as u64 + 8);
+        for lap in lap - 1..=lap + 1 {
+            assert_ne!(lap % PAYLOADS, 0);
         }
     }
 
