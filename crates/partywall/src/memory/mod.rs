@@ -33,6 +33,8 @@ pub(crate) trait Shared {
     fn any32(&self, at: u64, count: u32) -> bool {
         (0..u64::from(count)).any(|index| self.load32(at + 4 * index, Ordering::Relaxed) != 0)
     }
+    /// A hint that the line at `at` will be read soon.
+    fn prefetch(&self, _at: u64) {}
     /// Copies bytes out while they may be changing; what is torn is the reader's to detect.
     fn copy_out(&self, at: u64, out: &mut [u8]);
     /// `std::sync::atomic::fence`, or the model checker's.

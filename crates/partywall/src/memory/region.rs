@@ -120,6 +120,19 @@ impl<Access> Shared for Region<Access> {
     }
 
     #[inline(always)]
+    fn prefetch(&self, at: u64) {
+        #[cfg(target_arch = "x86_64")]
+        if at < self.len {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            let line = self.base.as_ptr().wrapping_add(at as usize);
+            // SAFETY: a hint; it neither reads nor faults, and `line` lies in the mapping anyway.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) };
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = at;
+    }
+
+    #[inline(always)]
     fn copy_out(&self, at: u64, out: &mut [u8]) {
         let from = self.pointer(at, out.len() as u64);
         // SAFETY: `pointer` checked the range; the mapping outlives the call.

@@ -391,6 +391,7 @@ impl Consumer {
         if self.wait != WaitStrategy::Park {
             for _ in 0..FIRST_LOOKS {
                 std::hint::spin_loop();
+                self.attached.consumer.prefetch();
                 if let Some(found) = self.peek()? {
                     return Ok(found);
                 }

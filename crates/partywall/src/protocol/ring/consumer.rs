@@ -110,6 +110,14 @@ impl<O: Shared, P: SharedMut> RingConsumer<O, P> {
         }
     }
 
+    /// While the next record is awaited: a small one reaches into the line behind its header's. Asked for in
+    /// advance, the two lines cross together and not one after the other.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self) {
+        self.owner
+            .prefetch(self.shape.data(self.next.wrapping_add(64)));
+    }
+
     /// Goes on behind a record.
     #[inline(always)]
     pub(crate) fn pass(&mut self, found: Found) {
