@@ -163,36 +163,50 @@ impl SharedMut for Region<Writable> {
     #[inline(always)]
     fn copy_in(&self, at: u64, bytes: &[u8]) {
         let to = self.pointer(at, bytes.len() as u64);
-        // A copy is many stores; the sweep stops before it and in its middle.
-        #[cfg(feature = "fault-points")]
-        let (to, bytes) = {
-            super::fault::point(super::fault::Kind::Store);
-            let (first, rest) = bytes.split_at(bytes.len() / 2);
-            // SAFETY: a prefix of the range that `pointer` checked; `Writable` pages are writable.
-            unsafe { copy::copy_in(to, first) };
-            super::fault::point(super::fault::Kind::Store);
-            // SAFETY: inside the same range.
-            (unsafe { to.add(first.len()) }, rest)
-        };
-        // SAFETY: `pointer` checked the range, and `Writable` pages are mapped writable.
-        unsafe { copy::copy_in(to, bytes) }
+        self.in_halves(to, bytes, false, |to, bytes| {
+            // SAFETY: inside the range that `pointer` checked; `Writable` pages are mapped writable.
+            unsafe { copy::copy_in(to, bytes) }
+        });
     }
 
     #[inline(always)]
     fn copy_in_backwards(&self, at: u64, bytes: &[u8]) {
-        // A sweep stops in the middle of a copy: in which direction it runs is the same to everybody else.
-        #[cfg(feature = "fault-points")]
-        self.copy_in(at, bytes);
-        #[cfg(not(feature = "fault-points"))]
-        {
-            let to = self.pointer(at, bytes.len() as u64);
+        let to = self.pointer(at, bytes.len() as u64);
+        self.in_halves(to, bytes, true, |to, bytes| {
             // SAFETY: as in `copy_in`.
             unsafe { copy::copy_in_backwards(to, bytes) }
-        }
+        });
     }
 }
 
 impl Region<Writable> {
+    /// A copy is many stores; a sweep kills before it and in its middle. Without a sweep it is one.
+    #[cfg(feature = "fault-points")]
+    fn in_halves(&self, to: *mut u8, bytes: &[u8], backwards: bool, copy: impl Fn(*mut u8, &[u8])) {
+        let (first, second) = bytes.split_at(bytes.len() / 2);
+        let middle = to.wrapping_add(first.len());
+        let mut halves = [(to, first), (middle, second)];
+        if backwards {
+            halves.reverse();
+        }
+        for (to, half) in halves {
+            super::fault::point(super::fault::Kind::Store);
+            copy(to, half);
+        }
+    }
+
+    #[cfg(not(feature = "fault-points"))]
+    #[inline(always)]
+    fn in_halves(
+        &self,
+        to: *mut u8,
+        bytes: &[u8],
+        _backwards: bool,
+        copy: impl Fn(*mut u8, &[u8]),
+    ) {
+        copy(to, bytes);
+    }
+
     /// Stamps a heartbeat: from another thread, so never a point at which a sweep kills.
     pub(crate) fn stamp(&self, at: u64, now_ns: u64) {
         self.word(at).store(now_ns, Ordering::Relaxed);

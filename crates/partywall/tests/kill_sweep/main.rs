@@ -1,0 +1,124 @@
+//! The kill sweep: a real process is killed before each of its shared stores and system calls, one after the
+//! other, in every operation; then a successor, a joiner and the surviving side must go on with nothing
+//! committed lost, nothing torn, nothing twice, and nothing left behind.
+//!
+//! The victim is this program again, in a role. The library kills it at the point that an environment
+//! variable names (feature `fault-points`).
+//!
+//! `PARTYWALL_SWEEP=full` also stops the victim at each point and lets it go on, and kills at random moments
+//! for longer. `cargo test --test kill_sweep NAME` runs the operations whose name contains NAME.
+
+mod consumers;
+mod producers;
+mod random;
+mod victim;
+mod world;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use victim::{Fault, Report};
+use world::World;
+
+/// One operation that a process is killed in.
+pub(crate) struct Operation {
+    name: &'static str,
+    /// The sweep fails if the operation has fewer points than this: then it no longer sweeps what it did.
+    least_points: u64,
+    /// Sets the stage, in the sweeping process.
+    prepare: fn() -> World,
+    /// What the victim does. It arms the fault points itself, once it stands where the operation begins.
+    act: fn(&victim::Stage),
+    /// What must hold afterwards, wherever the victim died.
+    check: fn(World, &Report),
+}
+
+fn main() -> ExitCode {
+    let operations: Vec<Operation> = producers::operations()
+        .into_iter()
+        .chain(consumers::operations())
+        .collect();
+    if let Some(role) = victim::role() {
+        if role == "send_without_end" {
+            random::send_without_end(&victim::Stage::enter());
+        }
+        let operation = operations.iter().find(|operation| operation.name == role);
+        (operation.expect("the role is an operation's name").act)(&victim::Stage::enter());
+        return ExitCode::SUCCESS;
+    }
+    let filters: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|argument| !argument.starts_with('-'))
+        .collect();
+    let wanted = |name: &str| filters.is_empty() || filters.iter().any(|part| name.contains(part));
+    let full = std::env::var("PARTYWALL_SWEEP").is_ok_and(|depth| depth == "full");
+    let (mut passed, mut failed) = (0, 0);
+    let started = Instant::now();
+    for operation in operations.iter().filter(|operation| wanted(operation.name)) {
+        match catch_unwind(AssertUnwindSafe(|| sweep(operation, full))) {
+            Ok(points) => {
+                println!("swept {:32} {points:5} points", operation.name);
+                passed += 1;
+            }
+            Err(_) => failed += 1,
+        }
+    }
+    if wanted("random") {
+        match catch_unwind(|| random::kill_at_random_moments(full)) {
+            Ok(()) => passed += 1,
+            Err(_) => failed += 1,
+        }
+    }
+    println!("in {:.1} s", started.elapsed().as_secs_f64());
+    println!("{passed} passed, {failed} failed");
+    if failed == 0 && passed > 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// Kills at every point of one operation; how many there are.
+fn sweep(operation: &Operation, full: bool) -> u64 {
+    let run = |fault: Fault| {
+        let world = (operation.prepare)();
+        let report = victim::run(operation.name, world.path(), fault);
+        let place = match fault {
+            Fault::None => "undisturbed".to_owned(),
+            Fault::Kill(point) => format!("killed before point {point}"),
+            Fault::Stop(point) => format!("stopped before point {point}"),
+        };
+        let checked = catch_unwind(AssertUnwindSafe(|| (operation.check)(world, &report)));
+        if let Err(panic) = checked {
+            eprintln!("{}: {place}: {report:?}", operation.name);
+            std::panic::resume_unwind(panic);
+        }
+        report
+    };
+    let undisturbed = run(Fault::None);
+    let points = undisturbed
+        .points
+        .expect("an undisturbed victim counts its points");
+    assert!(
+        points >= operation.least_points,
+        "{}: {points} points, there were {}",
+        operation.name,
+        operation.least_points
+    );
+    for point in 1..=points {
+        let report = run(Fault::Kill(point));
+        assert!(
+            report.killed || report.points.is_some(),
+            "{}: the victim of point {point} died of something else: {report:?}",
+            operation.name
+        );
+    }
+    if full {
+        for point in 1..=points {
+            let report = run(Fault::Stop(point));
+            assert!(report.points.is_some(), "stopped at {point}: {report:?}");
+        }
+    }
+    points
+}

@@ -1,0 +1,170 @@
+//! The process that is killed, and what it said before.
+
+use std::env;
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use partywall::ring::{Consumer, ConsumerOptions, Producer, ProducerOptions};
+use partywall::{Namespace, fault};
+
+use crate::world::{CHANNEL, Payload};
+
+const ROLE: &str = "PARTYWALL_SWEEP_ROLE";
+const PLACE: &str = "PARTYWALL_SWEEP_PLACE";
+const FAULT: &str = "PARTYWALL_FAULT";
+
+/// The operation that this process is to act out; `None` for the sweeping process.
+pub(crate) fn role() -> Option<String> {
+    env::var(ROLE).ok()
+}
+
+/// What happens to the victim.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fault {
+    None,
+    Kill(u64),
+    /// Stopped, and continued a moment later.
+    Stop(u64),
+}
+
+/// What the victim said before it died or ended.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    /// Numbers of the records whose send returned.
+    pub(crate) sent: Vec<u64>,
+    /// Numbers of the records that a receive returned.
+    pub(crate) got: Vec<u64>,
+    /// Points visited, if it came to its end.
+    pub(crate) points: Option<u64>,
+    /// Died by SIGKILL.
+    pub(crate) killed: bool,
+}
+
+/// Runs a victim to its end.
+pub(crate) fn run(role: &str, place: &Path, fault: Fault) -> Report {
+    let mut command = Command::new(env::current_exe().unwrap());
+    command
+        .env(ROLE, role)
+        .env(PLACE, place)
+        .env_remove(FAULT)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped());
+    match fault {
+        Fault::None => {}
+        Fault::Kill(point) => {
+            command.env(FAULT, format!("kill:{point}"));
+        }
+        Fault::Stop(point) => {
+            command.env(FAULT, format!("stop:{point}"));
+        }
+    }
+    let mut child = command.spawn().unwrap();
+    let output = child.stdout.take().unwrap();
+    let mut report = Report::default();
+    let continuer = matches!(fault, Fault::Stop(_)).then(|| continue_when_stopped(child.id()));
+    for line in BufReader::new(output).lines() {
+        let line = line.unwrap();
+        let (what, number) = line.split_once(' ').unwrap();
+        let number = number.parse().unwrap();
+        match what {
+            "sent" => report.sent.push(number),
+            "got" => report.got.push(number),
+            "points" => report.points = Some(number),
+            other => panic!("the victim said {other}"),
+        }
+    }
+    let status = child.wait().unwrap();
+    if let Some(continuer) = continuer {
+        continuer.join().unwrap();
+    }
+    report.killed = status.signal() == Some(9);
+    assert!(
+        status.success() || report.killed,
+        "{role}: the victim ended with {status}"
+    );
+    report
+}
+
+/// Waits until the process stands still, and lets it go on; ends when the process does.
+fn continue_when_stopped(pid: u32) -> std::thread::JoinHandle<()> {
+    std::thread::spawn(move || {
+        loop {
+            let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else {
+                return;
+            };
+            match stat
+                .rsplit(')')
+                .next()
+                .and_then(|rest| rest.trim().chars().next())
+            {
+                Some('T') => {
+                    let pid = rustix::process::Pid::from_raw(pid as i32).unwrap();
+                    let _ = rustix::process::kill_process(pid, rustix::process::Signal::CONT);
+                }
+                Some('Z') | None => return,
+                _ => {}
+            }
+            std::thread::yield_now();
+        }
+    })
+}
+
+/// What a victim works with.
+pub(crate) struct Stage {
+    pub(crate) namespace: Namespace,
+}
+
+impl Stage {
+    pub(crate) fn enter() -> Self {
+        Stage {
+            namespace: Namespace::open(env::var_os(PLACE).unwrap()).unwrap(),
+        }
+    }
+
+    /// Points count from here on.
+    pub(crate) fn armed(&self) {
+        fault::arm();
+    }
+
+    /// Points count no longer.
+    pub(crate) fn disarmed(&self) {
+        say("points", fault::disarm());
+    }
+
+    pub(crate) fn producer_options(&self) -> ProducerOptions {
+        crate::world::producer_options(&self.namespace)
+    }
+
+    pub(crate) fn consumer_options(&self) -> ConsumerOptions {
+        crate::world::consumer_options(&self.namespace)
+    }
+
+    pub(crate) fn producer(&self) -> Producer {
+        self.producer_options().open(CHANNEL).unwrap()
+    }
+
+    pub(crate) fn consumer(&self) -> Consumer {
+        self.consumer_options().attach(CHANNEL).unwrap()
+    }
+
+    /// Sends the record with the next number, and says so once it is committed.
+    pub(crate) fn send(&self, producer: &mut Producer, len: usize) {
+        let number = producer.records();
+        producer.send(&Payload::bytes(number, len)).unwrap();
+        say("sent", number);
+    }
+
+    /// Receives a record and says which.
+    pub(crate) fn receive(&self, consumer: &mut Consumer) {
+        say("got", Payload::number(&consumer.recv().unwrap()));
+    }
+}
+
+/// One unbuffered write, so that what was said before the kill is known.
+pub(crate) fn say(what: &str, number: u64) {
+    let line = format!("{what} {number}\n");
+    io::stdout().write_all(line.as_bytes()).unwrap();
+    io::stdout().flush().unwrap();
+}
