@@ -138,10 +138,10 @@ impl Source {
     }
 }
 
-/// Room for about four frames: enough for nobody to wait for nobody, and as few as that, because a
-/// ring that stays in the cache is a faster one.
+/// Room for two frames: one is written while the one before is read. More would not be faster, for
+/// what counts is that the ring stays in the cache; and a frame would wait longer to be looked at.
 fn capacity_for(frame_size: usize) -> u64 {
-    (4 * (frame_size + frame::HEADER + 64) as u64)
+    (2 * (frame_size + frame::HEADER + 64) as u64)
         .next_power_of_two()
         .max(1 << 20)
 }
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_channel_holds_several_frames_of_any_size() {
+    fn a_channel_holds_two_frames_of_any_size() {
         for size in [1, 4096, FULL_HD, LARGEST_FRAME] {
             let largest_record = capacity_for(size) / 2;
             assert!(
