@@ -1,0 +1,230 @@
+//! `PROTOCOL.md` and the code say the same: each byte table of one against the other, both ways.
+
+use std::collections::BTreeMap;
+
+use partywall::layout::{self, Block, Writer};
+use partywall::ring::ProducerOptions;
+use partywall::{EvictionReason, Namespace, SLICE};
+
+const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../PROTOCOL.md");
+
+/// What a table says of a field, but for its meaning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Row {
+    offset: u64,
+    width: u64,
+    writer: String,
+}
+
+fn document() -> String {
+    std::fs::read_to_string(DOCUMENT).expect("PROTOCOL.md lies at the root of the repository")
+}
+
+/// The cells of a table's line.
+fn cells(line: &str) -> Option<Vec<&str>> {
+    let inner = line.trim().strip_prefix('|')?.strip_suffix('|')?;
+    Some(inner.split('|').map(str::trim).collect())
+}
+
+/// The lines between a heading of the third level and the next heading.
+fn section<'a>(document: &'a str, title: &str) -> Vec<&'a str> {
+    let heading = format!("### {title}");
+    let mut lines = document.lines().skip_while(|line| *line != heading);
+    assert!(
+        lines.next().is_some(),
+        "PROTOCOL.md has no section {title:?}"
+    );
+    lines.take_while(|line| !line.starts_with('#')).collect()
+}
+
+/// The table of fields in a block's section.
+fn fields(document: &str, title: &str) -> BTreeMap<String, Row> {
+    let mut fields = BTreeMap::new();
+    let mut rows = section(document, title).into_iter().filter_map(cells);
+    let header = rows.next().expect("a table");
+    assert_eq!(
+        header,
+        ["field", "offset", "width", "writer", "meaning"],
+        "{title}"
+    );
+    for row in rows.skip(1) {
+        let [name, offset, width, writer, meaning] = row[..] else {
+            panic!("{title}: not five cells: {row:?}");
+        };
+        assert!(!meaning.is_empty(), "{title}: {name} has no meaning");
+        let number = |cell: &str| cell.parse().unwrap_or_else(|_| panic!("{title}: {name}"));
+        let row = Row {
+            offset: number(offset),
+            width: number(width),
+            writer: writer.to_owned(),
+        };
+        assert!(
+            fields.insert(name.to_owned(), row).is_none(),
+            "{title}: {name} twice"
+        );
+    }
+    fields
+}
+
+fn fields_of_code(block: &Block) -> BTreeMap<String, Row> {
+    let row = |field: &layout::Field| Row {
+        offset: field.offset,
+        width: field.width,
+        writer: match field.writer {
+            Writer::Owner => "owner".to_owned(),
+            Writer::Seat => "seat".to_owned(),
+        },
+    };
+    block
+        .fields
+        .iter()
+        .map(|field| (field.name.to_lowercase(), row(field)))
+        .collect()
+}
+
+#[test]
+fn every_field_stands_where_the_document_says() {
+    let document = document();
+    for block in layout::abi() {
+        assert_eq!(
+            fields(&document, block.title),
+            fields_of_code(block),
+            "left PROTOCOL.md, right the code: {}",
+            block.title
+        );
+        let size = format!("{} bytes", block.size);
+        assert!(
+            section(&document, block.title).join(" ").contains(&size),
+            "{}: the document does not say {size}",
+            block.title
+        );
+    }
+}
+
+#[test]
+fn every_table_of_fields_is_of_a_block_of_the_code() {
+    let document = document();
+    let titles: Vec<&str> = layout::abi().iter().map(|block| block.title).collect();
+    let mut title = "";
+    for line in document.lines() {
+        if let Some(heading) = line.strip_prefix("### ") {
+            title = heading;
+        }
+        if line.starts_with("| field | offset |") {
+            assert!(titles.contains(&title), "the code has no block {title:?}");
+        }
+    }
+}
+
+/// The second cells of a section's table, by the first.
+fn pairs(document: &str, title: &str) -> BTreeMap<String, String> {
+    let rows = section(document, title).into_iter().filter_map(cells);
+    rows.skip(2)
+        .map(|row| (row[0].to_owned(), row[1].to_owned()))
+        .collect()
+}
+
+#[test]
+fn the_document_has_the_codes_numbers() {
+    let document = document();
+    let sizes = pairs(&document, "sizes");
+    assert_eq!(sizes["seats"], format!("1 to {}", layout::MAX_SEATS));
+    assert_eq!(
+        sizes["longest sleep between two looks"],
+        format!("{} ms", SLICE.as_millis())
+    );
+    let size_of = |title: &str| {
+        let found = layout::abi()
+            .into_iter()
+            .find(|block| block.title.starts_with(title));
+        found.expect("a block of the code").size
+    };
+    assert_eq!(
+        sizes["header / verdict / seat"],
+        format!(
+            "{} / {} / {} bytes",
+            size_of("segment header"),
+            size_of("verdict"),
+            size_of("seat")
+        )
+    );
+    let title = format!(
+        "# The Partywall protocol, ABI version {}",
+        layout::ABI_VERSION
+    );
+    assert_eq!(document.lines().next(), Some(title.as_str()));
+    let verdict = section(&document, "5.6 Verdict word (8 bytes)").join(" ");
+    let reasons = format!(
+        "why: {} dead, {} lied",
+        EvictionReason::Dead as u8,
+        EvictionReason::Lied as u8
+    );
+    assert!(verdict.contains(&reasons), "{verdict}");
+}
+
+fn word(bytes: &[u8], at: u64) -> u64 {
+    let at = at as usize;
+    u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap())
+}
+
+/// Reads a channel's files by the numbers of the document alone.
+#[test]
+fn a_channels_files_are_as_the_document_says() {
+    let document = document();
+    let header = fields(&document, "segment header");
+    let root = fields(&document, "root");
+    let owner = fields(&document, "ring, owner side");
+
+    let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+    let namespace = Namespace::open(directory.path()).unwrap();
+    let mut producer = ProducerOptions::new()
+        .namespace(namespace)
+        .capacity(4096)
+        .seats(3)
+        .alone(partywall::ring::Alone::Discard)
+        .open("c")
+        .unwrap();
+    assert_eq!(producer.max_record() as u64, 4096 / 2 - 8);
+    producer.send_kind(7, b"hello").unwrap();
+    producer.send(&[]).unwrap();
+
+    let read = |name: &str| std::fs::read(directory.path().join("c").join(name)).unwrap();
+    let (root_page, owner_side, peer_side) = (read("root"), read("1.owner"), read("1.peers"));
+    assert_eq!(read("lock").len(), 0);
+    for (bytes, side, size) in [
+        (&root_page, 3, 4096),
+        (&owner_side, 1, 4096 + 4096),
+        (&peer_side, 2, 4096),
+    ] {
+        assert_eq!(bytes.len(), size);
+        assert_eq!(&bytes[..8], b"PRTYWALL");
+        assert_eq!(
+            word(bytes, header["total_size"].offset),
+            size as u64,
+            "side {side}"
+        );
+        assert_eq!(
+            word(bytes, 8),
+            1 << 32 | 256 << 16 | u64::from(layout::ABI_VERSION),
+            "abi_version, header_size, state"
+        );
+        assert_eq!(word(bytes, 16) >> 32, side << 16 | 1, "pattern, side");
+        let instance = header["instance"].offset;
+        assert_eq!(word(bytes, instance), word(&root_page, instance));
+    }
+    assert_eq!(word(&root_page, root["current"].offset), 1);
+    assert_eq!(word(&root_page, root["oldest"].offset), 1);
+    assert_eq!(word(&owner_side, header["owner_epoch"].offset), 1);
+    assert_eq!(word(&owner_side, header["payload_offset"].offset), 4096);
+    assert_eq!(word(&peer_side, header["payload_offset"].offset), 512);
+    assert_eq!(word(&peer_side, header["payload_size"].offset), 3 * 512);
+
+    let write_seq = word(&owner_side, owner["write_seq"].offset);
+    assert_eq!(write_seq & !7, 24);
+    let records = format!("write_records_{}", write_seq & 1);
+    assert_eq!(word(&owner_side, owner[&records].offset), 2);
+    assert_eq!(word(&owner_side, 4096), 1 << 48 | 7 << 32 | 5);
+    assert_eq!(&owner_side[4104..4109], b"hello");
+    assert_eq!(word(&owner_side, 4096 + 16), 1 << 48);
+    assert_eq!(word(&owner_side, 4096 + 24), 0);
+}
