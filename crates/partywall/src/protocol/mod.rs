@@ -4,6 +4,8 @@
 //! Labels in comments (`SYNC ring-commit`) stand at both ends of each happens-before edge.
 
 pub(crate) mod cursor;
+#[cfg(test)]
+mod models;
 pub(crate) mod ring;
 
 use std::fmt;

@@ -1,0 +1,270 @@
+//! Shared memory as the model checker sees it: every word of the protocol is an atomic of loom's, so a load
+//! may return any value that the memory model allows, and every order of operations is tried.
+//!
+//! Processes die here as they do in life, between two stores: a [`Process`] can be given a number of stores
+//! after which whatever it stores is ignored.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64 as Plain;
+
+use loom::cell::UnsafeCell;
+use loom::sync::atomic::Ordering::{self, AcqRel, Acquire, Relaxed, Release, SeqCst};
+use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
+use loom::sync::{Condvar, Mutex};
+
+use crate::layout::header::{self, State};
+use crate::layout::{ring, seat};
+use crate::memory::{Doorbell, Shared, SharedMut};
+use crate::protocol::SeatLocks;
+use crate::protocol::ring::Shape;
+
+/// One segment. Words that no protocol depends on (names, counters for people) are not in it: they are read
+/// as 0, and stores to them vanish.
+pub(super) struct Memory {
+    words: BTreeMap<u64, AtomicU64>,
+    halves: BTreeMap<u64, AtomicU32>,
+    /// Stands for each word of data. Loom's atomics never return a value from the future, so they would not
+    /// show a byte that is overwritten before its reader is through; this does, as a data race.
+    cells: Vec<UnsafeCell<()>>,
+    /// The kernel's queue of those who sleep on a half-word of this segment.
+    futex: (Mutex<()>, Condvar),
+}
+
+impl Memory {
+    fn new(words: impl Iterator<Item = u64>, halves: impl Iterator<Item = u64>, data: u64) -> Self {
+        Memory {
+            words: words
+                .chain((0..data / 8).map(|index| ring::PAYLOAD_OFFSET + 8 * index))
+                .map(|at| (at, AtomicU64::new(0)))
+                .collect(),
+            halves: halves.map(|at| (at, AtomicU32::new(0))).collect(),
+            cells: (0..data / 8).map(|_| UnsafeCell::new(())).collect(),
+            futex: (Mutex::new(()), Condvar::new()),
+        }
+    }
+
+    /// The data word at `at`, if that is data.
+    fn cell(&self, at: u64) -> Option<&UnsafeCell<()>> {
+        let index = at.checked_sub(ring::PAYLOAD_OFFSET)? / 8;
+        self.cells.get(index as usize)
+    }
+}
+
+/// How many stores a process has left, and whether it wanted one more.
+#[derive(Default)]
+struct Life {
+    stores: Option<Plain>,
+    dead: std::sync::atomic::AtomicBool,
+}
+
+impl Life {
+    /// Whether the process lives to do its next store.
+    fn spend(&self) -> bool {
+        let Some(stores) = &self.stores else {
+            return true;
+        };
+        let left = stores.load(Relaxed);
+        if left == 0 {
+            self.dead.store(true, Relaxed);
+            return false;
+        }
+        stores.store(left - 1, Relaxed);
+        true
+    }
+}
+
+/// A process's mapping of one segment.
+#[derive(Clone)]
+pub(super) struct Handle {
+    memory: Arc<Memory>,
+    life: Arc<Life>,
+}
+
+impl Handle {
+    /// As the kernel does it: the word is compared and the sleeper queued at once.
+    pub(super) fn sleep(&self, bells: &[(u64, u32)]) {
+        let (queue, wakes) = &self.memory.futex;
+        let guard = queue.lock().unwrap();
+        if bells
+            .iter()
+            .all(|&(at, bell)| self.load32(at, Relaxed) == bell)
+        {
+            drop(wakes.wait(guard).unwrap());
+        }
+    }
+}
+
+impl Shared for Handle {
+    fn size(&self) -> u64 {
+        ring::PAYLOAD_OFFSET + 8 * self.memory.cells.len() as u64
+    }
+
+    fn load(&self, at: u64, order: Ordering) -> u64 {
+        self.memory
+            .words
+            .get(&at)
+            .map_or(0, |word| word.load(order))
+    }
+
+    fn load32(&self, at: u64, order: Ordering) -> u32 {
+        self.memory.halves[&at].load(order)
+    }
+
+    fn copy_out(&self, at: u64, out: &mut [u8]) {
+        for (at, bytes) in (at..).step_by(8).zip(out.chunks_mut(8)) {
+            if let Some(cell) = self.memory.cell(at) {
+                cell.with(|_| ());
+            }
+            bytes.copy_from_slice(&self.load(at, Relaxed).to_le_bytes()[..bytes.len()]);
+        }
+    }
+
+    fn fence(&self, order: Ordering) {
+        loom::sync::atomic::fence(order);
+    }
+}
+
+impl SharedMut for Handle {
+    fn store(&self, at: u64, value: u64, order: Ordering) {
+        if let Some(word) = self.memory.words.get(&at)
+            && self.life.spend()
+        {
+            // A header stands where a payload stood before: nobody may still be reading that.
+            if let Some(cell) = self.memory.cell(at) {
+                cell.with_mut(|_| ());
+            }
+            word.store(value, order);
+        }
+    }
+
+    fn store32(&self, at: u64, value: u32, order: Ordering) {
+        if self.life.spend() {
+            self.memory.halves[&at].store(value, order);
+        }
+    }
+
+    fn copy_in(&self, at: u64, bytes: &[u8]) {
+        for (at, bytes) in (at..).step_by(8).zip(bytes.chunks(8)) {
+            let mut word = [0; 8];
+            word[..bytes.len()].copy_from_slice(bytes);
+            self.store(at, u64::from_le_bytes(word), Relaxed);
+        }
+    }
+}
+
+impl Doorbell for Handle {
+    fn wake(&self, _at: u64) -> usize {
+        if self.life.dead.load(Relaxed) {
+            return 0;
+        }
+        let (queue, wakes) = &self.memory.futex;
+        drop(queue.lock().unwrap());
+        wakes.notify_all();
+        1
+    }
+
+    // A membarrier puts a full fence into the other process at *some* point of its program, which is at
+    // least what this pair of fences gives.
+    fn light_fence(&self) {
+        self.fence(SeqCst);
+    }
+
+    fn heavy_fence(&self) {
+        self.fence(SeqCst);
+    }
+}
+
+/// The kernel's locks of the seats. A process that dies gives its lock up like one that leaves.
+pub(super) struct Locks(Vec<AtomicBool>);
+
+impl SeatLocks for Locks {
+    fn try_lock(&self, seat: u32) -> bool {
+        self.0[seat as usize]
+            .compare_exchange(false, true, AcqRel, Acquire)
+            .is_ok()
+    }
+
+    fn unlock(&self, seat: u32) {
+        self.0[seat as usize].store(false, Release);
+    }
+}
+
+/// One generation of a ring, READY.
+#[derive(Clone)]
+pub(super) struct World {
+    owner: Arc<Memory>,
+    peers: Arc<Memory>,
+    pub(super) locks: Arc<Locks>,
+    pub(super) shape: Shape,
+}
+
+impl World {
+    pub(super) fn new(capacity: u64, seats: u32, base: u64) -> Self {
+        let cursor = |at: u64| [at, at + 8, at + 16];
+        let owner_words = cursor(ring::WRITE_SEQ).into_iter().chain(
+            (0..seats)
+                .map(ring::verdict)
+                .flat_map(|at| [ring::EVICTED, ring::LOST_0, ring::LOST_1].map(|word| at + word)),
+        );
+        let owner_halves = [header::STATE, ring::DATA_BELL, ring::PRODUCER_PARKED];
+        let seat_words = [
+            seat::STATE,
+            seat::ABANDONED_0,
+            seat::ABANDONED_1,
+            seat::START_0,
+            seat::START_1,
+        ];
+        let peer_words = (0..seats).map(ring::seat_at).flat_map(|at| {
+            let own = seat_words.map(|word| at + word);
+            own.into_iter().chain(cursor(at + seat::READ_SEQ))
+        });
+        let peer_halves = (0..seats)
+            .flat_map(|seat| [ring::parked(seat), ring::seat_at(seat) + seat::SPACE_BELL]);
+        let world = World {
+            owner: Arc::new(Memory::new(owner_words, owner_halves.into_iter(), capacity)),
+            peers: Arc::new(Memory::new(peer_words, peer_halves, 0)),
+            locks: Arc::new(Locks((0..seats).map(|_| AtomicBool::new(false)).collect())),
+            shape: Shape {
+                capacity,
+                seats,
+                base,
+            },
+        };
+        let owner = world.process(None).owner;
+        owner.store32(header::STATE, State::READY.0, Release);
+        world
+    }
+
+    /// A process that is killed after so many stores, if that is given.
+    pub(super) fn process(&self, stores: Option<u64>) -> Process {
+        let life = Arc::new(Life {
+            stores: stores.map(Plain::new),
+            dead: false.into(),
+        });
+        let handle = |memory: &Arc<Memory>| Handle {
+            memory: Arc::clone(memory),
+            life: Arc::clone(&life),
+        };
+        Process {
+            owner: handle(&self.owner),
+            peers: handle(&self.peers),
+            life: Arc::clone(&life),
+        }
+    }
+}
+
+/// Both segments as one process sees them.
+#[derive(Clone)]
+pub(super) struct Process {
+    pub(super) owner: Handle,
+    pub(super) peers: Handle,
+    life: Arc<Life>,
+}
+
+impl Process {
+    /// Whether a store of it was ignored: what it did since then did not happen.
+    pub(super) fn dead(&self) -> bool {
+        self.life.dead.load(Relaxed)
+    }
+}
