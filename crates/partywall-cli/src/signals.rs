@@ -62,12 +62,12 @@ impl Signals {
             match poll(&mut both, None) {
                 Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
-                Ok(_) if !both[1].revents().is_empty() => return Ok(false),
+                // A signal goes first, also when the input ended in the same moment.
+                Ok(_) if !both[1].revents().is_empty() || self.exit().is_some() => {
+                    return Ok(false);
+                }
                 Ok(_) if !both[0].revents().is_empty() => return Ok(true),
                 Ok(_) => {}
-            }
-            if self.exit().is_some() {
-                return Ok(false);
             }
         }
     }
