@@ -99,38 +99,19 @@ impl Driver {
     /// One turn. Returns by what the time of the turn is to be divided: crossings, or records. For
     /// throughput the turn ends when the follower has them all, which the caller waits for.
     pub(super) fn turn(&mut self) -> Outcome<u64> {
-        let Driver {
-            there,
-            back,
-            payloads,
-            buffer,
-            ..
-        } = self;
-        match (self.contender, back) {
+        let there = &mut self.there;
+        match (self.contender, &mut self.back) {
             (Contender::OneWay, Some(back)) => {
-                for payload in payloads.turn(ROUND_TRIPS) {
-                    there.send(payload)?;
-                    back.recv_into(buffer)?;
-                    check(payload, buffer)?;
-                }
+                send_and_await(there, back, &self.payloads, &mut self.buffer)?;
                 Ok(2 * ROUND_TRIPS)
             }
             (Contender::OneWay, None) => Err("the contenders have not met".into()),
             (Contender::OneByOne, _) => {
-                for payload in payloads.turn(RECORDS) {
-                    there.send(payload)?;
-                }
+                send_one_by_one(there, &self.payloads)?;
                 Ok(RECORDS)
             }
             (Contender::InBatches, _) => {
-                let mut payloads = payloads.turn(RECORDS);
-                for _ in 0..RECORDS / TOGETHER {
-                    let mut batch = there.batch();
-                    for payload in payloads.by_ref().take(TOGETHER as usize) {
-                        batch.push(payload)?;
-                    }
-                    batch.commit();
-                }
+                send_in_batches(there, &self.payloads)?;
                 Ok(RECORDS)
             }
         }
@@ -163,29 +144,74 @@ impl Follower {
 
     /// One turn: every record is looked at, its number and all of its content.
     pub(super) fn turn(&mut self) -> Outcome<()> {
-        let Follower {
-            there,
-            back,
-            payloads,
-            buffer,
-        } = self;
-        match back {
-            Some(back) => {
-                for payload in payloads.turn(ROUND_TRIPS) {
-                    there.recv_into(buffer)?;
-                    check(payload, buffer)?;
-                    back.send(payload)?;
-                }
-            }
-            None => {
-                for payload in payloads.turn(RECORDS) {
-                    there.recv_into(buffer)?;
-                    check(payload, buffer)?;
-                }
-            }
+        match &mut self.back {
+            Some(back) => answer(&mut self.there, back, &self.payloads, &mut self.buffer),
+            None => receive(&mut self.there, &self.payloads, &mut self.buffer),
         }
-        Ok(())
     }
+}
+
+// The loops that are measured, each a function of its own: inlined into one, they would fight for
+// registers, and what is spilled to the stack stands in line with the ring's own stores.
+
+#[inline(never)]
+fn send_and_await(
+    there: &mut Producer,
+    back: &mut Consumer,
+    payloads: &Payloads,
+    buffer: &mut Vec<u8>,
+) -> Outcome<()> {
+    for payload in payloads.turn(ROUND_TRIPS) {
+        there.send(payload)?;
+        back.recv_into(buffer)?;
+        check(payload, buffer)?;
+    }
+    Ok(())
+}
+
+#[inline(never)]
+fn answer(
+    there: &mut Consumer,
+    back: &mut Producer,
+    payloads: &Payloads,
+    buffer: &mut Vec<u8>,
+) -> Outcome<()> {
+    for payload in payloads.turn(ROUND_TRIPS) {
+        there.recv_into(buffer)?;
+        check(payload, buffer)?;
+        back.send(payload)?;
+    }
+    Ok(())
+}
+
+#[inline(never)]
+fn send_one_by_one(there: &mut Producer, payloads: &Payloads) -> Outcome<()> {
+    for payload in payloads.turn(RECORDS) {
+        there.send(payload)?;
+    }
+    Ok(())
+}
+
+#[inline(never)]
+fn send_in_batches(there: &mut Producer, payloads: &Payloads) -> Outcome<()> {
+    let mut payloads = payloads.turn(RECORDS);
+    for _ in 0..RECORDS / TOGETHER {
+        let mut batch = there.batch();
+        for payload in payloads.by_ref().take(TOGETHER as usize) {
+            batch.push(payload)?;
+        }
+        batch.commit();
+    }
+    Ok(())
+}
+
+#[inline(never)]
+fn receive(there: &mut Consumer, payloads: &Payloads, buffer: &mut Vec<u8>) -> Outcome<()> {
+    for payload in payloads.turn(RECORDS) {
+        there.recv_into(buffer)?;
+        check(payload, buffer)?;
+    }
+    Ok(())
 }
 
 fn producer(namespace: &Namespace, channel: &str) -> Outcome<Producer> {
