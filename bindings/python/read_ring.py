@@ -305,14 +305,21 @@ class Channel:
 
     def __init__(self, path, writable):
         self.path = path
-        self.writable = writable
+        self.directory = self.lock = None
         try:
             flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
             self.directory = os.open(path, flags)
             self.lock = LockFile(self.directory, writable)
-            self.root = Segment(self.directory, "root")
+            self._open_root()
         except FileNotFoundError as error:
+            self.close()
             raise NotThere(f"no channel at {path}") from error
+        except NotThere:
+            self.close()
+            raise
+
+    def _open_root(self):
+        self.root = Segment(self.directory, "root")
         root = Header(self.root, SIDE_ROOT)
         if root.state == DELETED:
             raise NotThere("the channel is being removed")
@@ -354,8 +361,11 @@ class Channel:
             return False
 
     def close(self):
-        os.close(self.lock.descriptor)
-        os.close(self.directory)
+        """Also gives up every lock."""
+        if self.lock is not None:
+            os.close(self.lock.descriptor)
+        if self.directory is not None:
+            os.close(self.directory)
 
 
 # --- The ring ------------------------------------------------------------------------------------

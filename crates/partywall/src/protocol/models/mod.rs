@@ -5,11 +5,13 @@
 //! in which every try succeeds, and none goes on for ever. What must hold at the end is asserted after the
 //! threads were joined.
 
-#![allow(dead_code)] // the rest of the models comes next
-
 mod memory;
 mod people;
 
+mod crash;
+mod join;
+mod park;
+mod seats;
 mod stream;
 
 use std::sync::Arc;
