@@ -1,11 +1,11 @@
 //! `bindings/python/read_ring.py`, written from `PROTOCOL.md` alone, reads live rings.
 
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use partywall::ring::{ConsumerOptions, Producer, ProducerOptions};
+use partywall::ring::{Alone, ConsumerOptions, Producer, ProducerOptions};
 use partywall::{Namespace, RecvError, WaitStrategy, inspect};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -331,4 +331,55 @@ fn python_takes_no_seat_of_a_live_consumer() {
     let _consumer = place.consumer().attach("c").unwrap();
     let output = Reader(place.python("recv").spawn().unwrap()).finish();
     assert_eq!(output.status.code(), Some(NO_SEAT));
+}
+
+/// A passive reader takes no seat, so nobody waits for it: it may miss records, but must tear none.
+#[test]
+fn python_follows_without_a_seat_and_tears_nothing() {
+    if !python_is_there() || !cfg!(target_arch = "x86_64") {
+        return;
+    }
+    const WORDS: usize = 63;
+    let place = Place::new();
+    let mut producer = place.producer(1).alone(Alone::Discard).open("c").unwrap();
+    let mut reader = Reader(place.python("tail").spawn().unwrap());
+    let mut messages = BufReader::new(reader.0.stderr.take().unwrap());
+    let mut line = String::new();
+    messages.read_line(&mut line).unwrap();
+    assert!(line.contains("following"), "{line}");
+    let sender = thread::spawn(move || {
+        let end = Instant::now() + Duration::from_millis(1500);
+        let mut number = 0_u64;
+        while Instant::now() < end {
+            // Bursts of many laps, then some time to catch up.
+            for _ in 0..200 {
+                number += 1;
+                let payload = number.to_le_bytes().repeat(WORDS);
+                producer.send(&payload).unwrap();
+            }
+            for _ in 0..4 {
+                thread::sleep(Duration::from_micros(200));
+                number += 1;
+                producer.send(&number.to_le_bytes().repeat(WORDS)).unwrap();
+            }
+        }
+        producer.close().unwrap();
+    });
+    let stdout = collect(reader.0.stdout.take().unwrap()).join().unwrap();
+    sender.join().unwrap();
+    line.clear();
+    messages.read_line(&mut line).unwrap();
+    assert!(reader.wait().success(), "{line}");
+    assert!(stdout.len() > 100 * 8 * WORDS, "{} bytes", stdout.len());
+    assert!(!line.contains("overrun 0 times"), "{line}");
+    let mut before = 0;
+    for record in stdout.chunks(8 * WORDS) {
+        let number = u64::from_le_bytes(record[..8].try_into().unwrap());
+        assert!(number > before, "{number} behind {before}");
+        assert!(
+            record == number.to_le_bytes().repeat(WORDS),
+            "record {number} is torn"
+        );
+        before = number;
+    }
 }

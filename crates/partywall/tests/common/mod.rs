@@ -1,0 +1,70 @@
+//! What several tests share.
+#![allow(dead_code, reason = "each test uses some of it")]
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::path::Path;
+
+use partywall::Namespace;
+use partywall::ring::{ConsumerOptions, ProducerOptions};
+
+/// A namespace of the test's own, gone when it ends.
+pub(crate) struct Place {
+    pub(crate) namespace: Namespace,
+    directory: tempfile::TempDir,
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+        Place {
+            namespace: Namespace::open(directory.path()).unwrap(),
+            directory,
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// A small ring, so that laps are short.
+    pub(crate) fn producer(&self) -> ProducerOptions {
+        ProducerOptions::new()
+            .namespace(self.namespace.clone())
+            .capacity(4096)
+    }
+
+    pub(crate) fn consumer(&self) -> ConsumerOptions {
+        ConsumerOptions::new().namespace(self.namespace.clone())
+    }
+
+    /// Everything in the namespace.
+    pub(crate) fn files(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.path()).unwrap();
+        entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect()
+    }
+}
+
+/// Numbers that can be had again: the seed is printed, and taken from `PARTYWALL_SEED` if that is set.
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn from_environment() -> Self {
+        let seed = std::env::var("PARTYWALL_SEED").map_or_else(
+            |_| RandomState::new().build_hasher().finish(),
+            |seed| seed.parse().expect("a number"),
+        );
+        println!("PARTYWALL_SEED={seed}");
+        Random(seed | 1)
+    }
+
+    /// Less than `end`. xorshift64 (Marsaglia 2003).
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % end
+    }
+}
