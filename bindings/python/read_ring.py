@@ -2,6 +2,7 @@
 """A reader of Partywall rings in pure Python: proof that PROTOCOL.md is enough.
 
     read_ring.py peek DIR                     header, seats and cursors; takes no lock, disturbs nobody
+    read_ring.py tail DIR [--batch BYTES]     a passive reader without a seat: may miss records, never tears one
     read_ring.py recv DIR [--kinds] [--wait S]  a full consumer: a seat, flow control, payloads to standard output
 
 DIR is the channel's directory, such as /dev/shm/partywall-1000/cam0. Section numbers below are PROTOCOL.md's.
@@ -324,9 +325,12 @@ class Channel:
         if root.state == DELETED:
             raise NotThere("the channel is being removed")
         self.instance = root.instance
-        # `current` first, then `oldest`.
-        self.current = self.root.load(R_CURRENT)
-        self.oldest = self.root.load(R_OLDEST)
+        while True:
+            # `current` first, then `oldest`.
+            self.current = self.root.load(R_CURRENT)
+            self.oldest = self.root.load(R_OLDEST)
+            if self.oldest <= self.current or self.root.load(R_CURRENT) == self.current:
+                break
         if self.current == 0 or self.oldest == 0 or (self.current - self.oldest) & WORD > 1 << 16:
             raise damaged(f"root: generations {self.oldest} to {self.current}")
 
@@ -433,10 +437,14 @@ class Ring:
         return verdict >> 16 != 0 and verdict >> 16 == state >> 16
 
     def resume_position(self, seat, state):
-        at = SEATS + SEAT_SIZE * seat
-        read_seq = self.peers.load(at + S_READ_SEQ) & ~7
-        start = self.peers.load(at + S_START + 8 * (state >> 16 & 1))
-        return start if start != 0 and behind(read_seq, start) > 0 else read_seq
+        """Section 10.3: where the holder of that state stood, and how many records are before it."""
+        at, parity = SEATS + SEAT_SIZE * seat, state >> 16 & 1
+        position, records = self.peers.counted(at + S_READ_SEQ)
+        start = self.peers.load(at + S_START + 8 * parity)
+        if start == 0 or behind(position, start) <= 0:
+            return position, records or 0
+        walked = self.peers.load(at + S_ABANDONED + 8 * parity) - self.peers.load(at + S_ABANDONED + 8 * (1 - parity))
+        return start, (records or 0) + walked & WORD
 
     def possible(self, position):
         """Section 10.3: whether an honest consumer can stand there."""
@@ -522,9 +530,10 @@ class Consumer:
         state = ring.peers.load(at + S_STATE)
         if claim_of(state) == ACTIVE and not state & DURABLE and not ring.evicted(seat, state):
             try:
-                position = ring.resume_position(seat, state)
+                position, records = ring.resume_position(seat, state)
                 if ring.possible(position):
-                    self._take_over(at, state, *ring.walk(position))
+                    end, left = ring.walk(position)
+                    self._take_over(at, state, end, left, records + left)
                     return
             except Failure:
                 pass  # nothing there that could be counted
@@ -549,15 +558,14 @@ class Consumer:
         self._activate(at, epoch)
 
     # Section 10.4.
-    def _take_over(self, at, state, end, left):
+    def _take_over(self, at, state, end, left, records):
         peers = self.ring.peers
         epoch, old = next_epoch(state >> 16), state >> 16
         abandoned = peers.load(at + S_ABANDONED + 8 * (old & 1))
         peers.store(at + S_ABANDONED + 8 * (epoch & 1), abandoned + left)
         peers.store(at + S_START + 8 * (epoch & 1), end)
-        records = peers.counted(at + S_READ_SEQ)[1] or 0
         self._activate(at, epoch)  # commits count, start and holder at once
-        self._stand_at(at, end, records + left)
+        self._stand_at(at, end, records)
 
     def _activate(self, at, epoch):
         self.word = epoch << 16 | ACTIVE
@@ -646,6 +654,52 @@ class Consumer:
         self.channel.lock.unlock(seat_byte(self.ring.header.generation, self.seat))
 
 
+class Passive:
+    """A reader without a seat, which nobody waits for: section 12. Sound on x86-64 only."""
+
+    def __init__(self, ring, batch):
+        self.ring = ring
+        # The most that the producer writes between two stores of write_seq, and the header behind it.
+        self.ahead = (ring.capacity // 2 if batch is None else batch) + 8
+        self.next = self.written()
+        self.overruns = 0
+
+    def written(self):
+        return self.ring.owner.load(WRITE_SEQ) & ~7
+
+    def overrun(self):
+        self.overruns += 1
+        self.next = self.written()
+
+    def receive(self):
+        """The next payload, or None if nothing is there now."""
+        ring = self.ring
+        while True:
+            try:
+                found = ring.header_at(self.next)
+                if found is None and behind(self.next, self.written()) > 0:
+                    # It came between the two looks, or it came and went.
+                    found = ring.header_at(self.next)
+                    if found is None:
+                        self.overrun()
+                        continue
+            except Failure:
+                self.overrun()  # not a header any more
+                continue
+            if found is None:
+                return None
+            total, _, length, padding = found
+            payload = ring.owner.copy(DATA + (self.next & (ring.capacity - 1)) + 8, length)
+            # Only now is it known whether that was a record. (A fence Acquire stands here: see `order`.)
+            order()
+            if behind(self.next, self.written()) + self.ahead > ring.capacity:
+                self.overrun()
+                continue
+            self.next = (self.next + total) & WORD
+            if not padding:
+                return payload
+
+
 # --- Commands ------------------------------------------------------------------------------------
 
 
@@ -712,6 +766,29 @@ def recv(path, kinds, wait):
         consumer.leave()
 
 
+def tail(path, batch):
+    channel = Channel(path, writable=False)
+    ring = Ring(*channel.generation(channel.current))
+    reader = Passive(ring, batch)
+    output = Output(False)
+    print("read_ring: following", file=sys.stderr, flush=True)
+    try:
+        while True:
+            payload = reader.receive()
+            if payload is not None:
+                output.put(0, payload)
+                continue
+            output.flush()
+            alive = channel.lock.is_locked(OWNER_BYTE)
+            # State and lock first, then the header again.
+            if (ring.state() != READY or not alive or channel.deleted()) and ring.header_at(reader.next) is None:
+                return
+            time.sleep(0.0001)
+    finally:
+        output.flush()
+        print(f"read_ring: overrun {reader.overruns} times", file=sys.stderr)
+
+
 def peek(path):
     channel = Channel(path, writable=False)
     owned = channel.lock.is_locked(OWNER_BYTE)
@@ -755,14 +832,20 @@ def main():
     parser = argparse.ArgumentParser(prog="read_ring.py", description="Reads a Partywall ring.")
     commands = parser.add_subparsers(dest="command", required=True)
     peeking = commands.add_parser("peek", help="print header, seats and cursors")
+    tailing = commands.add_parser(
+        "tail", help="follow without a seat: nobody waits, so records may be missed, but none is torn (x86-64)"
+    )
     receiving = commands.add_parser(
         "recv",
         help="take a seat and write every record to standard output",
         epilog="exit status: 0 clean end, 3 owner died, 4 evicted, 5 damaged, 6 removed, 7 superseded, "
         "8 no channel, 9 no free seat, 1 anything else",
     )
-    for command in (peeking, receiving):
+    for command in (peeking, tailing, receiving):
         command.add_argument("directory", metavar="DIR", help="the channel's directory")
+    tailing.add_argument(
+        "--batch", type=int, metavar="BYTES", help="the producer's largest batch; without it, it must send no batches"
+    )
     receiving.add_argument("--kinds", action="store_true", help="give lines of `partywall send --lines` their newlines")
     receiving.add_argument("--wait", type=float, default=5.0, metavar="S", help="wait so long for the channel")
     arguments = parser.parse_args()
@@ -776,6 +859,8 @@ def main():
     try:
         if arguments.command == "peek":
             peek(path)
+        elif arguments.command == "tail":
+            tail(path, arguments.batch)
         else:
             recv(path, arguments.kinds, arguments.wait)
     except Failure as failure:
