@@ -57,6 +57,10 @@ impl Random {
             |seed| seed.parse().expect("a number"),
         );
         println!("PARTYWALL_SEED={seed}");
+        Self::from_seed(seed)
+    }
+
+    pub(crate) fn from_seed(seed: u64) -> Self {
         Random(seed | 1)
     }
 
