@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use partywall::layout::{self, Block, Writer};
-use partywall::ring::ProducerOptions;
+use partywall::ring::{Alone, ConsumerOptions, ProducerOptions};
 use partywall::{EvictionReason, Namespace, SLICE};
 
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../PROTOCOL.md");
@@ -162,6 +162,50 @@ fn the_document_has_the_codes_numbers() {
     assert!(verdict.contains(&reasons), "{verdict}");
 }
 
+/// The rows of the table that follows a heading of any level: number and name.
+fn numbers(document: &str, heading: &str) -> Vec<(u64, String)> {
+    let behind = document.split_once(heading).expect(heading).1;
+    let rows = behind
+        .lines()
+        .skip(1)
+        .take_while(|line| !line.starts_with('#'));
+    let rows = rows.filter_map(cells).skip(2);
+    rows.map(|row| (row[0].parse().expect(heading), row[1].to_owned()))
+        .collect()
+}
+
+#[test]
+fn the_kinds_are_those_of_the_command_line() {
+    let source = include_str!("../../partywall-cli/src/kinds.rs");
+    let constants: Vec<(u64, String)> = source
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub(crate) const "))
+        .map(|line| {
+            let (name, value) = line.split_once(": u16 = ").expect(line);
+            let value = value.trim_end_matches(';').parse().expect(line);
+            (value, name.to_owned())
+        })
+        .collect();
+    assert!(!constants.is_empty());
+    let documented = numbers(&document(), "## 14. Kinds of `partywall send` and `recv`");
+    assert_eq!(documented, constants, "left PROTOCOL.md, right kinds.rs");
+}
+
+#[test]
+fn the_last_errors_are_those_of_the_code() {
+    let source = include_str!("../src/layout/last_error.rs");
+    let names: Vec<(u64, String)> = source
+        .lines()
+        .filter_map(|line| {
+            let (number, name) = line.trim().split_once(" => \"")?;
+            Some((number.parse().ok()?, name.strip_suffix("\",")?.to_owned()))
+        })
+        .collect();
+    assert!(!names.is_empty());
+    let documented = numbers(&document(), "### 5.7 Last errors");
+    assert_eq!(documented, names, "left PROTOCOL.md, right last_error.rs");
+}
+
 fn word(bytes: &[u8], at: u64) -> u64 {
     let at = at as usize;
     u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap())
@@ -181,7 +225,7 @@ fn a_channels_files_are_as_the_document_says() {
         .namespace(namespace)
         .capacity(4096)
         .seats(3)
-        .alone(partywall::ring::Alone::Discard)
+        .alone(Alone::Discard)
         .open("c")
         .unwrap();
     assert_eq!(producer.max_record() as u64, 4096 / 2 - 8);
@@ -227,4 +271,78 @@ fn a_channels_files_are_as_the_document_says() {
     assert_eq!(&owner_side[4104..4109], b"hello");
     assert_eq!(word(&owner_side, 4096 + 16), 1 << 48);
     assert_eq!(word(&owner_side, 4096 + 24), 0);
+}
+
+/// State words, seat words and generations, as a channel goes through them.
+#[test]
+fn a_channels_words_go_as_the_document_says() {
+    let document = document();
+    let header = fields(&document, "segment header");
+    let root = fields(&document, "root");
+    let seat = fields(&document, "seat (peer side)");
+
+    let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+    let namespace = Namespace::open(directory.path()).unwrap();
+    let options = ProducerOptions::new()
+        .namespace(namespace.clone())
+        .capacity(4096)
+        .keep_when_closed(true);
+    let consumers = ConsumerOptions::new().namespace(namespace);
+    let read = |name: &str| std::fs::read(directory.path().join("c").join(name)).unwrap();
+    let seat_word = |number: u64| {
+        let at = 512 + 512 * number + seat["state"].offset;
+        word(&read("1.peers"), at)
+    };
+
+    let mut producer = options.open("c").unwrap();
+    let first = consumers.attach("c").unwrap();
+    assert_eq!(seat_word(0), 1 << 16 | 2, "epoch 1, ACTIVE");
+    first.detach();
+    assert_eq!(seat_word(0), 1 << 16, "epoch 1, FREE");
+    let mut durable = consumers.clone().durable("archive").attach("c").unwrap();
+    assert_eq!(
+        seat_word(0),
+        2 << 16 | 0x100 | 2,
+        "epoch 2, durable, ACTIVE"
+    );
+    producer.send(b"hello").unwrap();
+    assert_eq!(&durable.recv().unwrap()[..], b"hello");
+    durable.detach();
+    assert_eq!(
+        seat_word(0),
+        2 << 16 | 0x100 | 3,
+        "epoch 2, durable, ABSENT"
+    );
+    let peer_side = read("1.peers");
+    assert_eq!(word(&peer_side, 512 + seat["name_len"].offset), 7);
+    let name_at = 512 + seat["name"].offset as usize;
+    assert_eq!(&peer_side[name_at..name_at + 7], b"archive");
+    let read_seq = word(&peer_side, 512 + seat["read_seq"].offset);
+    assert_eq!(read_seq & !7, 16);
+    let records = format!("read_records_{}", read_seq & 1);
+    assert_eq!(word(&peer_side, 512 + seat[&records].offset), 1);
+
+    producer.close().unwrap();
+    let state = word(&read("1.owner"), 8) >> 32;
+    assert_eq!(state, 0x103, "CLOSED");
+    assert_eq!(word(&read("1.owner"), 16) & 0xffff_ffff, 1, "KEEP");
+
+    // A new stream is a new generation, which begins where the old one ended.
+    let _producer = options.open("c").unwrap();
+    assert_eq!(word(&read("root"), root["current"].offset), 2);
+    assert_eq!(
+        word(&read("root"), root["oldest"].offset),
+        1,
+        "the durable consumer is still there"
+    );
+    let next = read("2.owner");
+    assert_eq!(word(&next, header["generation"].offset), 2);
+    assert_eq!(word(&next, header["base_seq"].offset), 16);
+    assert_eq!(word(&next, header["base_records"].offset), 1);
+    // It moves on: the seat of the same number there, then FREE here.
+    let durable = consumers.durable("archive").attach("c").unwrap();
+    assert!(durable.resumed());
+    assert_eq!(seat_word(0) & 0xffff, 0, "FREE");
+    let there = word(&read("2.peers"), 512 + seat["state"].offset);
+    assert_eq!(there, 1 << 16 | 0x100 | 2, "epoch 1, durable, ACTIVE");
 }
