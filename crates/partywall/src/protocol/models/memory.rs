@@ -5,7 +5,7 @@
 //! after which whatever it stores is ignored.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::rc::Rc;
 use std::sync::atomic::AtomicU64 as Plain;
 
 use loom::cell::UnsafeCell;
@@ -77,8 +77,8 @@ impl Life {
 /// A process's mapping of one segment.
 #[derive(Clone)]
 pub(super) struct Handle {
-    memory: Arc<Memory>,
-    life: Arc<Life>,
+    memory: Rc<Memory>,
+    life: Rc<Life>,
 }
 
 impl Handle {
@@ -190,12 +190,12 @@ impl SeatLocks for Locks {
     }
 }
 
-/// One generation of a ring, READY.
+/// One generation of a ring, READY. Loom's threads are coroutines of one thread, hence `Rc`.
 #[derive(Clone)]
 pub(super) struct World {
-    owner: Arc<Memory>,
-    peers: Arc<Memory>,
-    pub(super) locks: Arc<Locks>,
+    owner: Rc<Memory>,
+    peers: Rc<Memory>,
+    pub(super) locks: Rc<Locks>,
     pub(super) shape: Shape,
 }
 
@@ -222,9 +222,9 @@ impl World {
         let peer_halves = (0..seats)
             .flat_map(|seat| [ring::parked(seat), ring::seat_at(seat) + seat::SPACE_BELL]);
         let world = World {
-            owner: Arc::new(Memory::new(owner_words, owner_halves.into_iter(), capacity)),
-            peers: Arc::new(Memory::new(peer_words, peer_halves, 0)),
-            locks: Arc::new(Locks((0..seats).map(|_| AtomicBool::new(false)).collect())),
+            owner: Rc::new(Memory::new(owner_words, owner_halves.into_iter(), capacity)),
+            peers: Rc::new(Memory::new(peer_words, peer_halves, 0)),
+            locks: Rc::new(Locks((0..seats).map(|_| AtomicBool::new(false)).collect())),
             shape: Shape {
                 capacity,
                 seats,
@@ -238,18 +238,18 @@ impl World {
 
     /// A process that is killed after so many stores, if that is given.
     pub(super) fn process(&self, stores: Option<u64>) -> Process {
-        let life = Arc::new(Life {
+        let life = Rc::new(Life {
             stores: stores.map(Plain::new),
             dead: false.into(),
         });
-        let handle = |memory: &Arc<Memory>| Handle {
-            memory: Arc::clone(memory),
-            life: Arc::clone(&life),
+        let handle = |memory: &Rc<Memory>| Handle {
+            memory: Rc::clone(memory),
+            life: Rc::clone(&life),
         };
         Process {
             owner: handle(&self.owner),
             peers: handle(&self.peers),
-            life: Arc::clone(&life),
+            life: Rc::clone(&life),
         }
     }
 }
@@ -259,7 +259,7 @@ impl World {
 pub(super) struct Process {
     pub(super) owner: Handle,
     pub(super) peers: Handle,
-    life: Arc<Life>,
+    life: Rc<Life>,
 }
 
 impl Process {

@@ -5,7 +5,6 @@ use super::memory::World;
 use super::people::{Producer, Reader, send};
 use crate::layout::ring;
 use crate::protocol::ring::park;
-use crate::protocol::ring::producer::Scan;
 
 fn create(world: &World) -> Producer {
     let process = world.process(None);
@@ -38,17 +37,20 @@ fn receive(reader: &mut Reader) -> u16 {
     }
 }
 
-/// Sleeps until there is room.
+/// Sleeps until there is room, as the public producer does.
 fn send_parked(producer: &mut Producer, kind: u16, len: u64) {
-    while !send(producer, kind, len, 1) {
-        let scan: Scan = producer.scan();
+    while !send(producer, kind, len, 0) {
+        let scan = producer.scan();
         let (owner, peers) = (producer.owner().clone(), producer.peers().clone());
-        let seats = (0..producer.shape().seats).filter(|seat| scan.holding >> seat & 1 != 0);
+        let holding = (0..producer.shape().seats).filter(|seat| scan.holding >> seat & 1 != 0);
         park::park_producer(
             &owner,
             &peers,
-            seats,
-            || producer.scan().slowest != scan.slowest || producer.scan().holding != scan.holding,
+            holding,
+            || {
+                producer.scan();
+                producer.claim(len).is_some()
+            },
             |bells| peers.sleep(bells),
         );
     }

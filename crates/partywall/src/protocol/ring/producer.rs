@@ -157,6 +157,9 @@ impl<O: SharedMut, P: Shared> RingProducer<O, P> {
         if !self.allowed(end) {
             return None;
         }
+        // Free on x86-64. The stores below stay behind the last store of write_seq, so that a reader without
+        // a seat can tell by write_seq what may have been overwritten.
+        self.owner.fence(Release);
         self.owner.store(self.shape.data(end), 0, Relaxed);
         Some(Claimed { position, total })
     }
@@ -221,6 +224,8 @@ impl<O: SharedMut, P: Shared> RingProducer<O, P> {
         if !self.allowed(end) {
             return false;
         }
+        // As in `claim`.
+        self.owner.fence(Release);
         // Header, payload, next header: everything ascends through the memory.
         self.put_header(pending, position, end, RecordHeader::encode(len, kind));
         let payload_at = self.shape.data(position) + record::HEADER;
@@ -382,7 +387,7 @@ impl<O: SharedMut, P: Shared> RingProducer<O, P> {
         let unread = if state.claim() == Some(Claim::Joining) {
             0
         } else {
-            let from = seats::resume_position(&self.peers, seat, state);
+            let from = seats::stood(&self.peers, seat, state).position;
             // A dead seat that claims the impossible left nothing that could be counted.
             let in_range =
                 self.position().wrapping_sub(from) <= self.shape.capacity && from & 7 == 0;

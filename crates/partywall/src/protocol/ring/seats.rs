@@ -12,7 +12,7 @@
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 
-use super::{Shape, walk};
+use super::{Shape, walk, walk_to};
 use crate::layout::header::{self, State};
 use crate::layout::ring::{self, Evicted};
 use crate::layout::seat::{self, Claim, SeatState};
@@ -43,16 +43,33 @@ fn start(epoch: u64) -> u64 {
     seat::START_0 + 8 * (epoch & 1)
 }
 
+/// Where a seat's holder stood, and how many records of the channel lie before that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stood {
+    pub(crate) position: u64,
+    pub(crate) records: u64,
+}
+
 /// Where the holder of a seat in `state` stood: at its `read_seq`, or where it took over if it died before
 /// storing that.
-pub(crate) fn resume_position(peers: &impl Shared, seat: u32, state: SeatState) -> u64 {
+pub(crate) fn stood(peers: &impl Shared, seat: u32, state: SeatState) -> Stood {
     let at = ring::seat_at(seat);
-    let read_seq = position_of(peers.load(at + seat::READ_SEQ, Acquire));
-    let started = peers.load(at + start(state.epoch()), Acquire);
-    if started != 0 && (started.wrapping_sub(read_seq) as i64) > 0 {
-        started
-    } else {
-        read_seq
+    let epoch = state.epoch();
+    let read = cursor::read(peers, at + seat::READ_SEQ);
+    let records = read.records.unwrap_or(0);
+    let started = peers.load(at + start(epoch), Acquire);
+    if started == 0 || (started.wrapping_sub(read.position) as i64) <= 0 {
+        return Stood {
+            position: read.position,
+            records,
+        };
+    }
+    // What its take-over walked past is what it added to the account of the holder before.
+    let now = peers.load(at + abandoned(epoch), Acquire);
+    let before = peers.load(at + abandoned(epoch.wrapping_sub(1)), Acquire);
+    Stood {
+        position: started,
+        records: records.wrapping_add(now.wrapping_sub(before)),
     }
 }
 
@@ -77,13 +94,13 @@ pub(crate) fn take<O: Shared, P: SharedMut>(
     let evicted = is_evicted(owner, seat, state);
     match state.claim() {
         Some(Claim::Active | Claim::Absent) if durable.is_some() && state.durable() && !evicted => {
-            let position = resume_position(peers, seat, state);
-            if position_is_possible(owner, shape, position) {
-                return Ok(resume(peers, seat, state, position));
+            let stood = stood(peers, seat, state);
+            if position_is_possible(owner, shape, stood.position) {
+                return Ok(resume(peers, seat, state, stood));
             }
         }
-        Some(Claim::Active) if durable.is_none() && !state.durable() && !evicted => {
-            if let Some(taken) = take_over(owner, peers, shape, seat, state) {
+        Some(Claim::Active) if !state.durable() && !evicted => {
+            if let Some(taken) = take_over(owner, peers, shape, seat, state, durable) {
                 return Ok(taken);
             }
         }
@@ -142,18 +159,15 @@ fn join<O: Shared, P: SharedMut>(
 
 /// A durable consumer comes back: one store, and on at its own position. Never through JOINING (killed
 /// there, its records would be lost) and never at `write_seq`.
-fn resume<P: SharedMut>(peers: &P, seat: u32, state: SeatState, position: u64) -> Taken {
+fn resume<P: SharedMut>(peers: &P, seat: u32, state: SeatState, stood: Stood) -> Taken {
     let at = ring::seat_at(seat);
     let epoch = state.next_epoch();
     let carried = peers.load(at + abandoned(state.epoch()), Relaxed);
     peers.store(at + abandoned(epoch), carried, Relaxed);
     peers.store(at + start(epoch), 0, Relaxed);
-    let records = cursor::read(peers, at + seat::READ_SEQ)
-        .records
-        .unwrap_or(0);
     let active = SeatState::new(epoch, Claim::Active, true);
     peers.store(at + seat::STATE, active.0, Release);
-    let cursor = Cursor::begin(peers, at + seat::READ_SEQ, position, records);
+    let cursor = Cursor::begin(peers, at + seat::READ_SEQ, stood.position, stood.records);
     Taken {
         state: active,
         cursor,
@@ -169,27 +183,39 @@ fn take_over<O: Shared, P: SharedMut>(
     shape: &Shape,
     seat: u32,
     state: SeatState,
+    durable: Option<&str>,
 ) -> Option<Taken> {
     let at = ring::seat_at(seat);
-    let from = resume_position(peers, seat, state);
+    let stood = stood(peers, seat, state);
+    let from = stood.position;
     if !position_is_possible(owner, shape, from) {
         return None;
     }
-    // Nothing behind `from` is overwritten meanwhile: the seat still counts, and evicting it needs the lock
-    // that we hold.
+    // Nothing behind `read_seq` is overwritten meanwhile: the seat still counts, and evicting it needs the
+    // lock that we hold.
     let walked = walk(owner, shape, from).ok()?;
+    // The count of records stands beside read_seq. A holder that died between taking over and storing that
+    // has counted what lies before its start as abandoned, but the count of records does not know it.
+    let read = cursor::read(peers, at + seat::READ_SEQ);
+    let skipped = walk_to(owner, shape, read.position, from).ok()?;
+    if skipped.end != from {
+        return None;
+    }
+    let records = read
+        .records
+        .unwrap_or(0)
+        .wrapping_add(skipped.records)
+        .wrapping_add(walked.records);
     let epoch = state.next_epoch();
     let before = peers.load(at + abandoned(state.epoch()), Relaxed);
     let total = before.wrapping_add(walked.records);
     peers.store(at + abandoned(epoch), total, Relaxed);
     peers.store(at + start(epoch), walked.end, Relaxed);
-    let records = cursor::read(peers, at + seat::READ_SEQ)
-        .records
-        .unwrap_or(0);
+    // Nobody looks at the name of a seat that is not durable.
+    store_name(peers, at, durable.unwrap_or(""));
     // This store commits the count, the new start and the new holder at once.
-    let active = SeatState::new(epoch, Claim::Active, false);
+    let active = SeatState::new(epoch, Claim::Active, durable.is_some());
     peers.store(at + seat::STATE, active.0, Release);
-    let records = records.wrapping_add(walked.records);
     let cursor = Cursor::begin(peers, at + seat::READ_SEQ, walked.end, records);
     Some(Taken {
         state: active,
@@ -208,7 +234,12 @@ pub(crate) fn move_in<P: SharedMut>(
     name: &str,
 ) -> Taken {
     let at = ring::seat_at(seat);
-    let epoch = SeatState(peers.load(at + seat::STATE, Acquire)).next_epoch();
+    let state = SeatState(peers.load(at + seat::STATE, Acquire));
+    let epoch = state.next_epoch();
+    // As in a join: what others left behind on this seat must not move us.
+    let carried = peers.load(at + abandoned(state.epoch()), Relaxed);
+    peers.store(at + abandoned(epoch), carried, Relaxed);
+    peers.store(at + start(epoch), 0, Relaxed);
     store_name(peers, at, name);
     let cursor = Cursor::begin(peers, at + seat::READ_SEQ, base, records);
     let active = SeatState::new(epoch, Claim::Active, true);
@@ -245,9 +276,18 @@ fn position_is_possible<O: Shared>(owner: &O, shape: &Shape, position: u64) -> b
     // It may stand past write_seq, which is stored after the header: then the chain from write_seq leads
     // to it or beyond.
     let ahead = position.wrapping_sub(written);
-    ahead <= shape.capacity
-        && walk(owner, shape, written)
-            .is_ok_and(|walked| walked.end.wrapping_sub(position) as i64 >= 0)
+    if ahead > shape.capacity {
+        return false;
+    }
+    if walk(owner, shape, written).is_ok_and(|walked| walked.end.wrapping_sub(position) as i64 >= 0)
+    {
+        return true;
+    }
+    // Or else the producer has gone on, and round, while we looked: what lies before `position` was given
+    // back. It does that only behind the fence of a look at the seats, which came behind the store of
+    // write_seq; the walk's Acquire load of what it wrote there sees that store. So one more look decides.
+    let written = position_of(owner.load(ring::WRITE_SEQ, Acquire));
+    written.wrapping_sub(position) <= shape.capacity
 }
 
 /// Stores a consumer's name; empty for one that has none.
