@@ -397,8 +397,8 @@ impl Claiming<'_> {
             let _ = self.lock.unlock(byte);
             return Ok(Seat::NotReady);
         };
-        // At the end of a closed stream there is nothing to read here, ever.
-        let drained = opened.header.state == State::CLOSED && matches!(held.peek(), Ok(None));
+        // At the end of a stream that is over there is nothing to read here, ever.
+        let drained = opened.header.state != State::READY && matches!(held.peek(), Ok(None));
         if !drained {
             return Ok(Seat::Taken(Box::new((header, held, resumed))));
         }

@@ -152,11 +152,11 @@ pub(crate) fn open_ring(
                     epoch: 0,
                     oldest: generations.oldest,
                 };
-                if retired || !fits(&owned.header, &wanted) {
-                    if !retired && !unused {
-                        return Err(mismatch(name, &owned.header, &wanted));
-                    }
+                if retired {
                     owned.next_generation(wanted)?;
+                    owned.adopted = false;
+                } else if !fits(&owned.header, &wanted) {
+                    owned.replace_unused(wanted)?;
                     owned.adopted = false;
                 }
                 owned.remove_unfinished();
@@ -270,6 +270,35 @@ impl OwnedRing {
         owner.store(header::OWNER_EPOCH, self.epoch, Release);
         park::ring_for_consumers(owner);
         root::ring(&self.root);
+    }
+
+    /// Goes on in a new generation that is as wanted, if nobody needs the one that is not.
+    ///
+    /// All of its seats are locked from the decision until it is retired: a joiner in between would sit in a
+    /// generation that has ended.
+    fn replace_unused(&mut self, wanted: Wanted) -> Result<(), OpenError> {
+        let number = self.header.generation;
+        let seats = 0..self.header.seat_count;
+        let locked: Vec<u64> = seats
+            .map(|seat| seat_byte(number, seat))
+            .take_while(|&byte| matches!(self.lock.try_lock(byte), Ok(true)))
+            .collect();
+        let users = removal::users_of(
+            self.producer.peers(),
+            self.header.seat_count,
+            number,
+            &self.lock,
+        );
+        let all = locked.len() == self.header.seat_count as usize;
+        let replaced = if all && users.is_ok_and(|users| users.none()) {
+            self.next_generation(wanted)
+        } else {
+            Err(mismatch(self.channel.name(), &self.header, &wanted))
+        };
+        for byte in locked {
+            let _ = self.lock.unlock(byte);
+        }
+        replaced
     }
 
     /// Retires the generation that was opened and goes on in a new one. Called where nobody is carried over

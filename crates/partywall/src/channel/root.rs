@@ -22,20 +22,26 @@ pub(crate) struct Generations {
 
 /// Reads which generations there are.
 pub(crate) fn generations(root: &impl Shared) -> Result<Generations, Lie> {
-    // `current` first: a newer `oldest` than the `current` belongs to cannot then be paired with it
-    // unnoticed, for `oldest` never passes `current`.
-    // SYNC generation: publishes the generation's segments, which were complete and named before.
-    let current = root.load(CURRENT, Acquire);
-    let oldest = root.load(OLDEST, Acquire);
-    if current == 0 || oldest == 0 || current.wrapping_sub(oldest) > MOST_KEPT {
-        return Err(Lie {
-            word: "current generation",
-            place: CURRENT,
-            expected: "not 0, and not before the oldest",
-            found: current,
-        });
+    let mut current = root.load(CURRENT, Acquire);
+    loop {
+        // SYNC generation: publishes the generation's segments, which were complete and named before.
+        let oldest = root.load(OLDEST, Acquire);
+        if current != 0 && oldest != 0 && current.wrapping_sub(oldest) <= MOST_KEPT {
+            return Ok(Generations { oldest, current });
+        }
+        // The owner may have advanced both between our two loads. A contradiction with a `current` that
+        // stands still is none of an honest owner's.
+        let again = root.load(CURRENT, Acquire);
+        if again == current {
+            return Err(Lie {
+                word: "current generation",
+                place: CURRENT,
+                expected: "not 0, and not before the oldest",
+                found: current,
+            });
+        }
+        current = again;
     }
-    Ok(Generations { oldest, current })
 }
 
 /// The root's state now.
