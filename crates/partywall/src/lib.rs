@@ -44,3 +44,7 @@ pub use wait::{SLICE, StopToken, WaitStrategy};
 #[cfg(feature = "fault-points")]
 #[doc(hidden)]
 pub use memory::fault;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -1,0 +1,31 @@
+"""Runs the examples, built in release mode, and looks at what they print. Standard library only."""
+
+import os
+import subprocess
+import tempfile
+
+EXAMPLES = os.path.join("target", "release", "examples")
+
+
+def run(name, *arguments, **options):
+    return subprocess.Popen(
+        [os.path.join(EXAMPLES, name), *arguments], stdout=subprocess.PIPE, text=True, **options
+    )
+
+
+def finish(process):
+    text, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, (process.args, process.returncode, text)
+    return text
+
+
+with tempfile.TemporaryDirectory(dir="/dev/shm") as place:
+    environment = {**os.environ, "PARTYWALL_DIR": place}
+    inspector = run("inspector", env=environment)
+    camera = run("camera", "50", env=environment)
+    assert "sent 50 frames" in finish(camera)
+    assert "got 50 frames, all of them whole" in finish(inspector)
+    text = finish(run("durable", env=environment))
+    assert text.split() == "resumed: true got first got second got third".split(), text
+    assert os.listdir(place) == [], os.listdir(place)
+print("camera, inspector and durable: as they should")
