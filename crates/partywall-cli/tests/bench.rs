@@ -3,6 +3,7 @@
 use serde_json::Value;
 use std::process::{Command, Output, Stdio};
 use std::sync::Mutex;
+use std::time::Duration;
 
 /// Two benches on the same two cores would wait for each other's turns at the scheduler.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -87,4 +88,23 @@ fn an_unknown_work_is_refused() {
     let output = bench(&["--work", "W99"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("W99"));
+}
+
+#[test]
+fn ctrl_c_ends_both_processes() {
+    if !has_two_cores() {
+        return;
+    }
+    let _turn = ONE_AT_A_TIME.lock();
+    let mut running = Command::new(env!("CARGO_BIN_EXE_partywall"))
+        .args(["bench", "--json"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("the command starts");
+    // Where it is by then does not matter; that it has its handlers does.
+    std::thread::sleep(Duration::from_millis(500));
+    let process = rustix::process::Pid::from_child(&running);
+    rustix::process::kill_process(process, rustix::process::Signal::INT).expect("a signal");
+    assert_eq!(running.wait().expect("it ends").code(), Some(130));
 }

@@ -18,6 +18,7 @@ use partywall::Namespace;
 use report::Sample;
 use rustix::process::{Signal, set_parent_process_death_signal};
 use serde::Serialize;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::error::Error;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -86,14 +87,6 @@ pub(crate) fn run(args: &BenchArgs) -> Result<ExitCode, String> {
 
 /// The parent: drives, and takes the time.
 fn lead(args: &BenchArgs, contenders: &[Contender]) -> Result<ExitCode, Box<dyn Error>> {
-    let signal = Arc::new(AtomicUsize::new(0));
-    for number in [
-        signal_hook::consts::SIGINT,
-        signal_hook::consts::SIGTERM,
-        signal_hook::consts::SIGHUP,
-    ] {
-        signal_hook::flag::register_usize(number, Arc::clone(&signal), number as usize)?;
-    }
     let cores = cores::two()?;
     let scratch = Scratch::create("bench")?;
     let namespace = Namespace::open(scratch.path())?;
@@ -102,6 +95,7 @@ fn lead(args: &BenchArgs, contenders: &[Contender]) -> Result<ExitCode, Box<dyn 
     for &contender in contenders {
         drivers.push(Driver::open(contender, &namespace)?);
     }
+    end_on_signals(scratch.path().to_owned())?;
     let child = start_follower(args, scratch.path(), cores[1])?;
     let finished = Arc::new(AtomicBool::new(false));
     watch(child, Arc::clone(&finished), scratch.path().to_owned());
@@ -127,11 +121,6 @@ fn lead(args: &BenchArgs, contenders: &[Contender]) -> Result<ExitCode, Box<dyn 
         }
         let mut before = clock.limit()?;
         for (index, driver) in drivers.iter_mut().enumerate() {
-            let stopped = signal.load(Ordering::Relaxed);
-            if stopped != 0 {
-                finished.store(true, Ordering::Relaxed);
-                return Ok(ExitCode::from(128 + stopped as u8));
-            }
             let taken = clock.contender(contenders[index], driver)?;
             let after = clock.limit()?;
             if round > 0 {
@@ -205,6 +194,26 @@ fn start_follower(args: &BenchArgs, place: &Path, core: usize) -> Result<Child, 
     command
         .spawn()
         .map_err(|error| format!("cannot start the second process: {error}"))
+}
+
+/// The driver's loops ask nobody whether they may go on: a thread ends the process on Ctrl-C and the
+/// like, and the child ends with it.
+fn end_on_signals(place: PathBuf) -> Result<(), Box<dyn Error>> {
+    let signal = Arc::new(AtomicUsize::new(0));
+    for number in [SIGINT, SIGTERM, SIGHUP] {
+        signal_hook::flag::register_usize(number, Arc::clone(&signal), number as usize)?;
+    }
+    std::thread::spawn(move || {
+        loop {
+            std::thread::sleep(Duration::from_millis(50));
+            let number = signal.load(Ordering::Relaxed);
+            if number != 0 {
+                Scratch::remove_at(&place);
+                std::process::exit(128 + number as i32);
+            }
+        }
+    });
+    Ok(())
 }
 
 /// The driver's loops have no way out but the follower's answer: if that cannot come any more, a
