@@ -147,6 +147,9 @@ impl<O: SharedMut, P: Shared> RingProducer<O, P> {
     /// the consumers must make room first (then [`Self::scan`] tells).
     #[inline(always)]
     pub(crate) fn claim(&mut self, len: u64) -> Option<Claimed> {
+        // Free on x86-64. The stores below stay behind the last store of write_seq, so that a reader without
+        // a seat can tell by write_seq what may have been overwritten.
+        self.owner.fence(Release);
         let total = record::total(len);
         let to_end = self.shape.to_end(self.cursor.position());
         if total > to_end && !self.commit_padding(to_end) {
@@ -157,9 +160,6 @@ impl<O: SharedMut, P: Shared> RingProducer<O, P> {
         if !self.allowed(end) {
             return None;
         }
-        // Free on x86-64. The stores below stay behind the last store of write_seq, so that a reader without
-        // a seat can tell by write_seq what may have been overwritten.
-        self.owner.fence(Release);
         self.owner.store(self.shape.data(end), 0, Relaxed);
         Some(Claimed { position, total })
     }
@@ -208,6 +208,8 @@ impl<O: SharedMut, P: Shared> RingProducer<O, P> {
     /// Adds a record behind those that are pending; `false` if there is no room (commit, then try again).
     #[inline(always)]
     pub(crate) fn push(&mut self, pending: &mut Pending, kind: u16, payload: &[u8]) -> bool {
+        // As in `claim`.
+        self.owner.fence(Release);
         let len = payload.len() as u64;
         let total = record::total(len);
         let mut position = self.cursor.position().wrapping_add(pending.bytes);
@@ -224,8 +226,6 @@ impl<O: SharedMut, P: Shared> RingProducer<O, P> {
         if !self.allowed(end) {
             return false;
         }
-        // As in `claim`.
-        self.owner.fence(Release);
         // Header, payload, next header: everything ascends through the memory.
         self.put_header(pending, position, end, RecordHeader::encode(len, kind));
         let payload_at = self.shape.data(position) + record::HEADER;

@@ -162,12 +162,14 @@ fn join<O: Shared, P: SharedMut>(
 fn resume<P: SharedMut>(peers: &P, seat: u32, state: SeatState, stood: Stood) -> Taken {
     let at = ring::seat_at(seat);
     let epoch = state.next_epoch();
+    // Where it stood may be told by `start` alone, which the new epoch forgets: so the cursor comes first.
+    // That is right in the old epoch too, where what lies before `start` was counted.
+    let cursor = Cursor::begin(peers, at + seat::READ_SEQ, stood.position, stood.records);
     let carried = peers.load(at + abandoned(state.epoch()), Relaxed);
     peers.store(at + abandoned(epoch), carried, Relaxed);
     peers.store(at + start(epoch), 0, Relaxed);
     let active = SeatState::new(epoch, Claim::Active, true);
     peers.store(at + seat::STATE, active.0, Release);
-    let cursor = Cursor::begin(peers, at + seat::READ_SEQ, stood.position, stood.records);
     Taken {
         state: active,
         cursor,
