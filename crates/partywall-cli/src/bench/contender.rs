@@ -14,11 +14,12 @@ pub(super) const SIZE: usize = 64;
 /// Records in a batch of the `batch` contender.
 pub(super) const TOGETHER: u64 = 32;
 
-/// Round trips in one turn of a latency contender, and of the limit.
-pub(super) const ROUND_TRIPS: u64 = 8 * PAYLOADS;
+/// Round trips in one turn of a latency contender, and of the limit. Turns are short, because on a busy
+/// machine a long one is interrupted more often than not.
+pub(super) const ROUND_TRIPS: u64 = 4 * PAYLOADS;
 
 /// Records in one turn of a throughput contender.
-const RECORDS: u64 = 2 * TOGETHER * PAYLOADS;
+const RECORDS: u64 = TOGETHER * PAYLOADS;
 
 /// Small enough to stay in a core's second-level cache, large enough for hundreds of records.
 const CAPACITY: u64 = 256 * 1024;

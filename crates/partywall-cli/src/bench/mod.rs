@@ -124,7 +124,7 @@ fn lead(args: &BenchArgs, contenders: &[Contender]) -> Result<ExitCode, Box<dyn 
             let taken = clock.contender(contenders[index], driver)?;
             let after = clock.limit()?;
             if round > 0 {
-                samples[index].push(taken, (before + after) / 2.0);
+                samples[index].push(taken, before, after);
             }
             before = after;
         }

@@ -13,7 +13,13 @@ use std::time::Duration;
 pub(super) struct Sample {
     contender: Vec<f64>,
     limit: Vec<f64>,
+    /// Ratios of the turns during which the machine stayed as it was.
+    calm: Vec<f64>,
 }
+
+/// By how much the limit before a turn may differ from the one after it. Beyond that, the cores moved
+/// apart or another process came between, and nobody knows what the turn is to be divided by.
+const CALM: f64 = 1.25;
 
 #[derive(Debug, Clone, Copy, Serialize, PartialEq)]
 pub(super) struct Spread {
@@ -26,31 +32,38 @@ pub(super) struct Spread {
 pub(super) struct Row {
     work: Work,
     contender: &'static str,
-    /// The median of contender / limit over all pairs.
+    /// The median of contender / limit over the pairs of calm rounds.
     ratio_to_limit: f64,
     /// Half of the pairs lie between these.
     ratio_quartiles: [f64; 2],
     contender_ns: Spread,
     limit_ns: Spread,
     rounds: usize,
+    /// Rounds in which the limit did not change; the ratio is theirs, unless there are too few.
+    calm_rounds: usize,
     size: usize,
     unit: &'static str,
     cores: [usize; 2],
 }
 
 impl Sample {
-    pub(super) fn push(&mut self, contender: f64, limit: f64) {
+    pub(super) fn push(&mut self, contender: f64, before: f64, after: f64) {
+        let limit = (before + after) / 2.0;
         self.contender.push(contender);
         self.limit.push(limit);
+        if before.max(after) <= CALM * before.min(after) {
+            self.calm.push(contender / limit);
+        }
     }
 
     pub(super) fn row(&self, work: Work, contender: &'static str, cores: [usize; 2]) -> Row {
-        let mut ratios: Vec<f64> = self
-            .contender
-            .iter()
-            .zip(&self.limit)
-            .map(|(contender, limit)| contender / limit)
-            .collect();
+        // On a machine that is never calm, better all turns than a handful.
+        let mut ratios = if 4 * self.calm.len() >= self.contender.len() {
+            self.calm.clone()
+        } else {
+            let pairs = self.contender.iter().zip(&self.limit);
+            pairs.map(|(contender, limit)| contender / limit).collect()
+        };
         ratios.sort_by(f64::total_cmp);
         Row {
             work,
@@ -59,7 +72,8 @@ impl Sample {
             ratio_quartiles: [at(&ratios, 0.25), at(&ratios, 0.75)],
             contender_ns: Spread::of(&self.contender),
             limit_ns: Spread::of(&self.limit),
-            rounds: ratios.len(),
+            rounds: self.contender.len(),
+            calm_rounds: self.calm.len(),
             size: SIZE,
             unit: match work {
                 Work::W1 => "ns one way",
@@ -155,7 +169,7 @@ mod tests {
     fn the_ratio_is_the_median_of_pairs_not_the_ratio_of_medians() {
         let mut sample = Sample::default();
         for (contender, limit) in [(10.0, 10.0), (20.0, 20.0), (300.0, 100.0)] {
-            sample.push(contender, limit);
+            sample.push(contender, limit, limit);
         }
         let row = sample.row(Work::W1, "ring", [0, 1]);
         assert_eq!(row.ratio_to_limit, 1.0);
@@ -171,9 +185,18 @@ mod tests {
     }
 
     #[test]
+    fn turns_between_two_different_limits_are_left_out() {
+        let mut sample = Sample::default();
+        sample.push(10.0, 10.0, 10.0);
+        sample.push(500.0, 10.0, 40.0);
+        sample.push(500.0, 40.0, 10.0);
+        assert_eq!(sample.row(Work::W1, "ring", [0, 1]).ratio_to_limit, 1.0);
+    }
+
+    #[test]
     fn a_line_of_json_a_row() {
         let mut sample = Sample::default();
-        sample.push(1.0, 2.0);
+        sample.push(1.0, 2.0, 2.0);
         let rows = [
             sample.row(Work::W1, "ring", [0, 1]),
             sample.row(Work::W2, "ring", [0, 1]),
