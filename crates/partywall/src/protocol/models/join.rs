@@ -11,6 +11,7 @@ use crate::layout::seat::{self, Claim, SeatState};
 use crate::memory::{Shared, SharedMut};
 use crate::protocol::cursor;
 use crate::protocol::ring::producer::RingProducer;
+use crate::protocol::ring::seats;
 
 fn create(world: &World, discard: bool) -> Producer {
     let process = world.process(None);
@@ -180,9 +181,11 @@ fn an_eviction_is_counted_once_whenever_the_owner_dies() {
     });
 }
 
+/// Somebody takes the seat of a dead consumer over, or joins it afresh, and is killed; meanwhile, and
+/// afterwards, the owner evicts.
 #[test]
 fn eviction_and_take_over_count_a_record_once() {
-    explore(4, || {
+    kill_everywhere(4, |stores| {
         let world = World::new(128, 1, 0);
         let mut producer = create(&world, false);
         let reader = Reader::attach(&world, world.process(None), 0, None).unwrap();
@@ -190,27 +193,25 @@ fn eviction_and_take_over_count_a_record_once() {
             assert!(send(&mut producer, kind, 8, 1));
         }
         reader.die(&world);
-        let other = world.clone();
+        let victim = world.process(Some(stores));
+        let other = (world.clone(), victim.clone());
         let taking_over = loom::thread::spawn(move || {
-            // It sits down, reads what it gets, and leaves again.
-            let process = other.process(None);
-            let reader = Reader::attach(&other, process.clone(), 0, None)?;
-            let (state, start) = (reader.consumer.state(), reader.first);
-            crate::protocol::ring::seats::leave(&process.peers, 0, state, false);
-            reader.die(&other);
-            let at = ring::seat_at(0) + seat::ABANDONED_0 + 8 * (state.epoch() & 1);
-            Some((start, process.peers.load(at, Acquire)))
+            let (world, process) = other;
+            if let Some(reader) = Reader::attach(&world, process.clone(), 0, None) {
+                assert_eq!(reader.first, 2);
+                seats::leave(&process.peers, 0, reader.consumer.state(), false);
+                reader.die(&world);
+            }
         });
         producer.evict_dead(&*world.locks, 1);
-        let abandoned = match taking_over.join().unwrap() {
-            // The lock was the producer's just then.
-            None => 0,
-            Some((start, abandoned)) => {
-                assert_eq!(start, 2);
-                abandoned
-            }
-        };
+        taking_over.join().unwrap();
+        producer.evict_dead(&*world.locks, 1);
         let process = world.process(None);
+        let at = ring::seat_at(0);
+        let state = SeatState(process.peers.load(at + seat::STATE, Acquire));
+        let count = seat::ABANDONED_0 + 8 * (state.epoch() & 1);
+        let abandoned = process.peers.load(at + count, Acquire);
         assert_eq!(abandoned + lost(&process, 0), 2);
+        victim.dead()
     });
 }

@@ -1,0 +1,132 @@
+#!/usr/bin/env python3
+"""Breaks the protocols on purpose, one way at a time, and expects the models to notice.
+
+Each mutation of `mutants.toml` is applied to a copy of the workspace, compiled, and tested. It is *caught* if
+tests fail or never end. One that survives is a hole in the tests and makes this script fail, and so does one
+that no longer applies or compiles: then `mutants.toml` has fallen behind the code.
+
+    ci/mutants.py             all of them
+    ci/mutants.py join fence  those with one of these words in the name
+    ci/mutants.py --list      names and reasons
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+from pathlib import Path
+
+WORKSPACE = Path(__file__).resolve().parent.parent
+PLACE = WORKSPACE / "target" / "mutants"
+COPY = PLACE / "workspace"
+# A model that runs into a livelock is as good as one that fails.
+TEST_SECONDS = 120
+BUILD_SECONDS = 600
+
+
+class Stale(Exception):
+    """The mutation does not fit the code any more."""
+
+
+def mutate(path: Path, mutation: dict) -> str:
+    """Applies a mutation; the file's text from before."""
+    original = path.read_text()
+    text = original
+    for edit in mutation.get("edits") or [mutation]:
+        count = text.count(edit["search"])
+        if count != 1:
+            raise Stale(f"stands {count} times in {mutation['file']}:\n{edit['search']}")
+        text = text.replace(edit["search"], edit["replace"])
+    path.write_text(text)
+    return original
+
+
+def cargo(*arguments: str, seconds: int) -> tuple[int | None, str]:
+    """Runs cargo on the copy; `None` if it took too long. Ends whatever it started."""
+    environment = dict(os.environ, CARGO_TARGET_DIR=str(PLACE / "build"), RUST_BACKTRACE="0")
+    process = subprocess.Popen(
+        ["cargo", *arguments],
+        cwd=COPY,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        output, _ = process.communicate(timeout=seconds)
+        return process.returncode, output
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        output, _ = process.communicate()
+        return None, output
+
+
+def failed_test(output: str) -> str:
+    for line in output.splitlines():
+        if line.startswith("test ") and line.endswith("FAILED"):
+            return line.split()[1].rsplit("::", 1)[-1]
+    return "a test"
+
+
+def run(mutation: dict) -> tuple[bool, str]:
+    """Whether all is well, and what happened."""
+    path = COPY / mutation["file"]
+    try:
+        original = mutate(path, mutation)
+    except Stale as stale:
+        return False, f"STALE: {stale}"
+    try:
+        test = ["test", "--quiet", "-p", "partywall", "--lib"]
+        code, output = cargo(*test, "--no-run", seconds=BUILD_SECONDS)
+        if code != 0:
+            return False, f"DOES NOT COMPILE:\n{output}"
+        test.remove("--quiet")
+        code, output = cargo(*test, "--", mutation["test"], seconds=TEST_SECONDS)
+    finally:
+        path.write_text(original)
+    equivalent = mutation.get("equivalent")
+    if code is None:
+        caught = "caught: never ends"
+    elif code != 0:
+        caught = f"caught by {failed_test(output)}"
+    elif equivalent:
+        return True, f"survives, as it must: {equivalent}"
+    else:
+        return False, "SURVIVES"
+    if equivalent:
+        return False, f"{caught}, but is said to be equivalent"
+    return True, caught
+
+
+def main() -> int:
+    mutations = tomllib.loads((WORKSPACE / "ci" / "mutants.toml").read_text())["mutation"]
+    words = sys.argv[1:]
+    if words == ["--list"]:
+        for mutation in mutations:
+            print(f"{mutation['name']}: {mutation['why']}")
+        return 0
+    if words:
+        mutations = [one for one in mutations if any(word in one["name"] for word in words)]
+        if not mutations:
+            print("no mutation has such a name", file=sys.stderr)
+            return 2
+    shutil.rmtree(COPY, ignore_errors=True)
+    shutil.copytree(
+        WORKSPACE, COPY, symlinks=True, ignore=shutil.ignore_patterns("target", ".git")
+    )
+    bad = 0
+    for mutation in mutations:
+        began = time.monotonic()
+        good, what = run(mutation)
+        bad += not good
+        print(f"{mutation['name']}: {what} ({time.monotonic() - began:.0f} s)", flush=True)
+    print(f"{len(mutations) - bad} of {len(mutations)} as they should be")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
