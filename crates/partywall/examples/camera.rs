@@ -10,7 +10,9 @@ use partywall::ring::ProducerOptions;
 const FRAME: usize = 1920 * 1080 * 3;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let frames: u64 = std::env::args().nth(1).map_or(Ok(200), |count| count.parse())?;
+    let frames: u64 = std::env::args()
+        .nth(1)
+        .map_or(Ok(200), |count| count.parse())?;
     let mut producer = ProducerOptions::new()
         .capacity(4 * FRAME as u64)
         .open("example-camera")?;

@@ -1,10 +1,10 @@
 //! The consumer's handle.
 
-use std::ops::Deref;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::time::{Duration, Instant};
 
 use super::options::{ConsumerOptions, Delivery};
+use super::record::{Losses, Meta, Record, Records};
 use crate::channel::attach::Attached;
 use crate::channel::heartbeat::Heartbeat;
 use crate::channel::{liveness, removal, root};
@@ -20,47 +20,6 @@ use crate::protocol::cursor;
 use crate::protocol::ring::consumer::Found;
 use crate::protocol::ring::{park, seats};
 use crate::wait::{SLICE, Step, StopToken, WaitStrategy, Waiter};
-
-/// A record that was received, with its own copy of the payload.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
-    /// The application's own number.
-    pub kind: u16,
-    /// Where it began: bytes since the channel did. Grows from record to record.
-    pub position: u64,
-    /// Its bytes.
-    pub payload: Vec<u8>,
-}
-
-impl Deref for Record {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        &self.payload
-    }
-}
-
-/// What there is to know of a record besides its bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Meta {
-    /// Bytes.
-    pub len: usize,
-    /// The application's own number.
-    pub kind: u16,
-    /// Where it began: bytes since the channel did.
-    pub position: u64,
-}
-
-/// Records of this seat that nobody received, and why.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Losses {
-    /// Left unread by consumers that died, when another took over their seat.
-    pub abandoned: u64,
-    /// Left unread by consumers that died, when the producer evicted them.
-    pub evicted: u64,
-    /// Left unread by consumers that detached.
-    pub detached: u64,
-}
 
 /// A reader of a ring: gets every record that is committed while it is attached. Dropping it detaches: what
 /// it received counts as processed then, unless the thread is panicking.
@@ -217,7 +176,7 @@ impl Consumer {
 
     /// Every record from here to the end of the stream.
     pub fn records(&mut self) -> Records<'_> {
-        Records { consumer: self }
+        Records::new(self)
     }
 
     /// Everything received so far counts as processed, from now on.
@@ -615,23 +574,6 @@ impl Drop for Consumer {
         let state = State(consumer.owner().load32(header::STATE, Acquire));
         if state == State::CLOSED {
             removal::remove_if_closed_and_unused(&self.attached.channel, &self.attached.lock);
-        }
-    }
-}
-
-/// Iterates over records; ends at the clean end of the stream, and after any other error.
-#[derive(Debug)]
-pub struct Records<'a> {
-    consumer: &'a mut Consumer,
-}
-
-impl Iterator for Records<'_> {
-    type Item = Result<Record, RecvError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        match self.consumer.recv() {
-            Err(RecvError::Closed { .. }) => None,
-            other => Some(other),
         }
     }
 }

@@ -7,12 +7,18 @@
 //! When either side dies, the other goes on: a new producer of the same name adopts what the dead one left,
 //! and everything that was committed is still received, once.
 
+mod batch;
 mod consumer;
 mod in_place;
 mod options;
 mod producer;
+mod record;
+mod reservation;
 
-pub use consumer::{Consumer, Losses, Meta, Record, Records};
+pub use batch::Batch;
+pub use consumer::Consumer;
 pub use in_place::{InPlaceConsumer, InPlaceProducer, RecordRef, ReservationMut};
 pub use options::{Alone, ConsumerOptions, Delivery, Overflow, ProducerOptions};
-pub use producer::{Batch, Producer, Reservation, Sent};
+pub use producer::{Producer, Sent};
+pub use record::{Losses, Meta, Record, Records};
+pub use reservation::Reservation;

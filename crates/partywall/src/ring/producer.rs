@@ -1,10 +1,11 @@
 //! The producer's handle.
 
-use std::io;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use super::batch::Batch;
 use super::options::{Alone, Overflow, ProducerOptions};
+use super::reservation::Reservation;
 use crate::channel::heartbeat::Heartbeat;
 use crate::channel::liveness::GenerationLocks;
 use crate::channel::owner::OwnedRing;
@@ -14,7 +15,7 @@ use crate::layout::{record, ring};
 use crate::memory::SharedMut;
 use crate::os;
 use crate::protocol::ring::park;
-use crate::protocol::ring::producer::{Claimed, Pending, Scan};
+use crate::protocol::ring::producer::{Claimed, Scan};
 use crate::wait::{SLICE, Step, StopToken, WaitStrategy, Waiter};
 
 /// What became of a record.
@@ -31,13 +32,13 @@ pub enum Sent {
 #[derive(Debug)]
 pub struct Producer {
     heartbeat: Option<Heartbeat>,
-    owned: OwnedRing,
+    pub(super) owned: OwnedRing,
     overflow: Overflow,
     block_timeout: Option<Duration>,
     alone: Alone,
     wait: WaitStrategy,
     stop: Option<StopToken>,
-    max_record: usize,
+    pub(super) max_record: usize,
     /// No consumer was counted at the last scan.
     unheard: bool,
     /// Seats whose parked word is set though nobody woke, with the state word of the holder that died
@@ -56,7 +57,7 @@ pub struct Producer {
 const VAIN_RINGS: u32 = 32;
 
 /// What a wait for room ends with.
-enum Room {
+pub(super) enum Room {
     Claimed(Claimed),
     /// The policy says to drop the record.
     Drop,
@@ -64,7 +65,7 @@ enum Room {
 
 /// Whether, and how long, a call may wait.
 #[derive(Clone, Copy)]
-enum Patience {
+pub(super) enum Patience {
     None,
     Policy,
     Time(Duration),
@@ -187,14 +188,11 @@ impl Producer {
 
     /// Collects records and commits them together, which costs less for each.
     pub fn batch(&mut self) -> Batch<'_> {
-        Batch {
-            producer: self,
-            pending: Pending::default(),
-        }
+        Batch::new(self)
     }
 
     #[inline(always)]
-    fn claim(&mut self, len: usize, patience: Patience) -> Result<Room, SendError> {
+    pub(super) fn claim(&mut self, len: usize, patience: Patience) -> Result<Room, SendError> {
         if os::in_forked_child() {
             return Err(self.forked());
         }
@@ -333,7 +331,7 @@ impl Producer {
 
     /// After a commit: wakes who sleeps.
     #[inline(always)]
-    fn announce(&mut self, records: u64) {
+    pub(super) fn announce(&mut self, records: u64) {
         let producer = &self.owned.producer;
         let seats = producer.shape().seats;
         let asleep = park::sleepers(producer.owner(), producer.peers(), seats);
@@ -519,7 +517,7 @@ impl Producer {
 
     #[cold]
     #[inline(never)]
-    fn forked(&self) -> SendError {
+    pub(super) fn forked(&self) -> SendError {
         SendError::Forked {
             channel: self.channel().to_owned(),
         }
@@ -527,7 +525,7 @@ impl Producer {
 
     #[cold]
     #[inline(never)]
-    fn too_large(&self, len: usize) -> SendError {
+    pub(super) fn too_large(&self, len: usize) -> SendError {
         self.note(LastError::TooLarge);
         SendError::TooLarge {
             channel: self.channel().to_owned(),
@@ -546,174 +544,6 @@ impl Drop for Producer {
         self.heartbeat = None;
         if !self.closed && !std::thread::panicking() {
             self.owned.close();
-        }
-    }
-}
-
-/// Room for one record, not visible to anybody until it is committed; dropping it sends nothing.
-///
-/// Its bytes are what they were: write all of them, or commit fewer.
-#[derive(Debug)]
-pub struct Reservation<'a> {
-    pub(super) producer: &'a mut Producer,
-    pub(super) claimed: Claimed,
-    len: usize,
-    kind: u16,
-    written: usize,
-}
-
-impl<'a> Reservation<'a> {
-    fn new(producer: &'a mut Producer, claimed: Claimed, len: usize) -> Self {
-        Reservation {
-            producer,
-            claimed,
-            len,
-            kind: 0,
-            written: 0,
-        }
-    }
-
-    /// Bytes reserved.
-    #[must_use]
-    #[expect(
-        clippy::len_without_is_empty,
-        reason = "an empty reservation is nothing special"
-    )]
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Copies bytes to a place in the record.
-    ///
-    /// # Panics
-    /// If they do not fit into the reservation.
-    pub fn write_at(&mut self, offset: usize, bytes: &[u8]) {
-        let fits = offset
-            .checked_add(bytes.len())
-            .is_some_and(|end| end <= self.len);
-        assert!(
-            fits,
-            "{} bytes at {offset} do not fit into {}",
-            bytes.len(),
-            self.len
-        );
-        let producer = &self.producer.owned.producer;
-        let at = producer.payload_at(self.claimed) + offset as u64;
-        producer.owner().copy_in(at, bytes);
-    }
-
-    /// The application's own number for the record; default 0.
-    pub fn set_kind(&mut self, kind: u16) {
-        self.kind = kind;
-    }
-
-    /// Commits all of it.
-    pub fn commit(self) {
-        let len = self.len;
-        self.commit_len(len);
-    }
-
-    /// Commits the first `len` bytes.
-    ///
-    /// # Panics
-    /// If fewer were reserved.
-    pub fn commit_len(self, len: usize) {
-        assert!(len <= self.len, "{len} bytes of {} reserved", self.len);
-        self.producer
-            .owned
-            .producer
-            .commit(self.claimed, len as u64, self.kind);
-        self.producer.announce(1);
-    }
-}
-
-/// Writes one after the other, up to the length reserved.
-impl io::Write for Reservation<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let len = bytes.len().min(self.len - self.written);
-        self.write_at(self.written, &bytes[..len]);
-        self.written += len;
-        Ok(len)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Records that become visible together. When the ring has no room for the next, those before it are
-/// committed first: a batch saves time, it is not a transaction.
-#[derive(Debug)]
-pub struct Batch<'a> {
-    producer: &'a mut Producer,
-    pending: Pending,
-}
-
-impl Batch<'_> {
-    /// Adds a record.
-    ///
-    /// # Errors
-    /// As [`Producer::send`]. What was added before stays pending, or is committed already.
-    #[inline(always)]
-    pub fn push(&mut self, payload: &[u8]) -> Result<Sent, SendError> {
-        self.push_kind(0, payload)
-    }
-
-    /// [`Self::push`] with a number of the application's own.
-    ///
-    /// # Errors
-    /// As [`Producer::send`].
-    #[inline(always)]
-    pub fn push_kind(&mut self, kind: u16, payload: &[u8]) -> Result<Sent, SendError> {
-        if !os::in_forked_child()
-            && payload.len() <= self.producer.max_record
-            && self
-                .producer
-                .owned
-                .producer
-                .push(&mut self.pending, kind, payload)
-        {
-            return Ok(Sent::Committed);
-        }
-        self.push_slow(kind, payload)
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn push_slow(&mut self, kind: u16, payload: &[u8]) -> Result<Sent, SendError> {
-        if os::in_forked_child() {
-            return Err(self.producer.forked());
-        }
-        if payload.len() > self.producer.max_record {
-            return Err(self.producer.too_large(payload.len()));
-        }
-        loop {
-            let producer = &mut self.producer.owned.producer;
-            if producer.push(&mut self.pending, kind, payload) {
-                return Ok(Sent::Committed);
-            }
-            self.commit_pending();
-            // The claim only proves that there is room: it is pushed, not sent.
-            match self.producer.claim(payload.len(), Patience::Policy)? {
-                Room::Claimed(_) => {}
-                Room::Drop => return Ok(Sent::Dropped),
-            }
-        }
-    }
-
-    /// Commits what is pending. Dropping the batch instead discards it.
-    pub fn commit(mut self) {
-        self.commit_pending();
-    }
-
-    fn commit_pending(&mut self) {
-        let records = self
-            .producer
-            .owned
-            .producer
-            .commit_pending(&mut self.pending);
-        if records > 0 {
-            self.producer.announce(records);
         }
     }
 }
