@@ -3,9 +3,9 @@
 
 use loom::sync::atomic::Ordering::Acquire;
 
-use super::kill_everywhere;
 use super::memory::{Process, World};
 use super::people::{Producer, Reader, send};
+use super::{explore, kill_everywhere};
 use crate::layout::ring;
 use crate::layout::seat::{self, SeatState};
 use crate::memory::Shared;
@@ -69,6 +69,70 @@ fn a_take_over_counts_each_abandoned_record_once() {
     });
 }
 
+/// Two takers in a row are killed, each before any of its stores. `names` are theirs and their successor's:
+/// a durable consumer takes the seat over from one that is not, and from then on resumes.
+fn two_killed_takers(names: [Option<&'static str>; 3]) {
+    for first in 0..20 {
+        kill_everywhere(1, move |second| {
+            let world = World::new(128, 1, 0);
+            let mut producer = create(&world, false);
+            let reader = Reader::attach(&world, world.process(None), 0, None).unwrap();
+            reader.die(&world);
+            let mut killed = false;
+            for (kind, stores) in [first, second].into_iter().enumerate() {
+                assert!(send(&mut producer, kind as u16, 8, 1));
+                let victim = world.process(Some(stores));
+                let reader = Reader::attach(&world, victim.clone(), 0, names[kind]).unwrap();
+                reader.die(&world);
+                killed = victim.dead();
+            }
+            let mut last = Reader::attach(&world, world.process(None), 0, names[2]).unwrap();
+            // Nobody has read anything.
+            assert_eq!(abandoned(&last.process), last.first);
+            assert!(last.resumed || last.first == 2);
+            last.drain();
+            last.assert_run_to(2);
+            killed
+        });
+    }
+}
+
+#[test]
+fn two_killed_takers_count_as_well_as_one() {
+    let name = Some("durable");
+    two_killed_takers([None, None, None]);
+    two_killed_takers([None, name, name]);
+    two_killed_takers([name, name, name]);
+}
+
+/// A durable consumer stands past `write_seq`, because it was faster than the producer between header and
+/// `write_seq`, and dies there; while its successor looks, the producer goes on and round.
+#[test]
+fn who_stands_past_write_seq_resumes_there() {
+    explore(4, || {
+        let world = World::new(32, 1, 0);
+        let mut producer = create(&world, true);
+        let name = Some("durable");
+        let mut reader = Reader::attach(&world, world.process(None), 0, name).unwrap();
+        let sender = loom::thread::spawn(move || {
+            for kind in 0..3 {
+                if !send(&mut producer, kind, 8, 1) {
+                    break;
+                }
+            }
+            producer
+        });
+        reader.read(1);
+        let had = reader.die(&world).len() as u64;
+        let mut last = Reader::attach(&world, world.process(None), 0, name).unwrap();
+        assert!(last.resumed);
+        assert_eq!(last.first, had);
+        let producer = sender.join().unwrap();
+        last.drain();
+        last.assert_run_to(producer.records());
+    });
+}
+
 /// A durable consumer is away while the producer sends on; it comes back, is killed, and comes back.
 fn resume(clean: bool, preemptions: usize) {
     kill_everywhere(preemptions, move |stores| {
@@ -86,7 +150,10 @@ fn resume(clean: bool, preemptions: usize) {
         }
         assert_eq!(reader.die(&world), [0]);
 
+        let locks = std::rc::Rc::clone(&world.locks);
         let sender = loom::thread::spawn(move || {
+            // Nobody evicts a durable consumer because it is away.
+            assert_eq!(producer.evict_dead(&*locks, 1), 0);
             for kind in 2..5 {
                 if !send(&mut producer, kind, 8, 1) {
                     break;
@@ -110,8 +177,6 @@ fn resume(clean: bool, preemptions: usize) {
         assert!(last.first == had || victim.dead());
         last.read(1);
         let mut producer = sender.join().unwrap();
-        // Nobody evicts a durable consumer because it is away.
-        assert_eq!(producer.evict_dead(&*world.locks, 1), 0);
         let kind = producer.records() as u16;
         send(&mut producer, kind, 8, 1);
         last.drain();

@@ -8,7 +8,7 @@ use super::people::{Producer, Reader, send};
 use crate::layout::header::{self, State};
 use crate::layout::ring;
 use crate::memory::{Shared, SharedMut};
-use crate::protocol::cursor;
+use crate::protocol::cursor::{self, Cursor};
 
 /// A ring with one consumer on seat 0 from the beginning.
 fn start(world: &World) -> (Producer, Reader) {
@@ -114,15 +114,40 @@ fn the_last_record_comes_before_the_end() {
     });
 }
 
-/// A tool reads position and count while the writer goes on.
+/// A reader that publishes less often than it reads: all of it must be over when the producer learns of it.
+#[test]
+fn bytes_are_free_once_their_reader_is_through() {
+    explore(4, || {
+        let world = World::new(64, 1, 0);
+        let (mut producer, mut reader) = start(&world);
+        for kind in 0..3 {
+            assert!(send(&mut producer, kind, 8, 1));
+        }
+        let sender = loom::thread::spawn(move || {
+            let _ = send(&mut producer, 3, 8, 2) && send(&mut producer, 4, 8, 1);
+            producer
+        });
+        for _ in 0..2 {
+            let kind = reader.next().expect("sent before");
+            reader.kinds.push(kind);
+        }
+        reader.consumer.publish();
+        let producer = sender.join().unwrap();
+        reader.drain();
+        reader.assert_run_to(producer.records());
+    });
+}
+
+/// Somebody reads position and count while the writer goes on.
 #[test]
 fn a_count_belongs_to_its_position() {
     explore(6, || {
         let world = World::new(64, 1, 0);
-        let (mut producer, _reader) = start(&world);
-        let sender = loom::thread::spawn(move || {
-            for kind in 0..3 {
-                assert!(send(&mut producer, kind, 8, 1));
+        let process = world.process(None);
+        let mut cursor = Cursor::begin(&process.owner, ring::WRITE_SEQ, 0, 0);
+        let writer = loom::thread::spawn(move || {
+            for records in 1..4 {
+                cursor.publish(&process.owner, 16 * records, records);
             }
         });
         let process = world.process(None);
@@ -130,6 +155,6 @@ fn a_count_belongs_to_its_position() {
         if let Some(records) = found.records {
             assert_eq!(found.position, 16 * records);
         }
-        sender.join().unwrap();
+        writer.join().unwrap();
     });
 }

@@ -96,34 +96,11 @@ pub(crate) struct Walked {
 /// Walks from `from` to the first header that is not committed. The caller makes sure that nothing between
 /// is overwritten meanwhile, or takes a wrong header for what it is: an error.
 pub(crate) fn walk(owner: &impl Shared, shape: &Shape, from: u64) -> Result<Walked, Lie> {
-    walk_while(owner, shape, from, |_| true)
-}
-
-/// The same, but no further than to `to`.
-pub(crate) fn walk_to(
-    owner: &impl Shared,
-    shape: &Shape,
-    from: u64,
-    to: u64,
-) -> Result<Walked, Lie> {
-    walk_while(owner, shape, from, |position| {
-        (to.wrapping_sub(position) as i64) > 0
-    })
-}
-
-fn walk_while(
-    owner: &impl Shared,
-    shape: &Shape,
-    from: u64,
-    on: impl Fn(u64) -> bool,
-) -> Result<Walked, Lie> {
     let mut walked = Walked {
         end: from,
         records: 0,
     };
-    while on(walked.end)
-        && let Some(header) = header_at(owner, shape, walked.end)?
-    {
+    while let Some(header) = header_at(owner, shape, walked.end)? {
         walked.end = walked.end.wrapping_add(header.total());
         walked.records += u64::from(!header.padding);
         // The zero header behind the newest record is never part of a committed one, so an honest ring

@@ -12,7 +12,7 @@
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 
-use super::{Shape, walk, walk_to};
+use super::{Shape, walk};
 use crate::layout::header::{self, State};
 use crate::layout::ring::{self, Evicted};
 use crate::layout::seat::{self, Claim, SeatState};
@@ -193,21 +193,13 @@ fn take_over<O: Shared, P: SharedMut>(
     if !position_is_possible(owner, shape, from) {
         return None;
     }
-    // Nothing behind `read_seq` is overwritten meanwhile: the seat still counts, and evicting it needs the
-    // lock that we hold.
+    // As in `resume`: where it stood may be told by `start` and the accounts alone, and those of the epoch
+    // before are overwritten below.
+    Cursor::begin(peers, at + seat::READ_SEQ, from, stood.records);
+    // Nothing behind `from` is overwritten meanwhile: the seat still counts, and evicting it needs the lock
+    // that we hold.
     let walked = walk(owner, shape, from).ok()?;
-    // The count of records stands beside read_seq. A holder that died between taking over and storing that
-    // has counted what lies before its start as abandoned, but the count of records does not know it.
-    let read = cursor::read(peers, at + seat::READ_SEQ);
-    let skipped = walk_to(owner, shape, read.position, from).ok()?;
-    if skipped.end != from {
-        return None;
-    }
-    let records = read
-        .records
-        .unwrap_or(0)
-        .wrapping_add(skipped.records)
-        .wrapping_add(walked.records);
+    let records = stood.records.wrapping_add(walked.records);
     let epoch = state.next_epoch();
     let before = peers.load(at + abandoned(state.epoch()), Relaxed);
     let total = before.wrapping_add(walked.records);
