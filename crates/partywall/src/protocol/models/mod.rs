@@ -11,6 +11,7 @@ mod people;
 mod crash;
 mod join;
 mod park;
+mod properties;
 mod seats;
 mod stream;
 

@@ -1,0 +1,231 @@
+//! One thread, plain memory, and random everything: sizes, capacities, positions, and words that no honest
+//! peer writes.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+
+use proptest::prelude::*;
+
+use crate::layout::header::{self, State};
+use crate::layout::{record, ring, seat};
+use crate::memory::{Shared, SharedMut};
+use crate::protocol::SeatLocks;
+use crate::protocol::ring::consumer::RingConsumer;
+use crate::protocol::ring::producer::RingProducer;
+use crate::protocol::ring::{Shape, seats, walk};
+
+/// A segment of which every byte is there.
+#[derive(Clone)]
+struct Plain(Rc<[Cell<u8>]>);
+
+impl Plain {
+    fn new(size: u64) -> Self {
+        Plain((0..size).map(|_| Cell::new(0)).collect())
+    }
+}
+
+impl Shared for Plain {
+    fn size(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn load(&self, at: u64, _: Ordering) -> u64 {
+        assert!(at.is_multiple_of(8));
+        let mut bytes = [0; 8];
+        self.copy_out(at, &mut bytes);
+        u64::from_le_bytes(bytes)
+    }
+
+    fn load32(&self, at: u64, _: Ordering) -> u32 {
+        assert!(at.is_multiple_of(4));
+        let mut bytes = [0; 4];
+        self.copy_out(at, &mut bytes);
+        u32::from_le_bytes(bytes)
+    }
+
+    fn copy_out(&self, at: u64, out: &mut [u8]) {
+        let cells = &self.0[at as usize..][..out.len()];
+        for (byte, cell) in out.iter_mut().zip(cells) {
+            *byte = cell.get();
+        }
+    }
+
+    fn fence(&self, _: Ordering) {}
+}
+
+impl SharedMut for Plain {
+    fn store(&self, at: u64, value: u64, _: Ordering) {
+        assert!(at.is_multiple_of(8));
+        self.copy_in(at, &value.to_le_bytes());
+    }
+
+    fn store32(&self, at: u64, value: u32, _: Ordering) {
+        assert!(at.is_multiple_of(4));
+        self.copy_in(at, &value.to_le_bytes());
+    }
+
+    fn copy_in(&self, at: u64, bytes: &[u8]) {
+        for (byte, cell) in bytes.iter().zip(&self.0[at as usize..][..bytes.len()]) {
+            cell.set(*byte);
+        }
+    }
+}
+
+/// Everybody is dead.
+struct NoLocks;
+
+impl SeatLocks for NoLocks {
+    fn try_lock(&self, _: u32) -> bool {
+        true
+    }
+
+    fn unlock(&self, _: u32) {}
+}
+
+fn segments(shape: Shape) -> (Plain, Plain) {
+    let owner = Plain::new(ring::owner_size(shape.capacity));
+    owner.store32(header::STATE, State::READY.0, Ordering::Release);
+    (owner, Plain::new(ring::peers_size(shape.seats)))
+}
+
+fn shape() -> impl Strategy<Value = Shape> {
+    let base = prop_oneof![Just(0_u64), any::<u64>(), u64::MAX - 10_000..];
+    (6..13_u32, 1..4_u32, base).prop_map(|(capacity, seats, base)| Shape {
+        capacity: 1 << capacity,
+        seats,
+        base: base & !7,
+    })
+}
+
+/// Words that lead somewhere, besides any others.
+fn word(shape: Shape) -> impl Strategy<Value = u64> {
+    let near = (-2 * shape.capacity as i64..2 * shape.capacity as i64)
+        .prop_map(move |distance| shape.base.wrapping_add_signed(distance));
+    let header =
+        (0..shape.capacity, any::<u16>(), any::<bool>()).prop_map(|(len, kind, padding)| {
+            if padding {
+                record::RecordHeader::encode_padding(len | 8)
+            } else {
+                record::RecordHeader::encode(len, kind)
+            }
+        });
+    let state = (0..4_u64, any::<bool>(), 0..6_u64)
+        .prop_map(|(epoch, durable, claim)| epoch << 16 | u64::from(durable) << 8 | claim);
+    prop_oneof![Just(0), any::<u64>(), near.clone(), near, header, state]
+}
+
+proptest! {
+    // Found cases become tests of their own, not files beside the sources.
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1000) })]
+
+    #[test]
+    fn what_goes_in_comes_out(
+        shape in shape(),
+        steps in prop::collection::vec((any::<u16>(), 0..4_u8), 1..200),
+    ) {
+        let (owner, peers) = segments(shape);
+        let mut producer = RingProducer::create(owner.clone(), peers.clone(), shape, 0);
+        let taken = seats::take(&owner, &peers, &shape, 0, None).unwrap();
+        let mut consumer =
+            RingConsumer::new(owner.clone(), peers.clone(), shape, 0, taken.state, taken.cursor);
+        let mut sent: VecDeque<(u16, Vec<u8>)> = VecDeque::new();
+        for (number, step) in steps {
+            if step < 2 {
+                let len = u64::from(number) % (record::max_payload(shape.capacity) + 1);
+                let mut room = None;
+                for _ in 0..4 {
+                    room = producer.claim(len);
+                    if room.is_some() {
+                        break;
+                    }
+                    // Where everything was read and given back there is room, if not for the padding.
+                    if sent.is_empty() {
+                        prop_assert!(consumer.peek().unwrap().is_none());
+                        consumer.publish();
+                    }
+                    producer.scan();
+                }
+                prop_assert!(room.is_some() || !sent.is_empty());
+                if let Some(room) = room {
+                    let payload = vec![number as u8; len as usize];
+                    owner.copy_in(producer.payload_at(room), &payload);
+                    // Some are committed shorter.
+                    let len = if number & 64 == 0 { len } else { len / 2 };
+                    producer.commit(room, len, number);
+                    sent.push_back((number, payload[..len as usize].to_vec()));
+                }
+            } else if let Some(found) = consumer.peek().unwrap() {
+                let mut payload = vec![0; found.len as usize];
+                owner.copy_out(found.payload_at, &mut payload);
+                consumer.pass(found);
+                prop_assert_eq!(Some((found.kind, payload)), sent.pop_front());
+                if step == 3 {
+                    consumer.publish();
+                }
+            } else {
+                prop_assert!(sent.is_empty());
+            }
+        }
+        prop_assert_eq!(consumer.records() + sent.len() as u64, producer.records());
+    }
+
+    #[test]
+    fn nothing_that_a_peer_writes_makes_us_panic_or_loop(
+        (shape, words, data) in shape().prop_flat_map(|shape| (
+            Just(shape),
+            prop::collection::vec(word(shape), 30),
+            prop::collection::vec((0..shape.capacity / 8, word(shape)), 0..40),
+        )),
+        durable in any::<bool>(),
+    ) {
+        let (owner, peers) = segments(shape);
+        for (index, word) in data {
+            owner.store(ring::PAYLOAD_OFFSET + 8 * index, word, Ordering::Relaxed);
+        }
+        let cursor = [0, 8, 16].map(|at| ring::WRITE_SEQ + at);
+        let verdict = [ring::EVICTED, ring::LOST_0, ring::LOST_1].map(|at| ring::verdict(0) + at);
+        for (at, word) in cursor.into_iter().chain(verdict).zip(&words) {
+            owner.store(at, *word, Ordering::Relaxed);
+        }
+        let of_seat = [
+            seat::STATE, seat::ABANDONED_0, seat::ABANDONED_1, seat::START_0, seat::START_1,
+            seat::READ_SEQ, seat::READ_RECORDS_0, seat::READ_RECORDS_1, seat::NAME_LEN,
+        ];
+        for (at, word) in of_seat.into_iter().zip(&words[6..]) {
+            peers.store(ring::seat_at(0) + at, *word, Ordering::Relaxed);
+        }
+        // Callers check that a position is a multiple of 8.
+        let _ = walk(&owner, &shape, words[20] & !7);
+        let _ = seats::name_of(&peers, 0);
+
+        let name = durable.then_some("durable");
+        if let Ok(taken) = seats::take(&owner, &peers, &shape, 0, name) {
+            let mut consumer =
+                RingConsumer::new(owner.clone(), peers.clone(), shape, 0, taken.state, taken.cursor);
+            for _ in 0..10 {
+                if let Ok(Some(found)) = consumer.peek() {
+                    let mut payload = vec![0; found.len as usize];
+                    owner.copy_out(found.payload_at, &mut payload);
+                    consumer.pass(found);
+                }
+                consumer.publish();
+                let _ = (consumer.evicted(), consumer.seat_is_ours());
+            }
+        }
+        if let Ok(mut producer) = RingProducer::adopt(owner.clone(), peers.clone(), shape) {
+            for (round, word) in words[21..].iter().enumerate() {
+                producer.scan();
+                producer.unread_by_all();
+                if let Some(room) = producer.claim(word % (record::max_payload(shape.capacity) + 1)) {
+                    producer.commit(room, 0, 0);
+                }
+                producer.evict_dead(&NoLocks, u64::MAX);
+                // The liar goes on.
+                let at = ring::seat_at(0) + of_seat[round % of_seat.len()];
+                peers.store(at, *word, Ordering::Relaxed);
+            }
+        }
+    }
+}
