@@ -90,6 +90,8 @@ impl From<SendError> for Failure {
     fn from(error: SendError) -> Self {
         let exit = match &error {
             SendError::TimedOut { .. } => Exit::TimedOut,
+            SendError::Deleted { .. } => Exit::Missing,
+            SendError::Damaged { .. } => Exit::Damaged,
             _ => Exit::Failed,
         };
         Failure::of(exit, &error)

@@ -272,6 +272,22 @@ pub enum SendError {
         /// The channel's name.
         channel: String,
     },
+    /// The channel was removed while this producer had it.
+    #[error("channel {channel}: it was removed by force; open it anew")]
+    Deleted {
+        /// The channel's name.
+        channel: String,
+    },
+    /// Somebody wrote over words that only this producer writes.
+    #[error(
+        "channel {channel}: damaged: {lie}; close this producer, remove the channel by `partywall rm --force {channel}`, and open it anew"
+    )]
+    Damaged {
+        /// The channel's name.
+        channel: String,
+        /// Which word is not as it was written.
+        lie: Lie,
+    },
     /// The handle belongs to the process that opened it.
     #[error(
         "channel {channel}: this process is a fork of the one that opened the handle; open the channel anew"

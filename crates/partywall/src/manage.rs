@@ -38,8 +38,8 @@ pub struct Cleaned {
 }
 
 /// Removes a channel. With `force`, also one that is in use or damaged: whoever has it open gets
-/// [`RecvError::Deleted`](crate::RecvError::Deleted), and its producer goes on into memory that nobody else
-/// can find.
+/// [`RecvError::Deleted`](crate::RecvError::Deleted), and its producer
+/// [`SendError::Deleted`](crate::SendError::Deleted) when it looks for room.
 ///
 /// # Errors
 /// [`ManageError::InUse`] without `force`; [`OpenError::Missing`] and what the system says.

@@ -31,6 +31,7 @@ fn send_on(mut producer: Producer, end: Instant) -> u64 {
         match producer.send_timeout(&[7; 100], Duration::from_millis(20)) {
             Ok(_) => sent += 1,
             Err(SendError::TimedOut { .. }) => {}
+            Err(SendError::Damaged { .. } | SendError::Deleted { .. }) => return sent,
             Err(other) => panic!("{other}"),
         }
     }
@@ -264,6 +265,21 @@ fn a_consumer_that_lies_about_its_position_is_evicted_and_the_others_are_served(
             "{told}"
         );
     }
+}
+
+#[test]
+fn a_producer_that_waits_notices_that_its_channel_was_removed_or_scribbled_over() {
+    let place = Place::new();
+    let mut producer = place.producer().open("c").unwrap();
+    manage::remove(&place.namespace, "c", true).unwrap();
+    let told = producer.send(b"nobody is there").unwrap_err();
+    assert!(matches!(told, SendError::Deleted { .. }), "{told}");
+    drop(producer);
+
+    let mut producer = place.producer().open("c").unwrap();
+    file(&place, "1.owner").write_at(&[9], 12).unwrap();
+    let told = producer.send(b"nobody is there").unwrap_err();
+    assert!(matches!(told, SendError::Damaged { .. }), "{told}");
 }
 
 #[test]

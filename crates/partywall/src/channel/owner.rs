@@ -17,6 +17,7 @@ use crate::layout::header::{self, Phase, Side, State};
 use crate::layout::{ring, seat};
 use crate::memory::{ReadOnly, Region, Shared, SharedMut, Writable};
 use crate::os::{self, LockFile};
+use crate::protocol::Lie;
 use crate::protocol::ring::park;
 use crate::protocol::ring::producer::RingProducer;
 
@@ -384,6 +385,37 @@ impl OwnedRing {
         let left = !older.is_empty();
         self.producer.set_older(older);
         left
+    }
+
+    /// Whether what this owner wrote about the channel still stands: `None` if the channel was removed by
+    /// force. No peer could join what does not say that it is ready.
+    pub(crate) fn stands(&self) -> Result<Option<()>, Lie> {
+        if root::state(&self.root) == State::DELETED {
+            return Ok(None);
+        }
+        let owner = self.producer.owner();
+        let state = u64::from(owner.load32(header::STATE, Relaxed));
+        let magic = owner.load(header::MAGIC, Relaxed);
+        for (word, place, found, written) in [
+            ("state", header::STATE, state, State::READY.0.into()),
+            ("magic", header::MAGIC, magic, header::MAGIC_VALUE),
+            (
+                "root's state",
+                header::STATE,
+                root::state(&self.root).0.into(),
+                State::READY.0.into(),
+            ),
+        ] {
+            if found != written {
+                return Err(Lie {
+                    word,
+                    place,
+                    expected: "what its owner wrote",
+                    found,
+                });
+            }
+        }
+        Ok(Some(()))
     }
 
     /// The state word of a seat.

@@ -46,8 +46,8 @@ pub struct Producer {
     asleep_for_good: Vec<(u32, u64)>,
     /// Rings in a row that woke nobody.
     vain_rings: u32,
-    /// When locks were probed last.
-    probed: Option<Instant>,
+    /// When the channel was looked at last.
+    looked: Option<Instant>,
     /// Older generations still have durable consumers.
     older: bool,
     closed: bool,
@@ -99,7 +99,7 @@ impl Producer {
             unheard: true,
             asleep_for_good: Vec::new(),
             vain_rings: 0,
-            probed: None,
+            looked: None,
             older: owned.reclaim(),
             owned,
             closed: false,
@@ -111,7 +111,8 @@ impl Producer {
     ///
     /// # Errors
     /// [`SendError::TooLarge`]; [`SendError::Full`] with [`Overflow::Fail`]; [`SendError::TimedOut`] with a
-    /// [`block_timeout`](ProducerOptions::block_timeout); [`SendError::Stopped`]; [`SendError::Forked`].
+    /// [`block_timeout`](ProducerOptions::block_timeout); [`SendError::Stopped`]; [`SendError::Forked`];
+    /// [`SendError::Deleted`] and [`SendError::Damaged`], which are noticed when room is looked for.
     #[inline(always)]
     pub fn send(&mut self, payload: &[u8]) -> Result<Sent, SendError> {
         self.send_with(0, payload, Patience::Policy)
@@ -209,12 +210,16 @@ impl Producer {
     #[cold]
     #[inline(never)]
     fn make_room(&mut self, len: usize, patience: Patience) -> Result<Room, SendError> {
+        let look_around = self.looked.is_none_or(|looked| looked.elapsed() >= SLICE);
+        if look_around {
+            self.look_at_channel()?;
+        }
         let mut scan = self.scan();
         if let Some(claimed) = self.owned.producer.claim(len as u64) {
             return Ok(Room::Claimed(claimed));
         }
         // A look at locks is a system call: not for every send that finds the ring full.
-        if self.probed.is_none_or(|probed| probed.elapsed() >= SLICE) {
+        if look_around {
             self.evict_dead(scan);
             scan = self.scan();
             if let Some(claimed) = self.owned.producer.claim(len as u64) {
@@ -258,6 +263,7 @@ impl Producer {
             match waiter.step() {
                 Step::Spin => {}
                 Step::LookAround => {
+                    self.look_at_channel()?;
                     self.evict_dead(scan);
                     if self.older {
                         self.older = self.owned.reclaim();
@@ -319,9 +325,28 @@ impl Producer {
         scan
     }
 
+    /// Is the channel still there, and still as we wrote it?
+    fn look_at_channel(&mut self) -> Result<(), SendError> {
+        self.looked = Some(Instant::now());
+        let channel = || self.channel().to_owned();
+        match self.owned.stands() {
+            Ok(Some(())) => Ok(()),
+            Ok(None) => {
+                self.note(LastError::Deleted);
+                Err(SendError::Deleted { channel: channel() })
+            }
+            Err(lie) => {
+                self.note(LastError::Damaged);
+                Err(SendError::Damaged {
+                    channel: channel(),
+                    lie,
+                })
+            }
+        }
+    }
+
     /// Evicts what is dead among the seats that hold us. Durable consumers stay: they come back.
     fn evict_dead(&mut self, scan: Scan) {
-        self.probed = Some(Instant::now());
         let locks = GenerationLocks {
             lock: &self.owned.lock,
             generation: self.owned.header.generation,
