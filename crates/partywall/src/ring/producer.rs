@@ -47,7 +47,9 @@ pub struct Producer {
     /// Rings in a row that woke nobody.
     vain_rings: u32,
     /// When the channel was looked at last.
-    looked: Option<Instant>,
+    looked: Instant,
+    /// When locks were probed last.
+    probed: Option<Instant>,
     /// Older generations still have durable consumers.
     older: bool,
     closed: bool,
@@ -99,7 +101,8 @@ impl Producer {
             unheard: true,
             asleep_for_good: Vec::new(),
             vain_rings: 0,
-            looked: None,
+            looked: Instant::now(),
+            probed: None,
             older: owned.reclaim(),
             owned,
             closed: false,
@@ -210,8 +213,7 @@ impl Producer {
     #[cold]
     #[inline(never)]
     fn make_room(&mut self, len: usize, patience: Patience) -> Result<Room, SendError> {
-        let look_around = self.looked.is_none_or(|looked| looked.elapsed() >= SLICE);
-        if look_around {
+        if self.looked.elapsed() >= SLICE {
             self.look_at_channel()?;
         }
         let mut scan = self.scan();
@@ -219,7 +221,7 @@ impl Producer {
             return Ok(Room::Claimed(claimed));
         }
         // A look at locks is a system call: not for every send that finds the ring full.
-        if look_around {
+        if self.probed.is_none_or(|probed| probed.elapsed() >= SLICE) {
             self.evict_dead(scan);
             scan = self.scan();
             if let Some(claimed) = self.owned.producer.claim(len as u64) {
@@ -327,7 +329,7 @@ impl Producer {
 
     /// Is the channel still there, and still as we wrote it?
     fn look_at_channel(&mut self) -> Result<(), SendError> {
-        self.looked = Some(Instant::now());
+        self.looked = Instant::now();
         let channel = || self.channel().to_owned();
         match self.owned.stands() {
             Ok(Some(())) => Ok(()),
@@ -347,6 +349,7 @@ impl Producer {
 
     /// Evicts what is dead among the seats that hold us. Durable consumers stay: they come back.
     fn evict_dead(&mut self, scan: Scan) {
+        self.probed = Some(Instant::now());
         let locks = GenerationLocks {
             lock: &self.owned.lock,
             generation: self.owned.header.generation,
