@@ -543,8 +543,6 @@ class Consumer:
                     # First of all: only `start` and `abandoned` may tell where it stood, and they are overwritten.
                     self._stand_at(at, position, records)
                     end, left = ring.walk(position)
-                    if position != ring.peers.load(at + S_READ_SEQ) & ~7:
-                        self._stand_at(at, position, records)
                     self._take_over(at, state, end, left, records + left)
                     return
             except Failure:
