@@ -10,6 +10,7 @@ mod kinds;
 mod ls;
 mod manage;
 mod options;
+mod output;
 mod recv;
 mod send;
 mod signals;

@@ -1,6 +1,6 @@
 //! `partywall recv`: a channel to standard output.
 
-use std::io::{self, Write};
+use std::io;
 use std::time::Duration;
 
 use clap::Args;
@@ -9,6 +9,7 @@ use partywall::ring::{Consumer, ConsumerOptions, Delivery, InPlaceConsumer};
 
 use crate::exit::{Exit, Failure};
 use crate::options::{Place, Wait, seconds};
+use crate::output::{Output, Unwritten};
 use crate::signals::Signals;
 use crate::{in_place, kinds};
 
@@ -63,11 +64,16 @@ enum Ended {
     Failed(Failure),
 }
 
-impl From<io::Error> for Ended {
-    fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::BrokenPipe => Ended::OutputClosed,
-            _ => Ended::Failed(Failure::stream("write to standard output", &error)),
+impl From<Unwritten> for Ended {
+    fn from(unwritten: Unwritten) -> Self {
+        match unwritten {
+            Unwritten::Signal => Ended::Signal,
+            Unwritten::Failed(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                Ended::OutputClosed
+            }
+            Unwritten::Failed(error) => {
+                Ended::Failed(Failure::stream("write to standard output", &error))
+            }
         }
     }
 }
@@ -96,7 +102,7 @@ pub(crate) fn run(arguments: &RecvArguments, place: &Place) -> Result<Exit, Fail
             }
             Err(error) => return Err(error.into()),
         };
-        match Receiver::new(consumer, arguments).run() {
+        match Receiver::new(consumer, arguments, &signals).run() {
             Ok(()) if arguments.follow => {}
             // A reader that has seen enough, such as `head`, is no failure.
             Ok(()) | Err(Ended::OutputClosed) => return Ok(Exit::Done),
@@ -109,17 +115,20 @@ pub(crate) fn run(arguments: &RecvArguments, place: &Place) -> Result<Exit, Fail
 struct Receiver<'a> {
     consumer: InPlaceConsumer,
     arguments: &'a RecvArguments,
-    output: Output,
+    records: Records<'a>,
 }
 
 impl<'a> Receiver<'a> {
-    fn new(consumer: Consumer, arguments: &'a RecvArguments) -> Self {
+    fn new(consumer: Consumer, arguments: &'a RecvArguments, signals: &'a Signals) -> Self {
         Receiver {
             consumer: in_place::read_in_place(consumer),
             arguments,
-            output: Output {
+            records: Records {
+                output: Output::standard(),
+                signals,
                 gathered: Vec::new(),
-                line: arguments.lines.then(Vec::new),
+                whole_lines: arguments.lines,
+                line: None,
             },
         }
     }
@@ -132,44 +141,53 @@ impl<'a> Receiver<'a> {
         loop {
             let more = match self.consumer.try_recv_ref() {
                 Ok(Some(record)) => {
-                    self.output.put(record.kind(), &record)?;
+                    self.records.put(record.kind(), &record)?;
                     true
                 }
                 Ok(None) => false,
-                Err(error) => return self.output.end(error),
+                Err(error) => return self.records.end(error),
             };
             if !more {
-                self.output.flush()?;
+                self.records.flush()?;
                 match self.consumer.recv_ref(self.arguments.timeout) {
-                    Ok(record) => self.output.put(record.kind(), &record)?,
-                    Err(error) => return self.output.end(error),
+                    Ok(record) => self.records.put(record.kind(), &record)?,
+                    Err(error) => return self.records.end(error),
                 }
             }
+            if self.records.signals.exit().is_some() {
+                // While records keep coming nothing waits, and only waits look for a stop.
+                self.records.flush()?;
+                return Err(Ended::Signal);
+            }
             if at_once {
-                self.output.flush()?;
+                self.records.flush()?;
             }
         }
     }
 }
 
-/// Standard output, with small records gathered.
-struct Output {
+/// What records become: small ones gathered, lines put together.
+struct Records<'a> {
+    output: Output,
+    signals: &'a Signals,
     gathered: Vec<u8>,
-    /// With `--lines`: what has arrived of a line in pieces.
+    /// By `--lines`.
+    whole_lines: bool,
+    /// With `--lines`: what has arrived of a line in pieces, if its first piece has.
     line: Option<Vec<u8>>,
 }
 
-impl Output {
+impl Records<'_> {
     fn put(&mut self, kind: u16, bytes: &[u8]) -> Result<(), Ended> {
         match kind {
             kinds::FIRST | kinds::MORE | kinds::END | kinds::END_BARE => self.piece(kind, bytes),
             kinds::START => {
                 // A sender that died left a line unfinished: nobody will finish it.
-                self.forget_line();
+                self.line = None;
                 Ok(())
             }
             _ => {
-                self.forget_line();
+                self.line = None;
                 self.write(bytes)?;
                 if kind == kinds::LINE {
                     self.write(b"\n")?;
@@ -179,21 +197,19 @@ impl Output {
         }
     }
 
-    fn forget_line(&mut self) {
-        if let Some(line) = &mut self.line {
-            line.clear();
-        }
-    }
-
     fn piece(&mut self, kind: u16, bytes: &[u8]) -> Result<(), Ended> {
         let newline: &[u8] = if kind == kinds::END { b"\n" } else { b"" };
-        let Some(line) = &mut self.line else {
+        if !self.whole_lines {
             self.write(bytes)?;
             return self.write(newline);
-        };
-        if kind == kinds::FIRST {
-            line.clear();
         }
+        if kind == kinds::FIRST {
+            self.line = Some(Vec::new());
+        }
+        // Whoever comes in the middle of a line gets nothing of it: a rest of a line is a torn line.
+        let Some(line) = &mut self.line else {
+            return Ok(());
+        };
         if line.len() + bytes.len() > LONGEST_LINE {
             return Err(Ended::Failed(Failure::new(
                 Exit::Failed,
@@ -201,8 +217,9 @@ impl Output {
             )));
         }
         line.extend_from_slice(bytes);
-        if matches!(kind, kinds::END | kinds::END_BARE) {
-            let whole = std::mem::take(line);
+        if matches!(kind, kinds::END | kinds::END_BARE)
+            && let Some(whole) = self.line.take()
+        {
             self.write(&whole)?;
             self.write(newline)?;
         }
@@ -215,7 +232,7 @@ impl Output {
         }
         if bytes.len() >= GATHER {
             // Straight from the channel: gathering would copy it once more.
-            write_all(bytes)?;
+            self.output.write_all(bytes, self.signals)?;
         } else {
             self.gathered.extend_from_slice(bytes);
         }
@@ -224,7 +241,7 @@ impl Output {
 
     fn flush(&mut self) -> Result<(), Ended> {
         if !self.gathered.is_empty() {
-            write_all(&self.gathered)?;
+            self.output.write_all(&self.gathered, self.signals)?;
             self.gathered.clear();
         }
         Ok(())
@@ -239,26 +256,4 @@ impl Output {
             error => Err(Ended::Failed(error.into())),
         }
     }
-}
-
-/// Around the standard library's line buffer, which would look for newlines in everything.
-fn write_all(mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match rustix::io::write(io::stdout(), bytes) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => bytes = &bytes[written..],
-            Err(rustix::io::Errno::INTR) => {}
-            Err(rustix::io::Errno::AGAIN) => {
-                // Somebody made our output non-blocking: wait until it takes more.
-                let output = io::stdout();
-                let mut poll = [rustix::event::PollFd::new(
-                    &output,
-                    rustix::event::PollFlags::OUT,
-                )];
-                let _ = rustix::event::poll(&mut poll, None);
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
-    io::stdout().flush()
 }

@@ -321,7 +321,7 @@ impl Pieces {
         self.sent == 0 && !self.dropped
     }
 
-    fn send(&mut self, producer: &mut Producer, bytes: &[u8]) -> Result<(), Ended> {
+    fn send(&mut self, producer: &mut InPlaceProducer, bytes: &[u8]) -> Result<(), Ended> {
         let len = CHUNK.min(producer.max_record());
         for piece in bytes.chunks(len) {
             let kind = if self.sent == 0 {
@@ -335,13 +335,18 @@ impl Pieces {
     }
 
     /// Ends the line; the next one begins anew.
-    fn end(&mut self, producer: &mut Producer, kind: u16) -> Result<(), Ended> {
+    fn end(&mut self, producer: &mut InPlaceProducer, kind: u16) -> Result<(), Ended> {
         self.put(producer, kind, &[])?;
         *self = Pieces::default();
         Ok(())
     }
 
-    fn put(&mut self, producer: &mut Producer, kind: u16, piece: &[u8]) -> Result<(), Ended> {
+    fn put(
+        &mut self,
+        producer: &mut InPlaceProducer,
+        kind: u16,
+        piece: &[u8],
+    ) -> Result<(), Ended> {
         if self.dropped {
             return Ok(());
         }

@@ -54,19 +54,27 @@ impl Signals {
 
     /// Waits until standard input has something (or its end); `false` if a signal came first.
     pub(crate) fn wait_for_input(&self, input: impl AsFd) -> io::Result<bool> {
+        // A signal goes first, also when the input ended in the same moment.
+        Ok(self.wait_for(input, PollFlags::IN)? && self.exit().is_none())
+    }
+
+    /// Waits until an output takes more (or nobody reads it any more); `false` if a signal came first. What has
+    /// been received is still written after a signal, as long as that needs no waiting.
+    pub(crate) fn wait_for_output(&self, output: impl AsFd) -> io::Result<bool> {
+        self.wait_for(output, PollFlags::OUT)
+    }
+
+    fn wait_for(&self, stream: impl AsFd, what: PollFlags) -> io::Result<bool> {
         loop {
             let mut both = [
-                PollFd::new(&input, PollFlags::IN),
+                PollFd::new(&stream, what),
                 PollFd::new(&self.came, PollFlags::IN),
             ];
             match poll(&mut both, None) {
                 Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
-                // A signal goes first, also when the input ended in the same moment.
-                Ok(_) if !both[1].revents().is_empty() || self.exit().is_some() => {
-                    return Ok(false);
-                }
                 Ok(_) if !both[0].revents().is_empty() => return Ok(true),
+                Ok(_) if !both[1].revents().is_empty() => return Ok(false),
                 Ok(_) => {}
             }
         }

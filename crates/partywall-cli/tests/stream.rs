@@ -348,3 +348,38 @@ fn a_named_receiver_goes_on_where_it_was_killed() {
     assert!(forgot.status.success(), "{forgot:?}");
     assert_eq!(place.names(), Vec::<String>::new());
 }
+
+#[test]
+fn a_stopped_receiver_holds_the_sender_back_and_then_gets_everything() {
+    let place = Place::new();
+    let mut receiver = place
+        .command(&["recv", "c"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut sender = place
+        .command(&["send", "c", "--capacity", "64k"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let input = noise(20_000_000);
+    let feeding = feed(&mut sender, input.clone());
+    let mut stdout = receiver.stdout.take().unwrap();
+    let mut output = vec![0; 1000];
+    stdout.read_exact(&mut output).unwrap();
+    signal(&receiver, rustix::process::Signal::STOP);
+    let blocked = || {
+        let info = place.command(&["info", "c", "--json"]).output().unwrap();
+        let info: serde_json::Value = serde_json::from_slice(&info.stdout).unwrap();
+        info["seats"][0]["depth_bytes"].as_u64().unwrap() > 16 << 10
+            && info["seats"][0]["holder"] != "dead"
+    };
+    place.wait_until("the ring fills up", blocked);
+    signal(&receiver, rustix::process::Signal::CONT);
+    stdout.read_to_end(&mut output).unwrap();
+    feeding.join().unwrap();
+    assert!(output == input);
+    assert!(receiver.wait().unwrap().success());
+    assert!(sender.wait().unwrap().success());
+    assert_eq!(place.names(), Vec::<String>::new());
+}
