@@ -537,6 +537,8 @@ class Consumer:
         ring, at = self.ring, SEATS + SEAT_SIZE * seat
         state = ring.peers.load(at + S_STATE)
         if claim_of(state) == ACTIVE and not state & DURABLE and not ring.evicted(seat, state):
+            if ring.state() != READY:
+                raise NotThere("the generation was retired meanwhile")
             try:
                 position, records = ring.resume_position(seat, state)
                 if ring.possible(position):

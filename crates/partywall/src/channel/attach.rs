@@ -56,6 +56,9 @@ enum Attempt {
     Again,
 }
 
+/// How often in a row.
+const AT_ONCE: u32 = 1000;
+
 const THE_CHANNEL: &str = "the channel to appear";
 const A_PRODUCER: &str = "a producer to open the channel again";
 
@@ -69,16 +72,16 @@ pub(crate) fn attach(request: &Request<'_>) -> Result<Attached, OpenError> {
     loop {
         // Before looking, so that nothing that happens between looking and sleeping is missed.
         watch.cover(request);
-        let awaited = match attempt(request)? {
+        let attempt = attempt(request)?;
+        let changed = matches!(attempt, Attempt::Again);
+        let awaited = match attempt {
             Attempt::Attached(attached) => return Ok(*attached),
-            Attempt::Again if again < 1000 => {
-                again += 1;
-                continue;
-            }
             Attempt::Again => A_PRODUCER,
-            Attempt::Wait(awaited) => awaited,
+            Attempt::Wait(awaited) => {
+                again = 0;
+                awaited
+            }
         };
-        again = 0;
         let channel = || request.channel.to_owned();
         if request.stop.is_some_and(StopToken::is_stopped) {
             return Err(OpenError::Stopped { channel: channel() });
@@ -88,7 +91,12 @@ pub(crate) fn attach(request: &Request<'_>) -> Result<Attached, OpenError> {
             .timeout
             .map_or(SLICE, |timeout| timeout.saturating_sub(waited).min(SLICE));
         if !left.is_zero() {
-            watch.wait(request.namespace.path(), left);
+            // What changed under us is looked at again at once, but not for ever.
+            if changed && again < AT_ONCE {
+                again += 1;
+            } else {
+                watch.wait(request.namespace.path(), left);
+            }
             continue;
         }
         return Err(

@@ -105,8 +105,8 @@ impl ChannelDirectory {
     /// Opens the lock file anew: each handle needs an open file description of its own. `None` if there is
     /// none and `create` is false.
     pub(crate) fn open_lock(&self, create: bool) -> Result<Option<LockFile>, OpenError> {
-        match self.directory.open_lock_file(LOCK, create) {
-            Ok(file) => Ok(Some(LockFile::new(file))),
+        match LockFile::new(|| self.directory.open_lock_file(LOCK, create)) {
+            Ok(lock) => Ok(Some(lock)),
             // Also when the directory was removed under us.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(self.error("open the lock file", error)),

@@ -4,12 +4,12 @@
 //! by them: death is a free lock.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::layout::{header, ring};
 use crate::memory::{Region, Shared, Writable};
-use crate::os;
+use crate::os::{self, Process};
 
 /// How often.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -40,13 +40,25 @@ impl Heart {
     }
 }
 
-static HEARTS: Mutex<Vec<Heart>> = Mutex::new(Vec::new());
+struct Hearts {
+    beating: Vec<Heart>,
+    /// There is a thread, in this process.
+    running: Option<Process>,
+}
+
+static HEARTS: Mutex<Hearts> = Mutex::new(Hearts {
+    beating: Vec::new(),
+    running: None,
+});
 static CHANGED: Condvar = Condvar::new();
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// Keeps one word stamped until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Heartbeat(u64);
+pub(crate) struct Heartbeat {
+    number: u64,
+    process: Process,
+}
 
 impl Heartbeat {
     /// Stamps a word.
@@ -63,29 +75,39 @@ impl Heartbeat {
     fn register(words: Region<Writable>, at: u64, activity: Option<Activity>) -> Self {
         words.stamp(at, os::boottime_ns());
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let mut hearts = HEARTS.lock().unwrap_or_else(PoisonError::into_inner);
-        hearts.push(Heart {
+        let process = Process::current();
+        let mut hearts = lock();
+        if hearts.running.is_some_and(|running| running != process) {
+            // A forked child: the thread and the handles were its parent's.
+            hearts.beating.clear();
+        }
+        hearts.beating.push(Heart {
             number,
             words,
             at,
             activity,
         });
-        if hearts.len() == 1 {
-            // The last thread ends once it finds the list empty. Without a thread nothing is stamped and
-            // tools call the handle stuck; that is worth no error.
-            let _ = std::thread::Builder::new()
+        if hearts.running != Some(process) {
+            // It ends once it finds nothing to stamp. Without a thread nothing is stamped and tools call the
+            // handle stuck; that is worth no error.
+            let spawned = std::thread::Builder::new()
                 .name("partywall-heart".into())
                 .spawn(beat);
+            hearts.running = spawned.is_ok().then_some(process);
         }
-        Heartbeat(number)
+        Heartbeat { number, process }
     }
 }
 
+fn lock() -> MutexGuard<'static, Hearts> {
+    HEARTS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn beat() {
-    let mut hearts = HEARTS.lock().unwrap_or_else(PoisonError::into_inner);
-    while !hearts.is_empty() {
+    let mut hearts = lock();
+    while !hearts.beating.is_empty() {
         let now = os::boottime_ns();
-        for heart in hearts.iter_mut() {
+        for heart in &mut hearts.beating {
             heart.beat(now);
         }
         hearts = CHANGED
@@ -93,17 +115,17 @@ fn beat() {
             .unwrap_or_else(PoisonError::into_inner)
             .0;
     }
+    hearts.running = None;
 }
 
 impl Drop for Heartbeat {
     fn drop(&mut self) {
-        // The thread is not in a forked child, but may have held the lock when it was made.
-        if os::in_forked_child() {
+        if !self.process.is_this() {
             return;
         }
-        let mut hearts = HEARTS.lock().unwrap_or_else(PoisonError::into_inner);
-        hearts.retain(|heart| heart.number != self.0);
-        if hearts.is_empty() {
+        let mut hearts = lock();
+        hearts.beating.retain(|heart| heart.number != self.number);
+        if hearts.beating.is_empty() {
             CHANGED.notify_all();
         }
     }

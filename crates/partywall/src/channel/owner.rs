@@ -11,7 +11,7 @@ use super::liveness::{OWNER, lock_patiently, seat_byte};
 use super::namespace::Namespace;
 use super::removal;
 use super::root::{self, Found};
-use super::segment::{self, Header};
+use super::segment::{self, Header, Opened};
 use crate::error::OpenError;
 use crate::layout::header::{self, Phase, Side, State};
 use crate::layout::{ring, seat};
@@ -122,26 +122,20 @@ pub(crate) fn open_ring(
                     root_header.instance,
                 )?;
                 let retired = found.0.state.phase() != Some(Phase::Ready);
-                let unused = removal::users_of(
-                    &found.2,
-                    found.0.seat_count,
-                    generations.current,
-                    &claimed.lock,
-                )
-                .is_ok_and(|users| users.none());
-                if found.0.state == State::BROKEN && !unused {
-                    return Err(broken(name, generations.current));
-                }
-                if found.0.state == State::BROKEN {
-                    // Nobody is left who could lose anything.
-                    removal::remove(&claimed.channel, Some(&root))?;
-                    continue;
-                }
-                let producer = match adopt(name, &found.0, found.1, found.2) {
+                let adopted = if found.0.state == State::BROKEN {
+                    Err(broken(name, generations.current))
+                } else {
+                    adopt(name, &found.0, found.1, found.2)
+                };
+                let producer = match adopted {
                     Ok(producer) => producer,
-                    // Marked BROKEN now; with nobody there to lose anything, the next round removes it.
-                    Err(_) if unused => continue,
-                    Err(error) => return Err(error),
+                    Err(error) => {
+                        // With nobody there who could lose anything, it is made anew.
+                        if removal::remove_if_unused(&claimed.channel, &claimed.lock)? {
+                            continue;
+                        }
+                        return Err(error);
+                    }
                 };
                 let mut owned = OwnedRing {
                     channel: claimed.channel,
@@ -276,24 +270,23 @@ impl OwnedRing {
     /// Goes on in a new generation that is as wanted, if nobody needs the one that is not.
     ///
     /// All of its seats are locked from the decision until it is retired: a joiner in between would sit in a
-    /// generation that has ended.
+    /// generation that has ended. The memory is reserved before, for that takes time.
     fn replace_unused(&mut self, wanted: Wanted) -> Result<(), OpenError> {
         let number = self.header.generation;
-        let seats = 0..self.header.seat_count;
-        let locked: Vec<u64> = seats
+        if !self.is_unused() {
+            return Err(mismatch(self.channel.name(), &self.header, &wanted));
+        }
+        let made = self.make_next(wanted)?;
+        let locked: Vec<u64> = (0..self.header.seat_count)
             .map(|seat| seat_byte(number, seat))
             .take_while(|&byte| matches!(self.lock.try_lock(byte), Ok(true)))
             .collect();
-        let users = removal::users_of(
-            self.producer.peers(),
-            self.header.seat_count,
-            number,
-            &self.lock,
-        );
         let all = locked.len() == self.header.seat_count as usize;
-        let replaced = if all && users.is_ok_and(|users| users.none()) {
-            self.next_generation(wanted)
+        let replaced = if all && self.is_unused() {
+            self.switch_to(made);
+            Ok(())
         } else {
+            self.remove_generation(number.wrapping_add(1));
             Err(mismatch(self.channel.name(), &self.header, &wanted))
         };
         for byte in locked {
@@ -302,9 +295,28 @@ impl OwnedRing {
         replaced
     }
 
-    /// Retires the generation that was opened and goes on in a new one. Called where nobody is carried over
-    /// but durable consumers, who come by themselves.
+    /// Nobody else holds a seat of the current generation, and no durable consumer is expected back.
+    fn is_unused(&self) -> bool {
+        removal::users_of(
+            self.producer.peers(),
+            self.header.seat_count,
+            self.header.generation,
+            &self.lock,
+        )
+        .is_ok_and(|users| users.none())
+    }
+
+    /// Retires a generation that was closed, and goes on in a new one. Nobody is carried over but durable
+    /// consumers, who come by themselves.
     fn next_generation(&mut self, wanted: Wanted) -> Result<(), OpenError> {
+        let made = self.make_next(wanted)?;
+        self.switch_to(made);
+        Ok(())
+    }
+
+    /// Makes the segments of the next generation; nobody looks at them yet. Of what cannot be made nothing is
+    /// left.
+    fn make_next(&self, wanted: Wanted) -> Result<(Header, Producer), OpenError> {
         let next = self.header.generation.wrapping_add(1);
         let base = Base {
             position: self.producer.position(),
@@ -315,10 +327,13 @@ impl OwnedRing {
             seats: wanted.seats.max(self.header.seat_count),
             ..wanted
         };
-        let (header, producer) =
-            generation::create(&self.channel, next, self.header.instance, wanted, base)?;
+        generation::create(&self.channel, next, self.header.instance, wanted, base)
+            .inspect_err(|_| self.remove_generation(next))
+    }
+
+    fn switch_to(&mut self, (header, producer): (Header, Producer)) {
         // The one commit point. A successor that finds it stores RETIRED again if we die before we do.
-        root::advance_current(&self.root, next);
+        root::advance_current(&self.root, header.generation);
         let old = std::mem::replace(&mut self.producer, producer);
         if State(old.owner().load32(header::STATE, Acquire)) == State::READY {
             old.owner()
@@ -326,7 +341,13 @@ impl OwnedRing {
         }
         park::ring_for_consumers(old.owner());
         self.header = header;
-        Ok(())
+    }
+
+    /// Removes a generation's files; what is not there, or cannot be removed, is left to the next owner.
+    fn remove_generation(&self, number: u64) {
+        for name in [owner_file(number), peers_file(number)] {
+            let _ = self.channel.files().remove_file(&name);
+        }
     }
 
     /// A predecessor that died between advancing the root and retiring the old generation left its
@@ -355,36 +376,37 @@ impl OwnedRing {
 
     /// Removes generations that nobody needs, strictly oldest first, and counts the durable consumers of
     /// the others. Returns whether any are left.
-    pub(crate) fn reclaim(&mut self) -> bool {
+    ///
+    /// # Errors
+    /// If one of them cannot be looked at: then it may be needed, and is kept, and so are those after it.
+    pub(crate) fn reclaim(&mut self) -> Result<bool, OpenError> {
         let current = self.header.generation;
         let mut older = Vec::new();
         for number in self.oldest..current {
             let name = peers_file(number);
-            let opened = segment::open_read_only(&self.channel, &name, Side::Peers)
-                .and_then(|opened| opened.expect_segment(&self.channel, &name));
-            let needed = match &opened {
-                Ok((peers, header)) => {
-                    removal::users_of(peers, header.seat_count, number, &self.lock)
-                        .map_or(true, |users| !users.none())
+            match segment::open_read_only(&self.channel, &name, Side::Peers)? {
+                Opened::Segment(peers, header) => {
+                    let needed = removal::users_of(&peers, header.seat_count, number, &self.lock)
+                        .map_or(true, |users| !users.none());
+                    if needed || !older.is_empty() {
+                        older.push((peers, header.seat_count));
+                        continue;
+                    }
                 }
                 // Its remover died between the root and the names.
-                Err(_) => false,
-            };
-            if needed || !older.is_empty() {
-                if let Ok((peers, header)) = opened {
-                    older.push((peers, header.seat_count));
-                }
+                Opened::Missing | Opened::Initializing => {}
+            }
+            // After a removal by force, the names may be another's.
+            if !older.is_empty() || !self.channel.still_named(&self.lock) {
                 continue;
             }
             root::advance_oldest(&self.root, number + 1);
             self.oldest = number + 1;
-            for name in [owner_file(number), peers_file(number)] {
-                let _ = self.channel.files().remove_file(&name);
-            }
+            self.remove_generation(number);
         }
         let left = !older.is_empty();
         self.producer.set_older(older);
-        left
+        Ok(left)
     }
 
     /// Whether what this owner wrote about the channel still stands: `None` if the channel was removed by
@@ -444,7 +466,8 @@ impl OwnedRing {
         owner.store32(header::STATE, State::CLOSED.0, Release);
         park::ring_for_consumers(owner);
         root::ring(&self.root);
-        if self.header.flags & generation::FLAG_KEEP == 0 {
+        // After a removal by force, the names may be another's.
+        if self.header.flags & generation::FLAG_KEEP == 0 && self.channel.still_named(&self.lock) {
             // What cannot be removed now, the last consumer or `partywall clean` removes.
             let _ = removal::remove_if_unused(&self.channel, &self.lock);
         }

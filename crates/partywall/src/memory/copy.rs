@@ -21,8 +21,8 @@ const STRING_COPY: usize = 768;
 pub(super) unsafe fn copy_in(to: *mut u8, bytes: &[u8]) {
     #[cfg(target_arch = "x86_64")]
     if bytes.len() >= STRING_COPY {
-        // SAFETY: the source is a slice, the target is the caller's promise; the two cannot overlap,
-        // for a `&[u8]` never points into shared memory.
+        // SAFETY: the source is a slice, the target is the caller's promise. They do not overlap: a slice of
+        // shared memory is of a record that was not given back yet, and nobody writes there.
         unsafe { string_copy(to, bytes.as_ptr(), bytes.len()) };
         return;
     }
@@ -111,8 +111,8 @@ unsafe fn store_word(to: *mut u8, index: usize, word: &[u8]) {
 pub(super) unsafe fn copy_out(from: *const u8, out: &mut [u8]) {
     #[cfg(target_arch = "x86_64")]
     if out.len() >= STRING_COPY {
-        // SAFETY: the target is a slice, the source is the caller's promise; they cannot overlap, for
-        // a `&mut [u8]` never points into shared memory.
+        // SAFETY: the target is a slice, the source is the caller's promise. They do not overlap: a `&mut` slice
+        // of shared memory is of a reservation, which is no committed record.
         unsafe { string_copy(out.as_mut_ptr(), from, out.len()) };
         return;
     }

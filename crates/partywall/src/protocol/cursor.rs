@@ -1,7 +1,6 @@
 //! A position with a count of records that belongs to exactly that position.
 //!
-//! Two plain words would disagree after a kill between their stores (`protocols.md` section 3: "a count
-//! beside write_seq as two plain stores: off by one after a kill"). So there are two words for the count, and
+//! Two plain words would disagree after a kill between their stores. So there are two words for the count, and
 //! bit 0 of the position word, free because positions are multiples of 8, says which of them belongs to it.
 //! The writer fills the other count first and then stores position and bit at once.
 //!

@@ -3,7 +3,6 @@
 use super::producer::{Patience, Room};
 use super::{Producer, Sent};
 use crate::error::SendError;
-use crate::os;
 use crate::protocol::ring::producer::Pending;
 
 /// Records that become visible together. When the ring has no room for the next, those before it are
@@ -37,7 +36,7 @@ impl<'a> Batch<'a> {
     /// As [`Producer::send`].
     #[inline(always)]
     pub fn push_kind(&mut self, kind: u16, payload: &[u8]) -> Result<Sent, SendError> {
-        if !os::in_forked_child()
+        if self.producer.process.is_this()
             && payload.len() <= self.producer.max_record
             && self
                 .producer
@@ -53,7 +52,7 @@ impl<'a> Batch<'a> {
     #[cold]
     #[inline(never)]
     fn push_slow(&mut self, kind: u16, payload: &[u8]) -> Result<Sent, SendError> {
-        if os::in_forked_child() {
+        if !self.producer.process.is_this() {
             return Err(self.producer.forked());
         }
         if payload.len() > self.producer.max_record {
@@ -79,6 +78,10 @@ impl<'a> Batch<'a> {
     }
 
     fn commit_pending(&mut self) {
+        // A forked child does not have the mapping.
+        if !self.producer.process.is_this() {
+            return;
+        }
         let records = self
             .producer
             .owned

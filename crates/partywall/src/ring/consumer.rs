@@ -1,7 +1,7 @@
 //! The consumer's handle.
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::options::{ConsumerOptions, Delivery};
 use super::record::{Losses, Meta, Record, Records};
@@ -14,7 +14,7 @@ use crate::layout::last_error::LastError;
 use crate::layout::ring::{self, Evicted};
 use crate::layout::seat;
 use crate::memory::{Shared, SharedMut};
-use crate::os;
+use crate::os::{self, Process};
 use crate::protocol::Lie;
 use crate::protocol::cursor;
 use crate::protocol::ring::consumer::Found;
@@ -26,6 +26,7 @@ use crate::wait::{SLICE, Step, StopToken, WaitStrategy, Waiter};
 #[derive(Debug)]
 pub struct Consumer {
     heartbeat: Option<Heartbeat>,
+    pub(super) process: Process,
     pub(super) attached: Attached,
     durable: bool,
     delivery: Delivery,
@@ -36,9 +37,8 @@ pub struct Consumer {
     uncounted: u64,
     /// What ended this handle for good.
     ended: Option<Ended>,
-    /// Empty looks by `try_recv`, and when it looked around last.
-    empty_looks: u32,
-    looked: Instant,
+    /// When `try_recv` looked around last.
+    looked_ms: u64,
 }
 
 /// Why a handle can give nothing more.
@@ -54,9 +54,6 @@ enum Ended {
 /// Looks at the next header before a wait begins in earnest: some crossings between two cores. What was passed
 /// is not published before, so a producer that waits for it waits as much longer.
 const FIRST_LOOKS: u32 = 200;
-
-/// Empty looks by `try_recv` between two looks at the clock.
-const LOOKS_PER_CLOCK: u32 = 64;
 
 impl Consumer {
     /// Attaches to a channel of the default namespace with default options.
@@ -80,6 +77,7 @@ impl Consumer {
             .then(|| Heartbeat::start(peers.clone(), at + seat::HEARTBEAT_NS));
         Consumer {
             heartbeat,
+            process: Process::current(),
             attached,
             durable: options.durable.is_some(),
             delivery: options.delivery,
@@ -88,8 +86,7 @@ impl Consumer {
             stop: options.stop.clone(),
             uncounted: 0,
             ended: None,
-            empty_looks: 0,
-            looked: Instant::now(),
+            looked_ms: os::coarse_ms(),
         }
     }
 
@@ -181,7 +178,7 @@ impl Consumer {
 
     /// Everything received so far counts as processed, from now on.
     pub fn acknowledge(&mut self) {
-        if self.ended.is_none() && !os::in_forked_child() {
+        if self.ended.is_none() && self.process.is_this() {
             self.publish();
         }
     }
@@ -210,6 +207,9 @@ impl Consumer {
     /// What this seat lost so far.
     #[must_use]
     pub fn losses(&self) -> Losses {
+        if !self.process.is_this() {
+            return Losses::default();
+        }
         let consumer = &self.attached.consumer;
         let at = consumer.seat_at();
         let verdict = ring::verdict(consumer.seat());
@@ -241,6 +241,9 @@ impl Consumer {
     /// Counts the owners of this generation from 1: changes when a new producer adopts the channel.
     #[must_use]
     pub fn owner_epoch(&self) -> u64 {
+        if !self.process.is_this() {
+            return 0;
+        }
         self.attached
             .consumer
             .owner()
@@ -250,7 +253,7 @@ impl Consumer {
     /// One look, on the fast path. Asking for a record says that the one before is done with.
     #[inline(always)]
     fn look(&mut self) -> Result<Option<Found>, RecvError> {
-        if os::in_forked_child() {
+        if !self.process.is_this() {
             return Err(self.forked());
         }
         if self.ended.is_some() {
@@ -334,9 +337,9 @@ impl Consumer {
     #[inline(never)]
     fn found_nothing(&mut self) -> Result<Option<Found>, RecvError> {
         self.publish();
-        self.empty_looks = self.empty_looks.wrapping_add(1);
-        if self.empty_looks.is_multiple_of(LOOKS_PER_CLOCK) && self.looked.elapsed() >= SLICE {
-            self.looked = Instant::now();
+        let now = os::coarse_ms();
+        if now.wrapping_sub(self.looked_ms) >= SLICE.as_millis() as u64 {
+            self.looked_ms = now;
             if let Some(found) = self.look_around()? {
                 return Ok(Some(found));
             }
@@ -542,7 +545,7 @@ impl Consumer {
 
 impl Drop for Consumer {
     fn drop(&mut self) {
-        if os::in_forked_child() {
+        if !self.process.is_this() {
             return;
         }
         // The stamping stops before the seat is another's.

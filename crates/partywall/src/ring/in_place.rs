@@ -6,9 +6,10 @@
 #![allow(unsafe_code)]
 
 use std::ops::{Deref, DerefMut};
+use std::ptr::NonNull;
 use std::time::Duration;
 
-use super::{Consumer, Producer, Reservation};
+use super::{Batch, Consumer, Producer, Record, Reservation, Sent};
 use crate::error::{RecvError, SendError};
 use crate::protocol::ring::consumer::Found;
 
@@ -54,17 +55,66 @@ impl InPlaceProducer {
     }
 }
 
+/// What changes the handle is told one by one: lending out `&mut Producer` would let it be exchanged for one
+/// of a channel that nobody vouched for.
+impl InPlaceProducer {
+    /// As [`Producer::send`].
+    ///
+    /// # Errors
+    /// As [`Producer::send`].
+    pub fn send(&mut self, payload: &[u8]) -> Result<Sent, SendError> {
+        self.0.send(payload)
+    }
+
+    /// As [`Producer::send_kind`].
+    ///
+    /// # Errors
+    /// As [`Producer::send_kind`].
+    pub fn send_kind(&mut self, kind: u16, payload: &[u8]) -> Result<Sent, SendError> {
+        self.0.send_kind(kind, payload)
+    }
+
+    /// As [`Producer::try_send`].
+    ///
+    /// # Errors
+    /// As [`Producer::try_send`].
+    pub fn try_send(&mut self, payload: &[u8]) -> Result<(), SendError> {
+        self.0.try_send(payload)
+    }
+
+    /// As [`Producer::batch`].
+    pub fn batch(&mut self) -> Batch<'_> {
+        self.0.batch()
+    }
+
+    /// As [`Producer::flush`].
+    ///
+    /// # Errors
+    /// As [`Producer::flush`].
+    pub fn flush(&mut self, timeout: Option<Duration>) -> Result<(), SendError> {
+        self.0.flush(timeout)
+    }
+
+    /// As [`Producer::wait_for_consumer`].
+    ///
+    /// # Errors
+    /// As [`Producer::wait_for_consumer`].
+    pub fn wait_for_consumer(&mut self, timeout: Option<Duration>) -> Result<(), SendError> {
+        self.0.wait_for_consumer(timeout)
+    }
+
+    /// The handle that copies.
+    #[must_use]
+    pub fn into_inner(self) -> Producer {
+        self.0
+    }
+}
+
 impl Deref for InPlaceProducer {
     type Target = Producer;
 
     fn deref(&self) -> &Producer {
         &self.0
-    }
-}
-
-impl DerefMut for InPlaceProducer {
-    fn deref_mut(&mut self) -> &mut Producer {
-        &mut self.0
     }
 }
 
@@ -94,11 +144,15 @@ impl ReservationMut<'_> {
         self.reservation.commit();
     }
 
-    fn pointer(&self) -> *mut u8 {
+    /// Where the room is, and how much; nothing in a forked child, which does not have the mapping.
+    fn room(&self) -> (*mut u8, usize) {
+        if !self.reservation.producer.process.is_this() {
+            return (NonNull::dangling().as_ptr(), 0);
+        }
         let reservation = &self.reservation;
-        reservation
-            .producer
-            .payload_pointer(reservation.claimed, reservation.len())
+        let len = reservation.len();
+        let producer = &reservation.producer;
+        (producer.payload_pointer(reservation.claimed, len), len)
     }
 }
 
@@ -106,18 +160,20 @@ impl Deref for ReservationMut<'_> {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
+        let (pointer, len) = self.room();
         // SAFETY: the range lies in the mapping (`payload_pointer` checks it), which the reservation keeps
         // alive through the producer it borrows. Nobody else writes it: consumers do not touch bytes that
         // are not committed, and the caller of `in_place` vouched for the rest. Bytes are always
         // initialised: the kernel zeroes new pages.
-        unsafe { std::slice::from_raw_parts(self.pointer(), self.reservation.len()) }
+        unsafe { std::slice::from_raw_parts(pointer, len) }
     }
 }
 
 impl DerefMut for ReservationMut<'_> {
     fn deref_mut(&mut self) -> &mut [u8] {
+        let (pointer, len) = self.room();
         // SAFETY: as in `deref`; and the reservation is borrowed mutably, so this is the only slice.
-        unsafe { std::slice::from_raw_parts_mut(self.pointer(), self.reservation.len()) }
+        unsafe { std::slice::from_raw_parts_mut(pointer, len) }
     }
 }
 
@@ -154,17 +210,40 @@ impl InPlaceConsumer {
     }
 }
 
+impl InPlaceConsumer {
+    /// As [`Consumer::recv`].
+    ///
+    /// # Errors
+    /// As [`Consumer::recv`].
+    pub fn recv(&mut self) -> Result<Record, RecvError> {
+        self.0.recv()
+    }
+
+    /// As [`Consumer::try_recv`].
+    ///
+    /// # Errors
+    /// As [`Consumer::try_recv`].
+    pub fn try_recv(&mut self) -> Result<Option<Record>, RecvError> {
+        self.0.try_recv()
+    }
+
+    /// As [`Consumer::acknowledge`].
+    pub fn acknowledge(&mut self) {
+        self.0.acknowledge();
+    }
+
+    /// The handle that copies.
+    #[must_use]
+    pub fn into_inner(self) -> Consumer {
+        self.0
+    }
+}
+
 impl Deref for InPlaceConsumer {
     type Target = Consumer;
 
     fn deref(&self) -> &Consumer {
         &self.0
-    }
-}
-
-impl DerefMut for InPlaceConsumer {
-    fn deref_mut(&mut self) -> &mut Consumer {
-        &mut self.0
     }
 }
 
@@ -193,6 +272,10 @@ impl Deref for RecordRef<'_> {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
+        // A forked child does not have the mapping.
+        if !self.consumer.process.is_this() {
+            return &[];
+        }
         let len = u64::from(self.found.len);
         let owner = self.consumer.attached.consumer.owner();
         let pointer = owner.pointer(self.found.payload_at, len);
@@ -206,6 +289,8 @@ impl Deref for RecordRef<'_> {
 
 impl Drop for RecordRef<'_> {
     fn drop(&mut self) {
-        self.consumer.pass(self.found);
+        if self.consumer.process.is_this() {
+            self.consumer.pass(self.found);
+        }
     }
 }

@@ -196,7 +196,7 @@ impl ProducerOptions {
         };
         let namespace = open_namespace(self.namespace.as_ref())?;
         let owned = owner::open_ring(&namespace, channel, wanted)?;
-        Ok(Producer::new(owned, self))
+        Producer::new(owned, self)
     }
 }
 

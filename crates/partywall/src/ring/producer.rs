@@ -13,7 +13,7 @@ use crate::error::{OpenError, SendError};
 use crate::layout::last_error::LastError;
 use crate::layout::{record, ring};
 use crate::memory::SharedMut;
-use crate::os;
+use crate::os::{self, Process};
 use crate::protocol::ring::park;
 use crate::protocol::ring::producer::{Claimed, Scan};
 use crate::wait::{SLICE, Step, StopToken, WaitStrategy, Waiter};
@@ -32,6 +32,7 @@ pub enum Sent {
 #[derive(Debug)]
 pub struct Producer {
     heartbeat: Option<Heartbeat>,
+    pub(super) process: Process,
     pub(super) owned: OwnedRing,
     overflow: Overflow,
     block_timeout: Option<Duration>,
@@ -82,7 +83,8 @@ impl Producer {
         ProducerOptions::new().open(channel)
     }
 
-    pub(super) fn new(mut owned: OwnedRing, options: &ProducerOptions) -> Self {
+    pub(super) fn new(mut owned: OwnedRing, options: &ProducerOptions) -> Result<Self, OpenError> {
+        let older = owned.reclaim()?;
         owned
             .producer
             .set_discard_when_alone(options.alone == Alone::Discard);
@@ -90,8 +92,9 @@ impl Producer {
             .heartbeat
             .then(|| Heartbeat::of_producer(owned.producer.owner().clone()));
         let capacity = owned.producer.shape().capacity;
-        Producer {
+        Ok(Producer {
             heartbeat,
+            process: Process::current(),
             overflow: options.overflow,
             block_timeout: options.block_timeout,
             alone: options.alone,
@@ -103,10 +106,10 @@ impl Producer {
             vain_rings: 0,
             looked: Instant::now(),
             probed: None,
-            older: owned.reclaim(),
+            older,
             owned,
             closed: false,
-        }
+        })
     }
 
     /// Sends a record: copies `payload` into the ring and commits it. When the consumers are behind, the
@@ -197,7 +200,7 @@ impl Producer {
 
     #[inline(always)]
     pub(super) fn claim(&mut self, len: usize, patience: Patience) -> Result<Room, SendError> {
-        if os::in_forked_child() {
+        if !self.process.is_this() {
             return Err(self.forked());
         }
         if len > self.max_record {
@@ -268,7 +271,8 @@ impl Producer {
                     self.look_at_channel()?;
                     self.evict_dead(scan);
                     if self.older {
-                        self.older = self.owned.reclaim();
+                        // What cannot be looked at now is kept, and counted as before.
+                        self.older = self.owned.reclaim().unwrap_or(true);
                     }
                 }
                 Step::Park(longest) => {
@@ -403,7 +407,7 @@ impl Producer {
     /// [`SendError::TimedOut`] after `timeout` (`None`: no limit); [`SendError::Stopped`];
     /// [`SendError::Forked`].
     pub fn flush(&mut self, timeout: Option<Duration>) -> Result<(), SendError> {
-        if os::in_forked_child() {
+        if !self.process.is_this() {
             return Err(self.forked());
         }
         let scan = self.scan();
@@ -441,7 +445,7 @@ impl Producer {
     /// # Errors
     /// [`SendError::TimedOut`], [`SendError::Stopped`], [`SendError::Forked`].
     pub fn wait_for_consumer(&mut self, timeout: Option<Duration>) -> Result<(), SendError> {
-        if os::in_forked_child() {
+        if !self.process.is_this() {
             return Err(self.forked());
         }
         let scan = self.scan();
@@ -457,7 +461,7 @@ impl Producer {
     /// # Errors
     /// [`SendError::Forked`].
     pub fn close(self) -> Result<(), SendError> {
-        if os::in_forked_child() {
+        if !self.process.is_this() {
             return Err(self.forked());
         }
         Ok(())
@@ -490,6 +494,9 @@ impl Producer {
     /// Consumers that are attached, and durable ones that are away.
     #[must_use]
     pub fn consumers(&mut self) -> usize {
+        if !self.process.is_this() {
+            return 0;
+        }
         self.scan().counted as usize
     }
 
@@ -565,7 +572,7 @@ impl Producer {
 
 impl Drop for Producer {
     fn drop(&mut self) {
-        if os::in_forked_child() {
+        if !self.process.is_this() {
             return;
         }
         // The stamping stops before the channel is another's.

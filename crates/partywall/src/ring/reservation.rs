@@ -53,6 +53,10 @@ impl<'a> Reservation<'a> {
             bytes.len(),
             self.len
         );
+        // A forked child does not have the mapping.
+        if !self.producer.process.is_this() {
+            return;
+        }
         let producer = &self.producer.owned.producer;
         let at = producer.payload_at(self.claimed) + offset as u64;
         producer.owner().copy_in(at, bytes);
@@ -75,6 +79,9 @@ impl<'a> Reservation<'a> {
     /// If fewer were reserved.
     pub fn commit_len(self, len: usize) {
         assert!(len <= self.len, "{len} bytes of {} reserved", self.len);
+        if !self.producer.process.is_this() {
+            return;
+        }
         self.producer
             .owned
             .producer

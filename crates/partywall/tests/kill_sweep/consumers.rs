@@ -1,7 +1,7 @@
 //! Operations in which a consumer is the victim.
 
 use partywall::ring::{Consumer, Delivery};
-use partywall::{ManageError, OpenError, manage};
+use partywall::{ManageError, OpenError, RecvError, WaitStrategy, manage};
 
 use crate::Operation;
 use crate::victim::{Fault, Stage, run};
@@ -37,7 +37,7 @@ pub(crate) fn operations() -> Vec<Operation> {
         },
         Operation {
             name: "take_over_a_dead_seat",
-            least_points: 18,
+            least_points: 23,
             prepare: || {
                 let mut world = World::producing();
                 run("sit_down_and_vanish", world.path(), Fault::None);
@@ -138,8 +138,54 @@ pub(crate) fn operations() -> Vec<Operation> {
             },
         },
         Operation {
+            name: "receive_through_the_end",
+            least_points: 10,
+            prepare: || {
+                let mut world = World::producing();
+                let mut survivor = world.consumer();
+                for number in 0..120 {
+                    world.send();
+                    assert_eq!(receive(&mut survivor), number);
+                }
+                assert!(survivor.try_recv().unwrap().is_none());
+                world.durable().attach(CHANNEL).unwrap().detach();
+                for _ in 0..20 {
+                    world.send();
+                }
+                world.survivor = Some(survivor);
+                world.before = 120;
+                world
+            },
+            act: |stage| {
+                let options = stage.consumer_options().durable("d");
+                receive_all(stage, options.attach(CHANNEL).unwrap());
+            },
+            check: |world, report| {
+                let got = report.got.len() as u64;
+                assert_eq!(report.got, Vec::from_iter(120..120 + got));
+                durable_gets_the_rest(world, 120..=120 + got);
+            },
+        },
+        Operation {
+            name: "wait_for_a_record",
+            least_points: 5,
+            prepare: with_durable,
+            act: |stage| {
+                let options = stage.consumer_options().durable("d");
+                let mut durable = options.wait(WaitStrategy::Park).attach(CHANNEL).unwrap();
+                for _ in 0..20 {
+                    stage.receive(&mut durable);
+                }
+                stage.armed();
+                let waited = durable.recv_timeout(std::time::Duration::from_millis(3));
+                assert!(matches!(waited, Err(RecvError::TimedOut { .. })));
+                stage.disarmed();
+            },
+            check: |world, _| durable_gets_the_rest(world, 0..=20),
+        },
+        Operation {
             name: "move_to_the_next_generation",
-            least_points: 33,
+            least_points: 35,
             prepare: || {
                 let mut world = World::producing();
                 let mut durable = world.durable().attach(CHANNEL).unwrap();

@@ -1,5 +1,6 @@
 //! Operations in which a producer is the victim.
 
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use partywall::ring::{Alone, Overflow, Sent};
@@ -8,7 +9,7 @@ use partywall::{OpenError, RecvError, SendError, WaitStrategy, inspect, manage};
 use crate::Operation;
 use crate::victim::{Report, Stage, say};
 use crate::world::{
-    CHANNEL, Payload, World, committed, consumer_options, producer_options, receive,
+    CHANNEL, Payload, Sleeper, World, committed, consumer_options, producer_options, receive,
 };
 
 pub(crate) fn operations() -> Vec<Operation> {
@@ -201,13 +202,14 @@ pub(crate) fn operations() -> Vec<Operation> {
                     .attach(CHANNEL)
                     .unwrap();
                 world.survivor = None;
-                world.sleeper = Some(thread::spawn(move || {
-                    let mut got = Vec::new();
+                let got = Arc::new(Mutex::new(Vec::new()));
+                let mine = Arc::clone(&got);
+                let thread = thread::spawn(move || {
                     while let Ok(record) = sleeper.recv() {
-                        got.push(Payload::number(&record));
+                        mine.lock().unwrap().push(Payload::number(&record));
                     }
-                    got
-                }));
+                });
+                world.sleeper = Some(Sleeper { got, thread });
                 world
             },
             act: |stage| {
@@ -225,13 +227,21 @@ pub(crate) fn operations() -> Vec<Operation> {
                 producer.abandon();
             },
             check: |mut world, report| {
+                let sleeper = world.sleeper.take().unwrap();
+                // The sleeper gets what was committed although the bell may never have rung, and before anybody
+                // else rings it.
+                let committed = !report.sent.is_empty()
+                    || inspect::inspect(&world.namespace, CHANNEL).unwrap().records == 1;
+                while committed && sleeper.got.lock().unwrap().is_empty() {
+                    thread::yield_now();
+                }
                 let mut successor = producer_options(&world.namespace).open(CHANNEL).unwrap();
                 let count = successor.records();
                 assert!((report.sent.len() as u64..=1).contains(&count));
                 successor.send(&Payload::bytes(count, 24)).unwrap();
                 successor.close().unwrap();
-                let got = world.sleeper.take().unwrap().join().unwrap();
-                assert_eq!(got, Vec::from_iter(0..=count));
+                sleeper.thread.join().unwrap();
+                assert_eq!(*sleeper.got.lock().unwrap(), Vec::from_iter(0..=count));
                 world.nothing_is_left();
             },
         },
@@ -266,6 +276,40 @@ pub(crate) fn operations() -> Vec<Operation> {
             least_points: 26,
             prepare: World::empty,
             act: close_alone,
+            check: |world, _| world.clean_removes_the_rest(),
+        },
+        Operation {
+            name: "flush",
+            least_points: 10,
+            prepare: || World::abandoned_before_the_end(2000),
+            act: |stage| {
+                let mut producer = stage.producer();
+                stage.armed();
+                producer.flush(None).unwrap();
+                stage.send(&mut producer, 24);
+                let taken = producer.flush(Some(std::time::Duration::from_millis(3)));
+                assert!(matches!(taken, Err(SendError::TimedOut { .. })));
+                stage.disarmed();
+                producer.abandon();
+            },
+            check: |world, report| {
+                let before = world.before;
+                world.successor_goes_on(report, before, 1);
+            },
+        },
+        Operation {
+            name: "clean",
+            least_points: 22,
+            prepare: || {
+                let mut world = World::abandoned(3);
+                world.survivor = None;
+                world
+            },
+            act: |stage| {
+                stage.armed();
+                manage::clean(&stage.namespace).unwrap();
+                stage.disarmed();
+            },
             check: |world, _| world.clean_removes_the_rest(),
         },
         Operation {

@@ -1,6 +1,7 @@
 //! The stage on which a victim acts, and what must hold after it died.
 
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -53,14 +54,20 @@ impl Payload {
     }
 }
 
+/// Somebody who sleeps in another thread until the stream ends.
+pub(crate) struct Sleeper {
+    pub(crate) got: Arc<Mutex<Vec<u64>>>,
+    pub(crate) thread: JoinHandle<()>,
+}
+
 /// A namespace of its own, and those who live on.
 pub(crate) struct World {
     directory: tempfile::TempDir,
     pub(crate) namespace: Namespace,
     pub(crate) producer: Option<Producer>,
     pub(crate) survivor: Option<Consumer>,
-    /// Somebody who sleeps in another thread until the stream ends, and then says what it got.
-    pub(crate) sleeper: Option<JoinHandle<Vec<u64>>>,
+    /// Who sleeps until the stream ends.
+    pub(crate) sleeper: Option<Sleeper>,
     /// Records committed before the victim begins.
     pub(crate) before: u64,
 }

@@ -2,26 +2,38 @@
 //! open file descriptions that it inherits would keep its parent's locks alive after the parent's death.
 //!
 //! Two defences. A private page that the kernel wipes in children (`MADV_WIPEONFORK`) turns every use in
-//! a child into an error. And lock descriptors are closed in the child by a `pthread_atfork` handler.
+//! a child into an error; what a child opens itself works. And lock descriptors are closed in the child by a `pthread_atfork` handler.
 //! A child made by raw `clone` runs no handlers: there only the first works.
 #![allow(unsafe_code)]
 
 use std::cell::UnsafeCell;
-use std::os::fd::RawFd;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::ptr::NonNull;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous};
 
-/// The word that reads 1 in the process that made it and 0 in its children.
+/// The word that says which process this is; 0 in a child that has not opened anything yet.
 struct Wiped(NonNull<u32>);
 // SAFETY: only ever accessed as an atomic; the page lives as long as the process.
 unsafe impl Send for Wiped {}
 // SAFETY: as above.
 unsafe impl Sync for Wiped {}
 
+impl Wiped {
+    #[inline(always)]
+    fn word(&self) -> &AtomicU32 {
+        // SAFETY: the page was mapped by `make_wiped_page`, is aligned, and stays for good.
+        unsafe { AtomicU32::from_ptr(self.0.as_ptr()) }
+    }
+}
+
 static WIPED: OnceLock<Option<Wiped>> = OnceLock::new();
+
+/// The number that the next process in a line of forks takes: ordinary memory, so children go on counting.
+static NEXT: AtomicU32 = AtomicU32::new(1);
 
 fn make_wiped_page() -> Option<Wiped> {
     const LEN: usize = 4096;
@@ -29,25 +41,43 @@ fn make_wiped_page() -> Option<Wiped> {
     // SAFETY: a fresh anonymous mapping, placed by the kernel, touches no existing memory.
     let page =
         unsafe { mmap_anonymous(std::ptr::null_mut(), LEN, protection, MapFlags::PRIVATE) }.ok()?;
+    // A kernel before 4.14 refuses; then the fork handler below wipes the word, but for raw `clone`.
     // SAFETY: the page was just mapped and is used by nobody yet. It stays mapped for good.
-    unsafe { madvise(page, LEN, Advice::LinuxWipeOnFork) }.ok()?;
-    // SAFETY: the page is mapped, writable and aligned.
-    let word = unsafe { AtomicU32::from_ptr(page.cast()) };
-    word.store(1, Ordering::Relaxed);
+    let _ = unsafe { madvise(page, LEN, Advice::LinuxWipeOnFork) };
     Some(Wiped(NonNull::new(page.cast())?))
 }
 
-/// Whether this process is a forked child of the one that opened its handles.
-#[inline(always)]
-pub(crate) fn in_forked_child() -> bool {
-    match WIPED.get() {
-        Some(Some(word)) => {
-            // SAFETY: the page was mapped by `make_wiped_page`, is aligned, and stays for good.
-            let word = unsafe { AtomicU32::from_ptr(word.0.as_ptr()) };
-            word.load(Ordering::Relaxed) == 0
+/// The process that a handle was opened in: a forked child is another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Process(u32);
+
+impl Process {
+    /// This one.
+    pub(crate) fn current() -> Self {
+        let Some(wiped) = WIPED.get_or_init(make_wiped_page) else {
+            return Process(0);
+        };
+        let word = wiped.word();
+        if word.load(Ordering::Relaxed) == 0 {
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            // Another thread may have been first: then its number counts.
+            let _ = word.compare_exchange(0, number, Ordering::Relaxed, Ordering::Relaxed);
         }
-        // A kernel before 4.14: the handlers below are the only defence.
-        _ => false,
+        Process(word.load(Ordering::Relaxed))
+    }
+
+    /// Its number in the line of forks.
+    pub(super) fn number(self) -> u32 {
+        self.0
+    }
+
+    /// Whether it is this one still.
+    #[inline(always)]
+    pub(crate) fn is_this(self) -> bool {
+        match WIPED.get() {
+            Some(Some(wiped)) => wiped.word().load(Ordering::Relaxed) == self.0,
+            _ => true,
+        }
     }
 }
 
@@ -106,11 +136,14 @@ extern "C" fn after_fork_in_child() {
     }
     // The memory is kept: freeing is not safe here.
     descriptors.truncate(0);
+    if let Some(Some(wiped)) = WIPED.get() {
+        wiped.word().store(0, Ordering::Relaxed);
+    }
     REGISTRY.release();
 }
 
-/// Notes a descriptor that a forked child has to close.
-pub(super) fn close_in_children(descriptor: RawFd) {
+/// Opens a descriptor that a forked child has to close.
+pub(super) fn open_and_note(open: impl FnOnce() -> io::Result<OwnedFd>) -> io::Result<OwnedFd> {
     static HANDLERS: OnceLock<()> = OnceLock::new();
     HANDLERS.get_or_init(|| {
         // SAFETY: the three handlers are functions for the life of the process and do only what
@@ -123,11 +156,21 @@ pub(super) fn close_in_children(descriptor: RawFd) {
             )
         };
     });
-    WIPED.get_or_init(make_wiped_page);
-    REGISTRY.with(|descriptors| descriptors.push(descriptor));
+    let mut opened = None;
+    REGISTRY.with(|descriptors| {
+        let descriptor = open();
+        if let Ok(descriptor) = &descriptor {
+            descriptors.push(descriptor.as_raw_fd());
+        }
+        opened = Some(descriptor);
+    });
+    opened.expect("`with` calls its closure")
 }
 
-/// Forgets a descriptor that is about to be closed.
-pub(super) fn forget(descriptor: RawFd) {
-    REGISTRY.with(|descriptors| descriptors.retain(|&other| other != descriptor));
+/// Closes a descriptor and forgets it, with no fork in between.
+pub(super) fn forget(descriptor: RawFd, close: impl FnOnce()) {
+    REGISTRY.with(|descriptors| {
+        close();
+        descriptors.retain(|&other| other != descriptor);
+    });
 }

@@ -15,14 +15,16 @@ use super::{fault_point, fork};
 #[derive(Debug)]
 pub(crate) struct LockFile {
     descriptor: ManuallyDrop<OwnedFd>,
+    process: fork::Process,
 }
 
 impl LockFile {
-    pub(crate) fn new(descriptor: OwnedFd) -> Self {
-        fork::close_in_children(descriptor.as_raw_fd());
-        LockFile {
-            descriptor: ManuallyDrop::new(descriptor),
-        }
+    /// `open` opens the file; no fork comes between that and the note that children have to close it.
+    pub(crate) fn new(open: impl FnOnce() -> io::Result<OwnedFd>) -> io::Result<Self> {
+        Ok(LockFile {
+            descriptor: ManuallyDrop::new(fork::open_and_note(open)?),
+            process: fork::Process::current(),
+        })
     }
 
     /// Which file the locks lie in.
@@ -81,12 +83,14 @@ impl Drop for LockFile {
     fn drop(&mut self) {
         // In a forked child the handler has closed the descriptor already, and its number may be
         // somebody else's by now.
-        if fork::in_forked_child() {
+        if !self.process.is_this() {
             return;
         }
-        fork::forget(self.descriptor.as_raw_fd());
         fault_point();
-        // SAFETY: dropped once, here, and not used afterwards.
-        unsafe { ManuallyDrop::drop(&mut self.descriptor) };
+        let descriptor = self.descriptor.as_raw_fd();
+        fork::forget(descriptor, || {
+            // SAFETY: dropped once, here, and not used afterwards.
+            unsafe { ManuallyDrop::drop(&mut self.descriptor) };
+        });
     }
 }

@@ -17,6 +17,7 @@ pub(crate) struct Mapping {
     base: NonNull<u8>,
     len: u64,
     writable: bool,
+    process: fork::Process,
 }
 
 // SAFETY: the mapping is only an address range; every access goes through atomics and racing copies.
@@ -59,6 +60,7 @@ impl Mapping {
                 .ok_or_else(|| io::Error::other("the kernel mapped address 0"))?,
             len,
             writable,
+            process: fork::Process::current(),
         };
         // SAFETY: exactly the range just mapped; a child that lacks it cannot be a second writer.
         unsafe { mm::madvise(base, size, Advice::LinuxDontFork) }?;
@@ -83,7 +85,7 @@ impl Mapping {
 impl Drop for Mapping {
     fn drop(&mut self) {
         // A forked child does not have the range; something else may lie there by now.
-        if fork::in_forked_child() {
+        if !self.process.is_this() {
             return;
         }
         // SAFETY: `base` and `len` are the mapping's own, and nobody borrows from it any more: regions

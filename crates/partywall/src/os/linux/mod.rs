@@ -7,7 +7,7 @@ mod mapping;
 mod sleep;
 
 pub(crate) use files::{Directory, DirectoryWatch, FileIdentity, OpenMode};
-pub(crate) use fork::in_forked_child;
+pub(crate) use fork::Process;
 pub(crate) use locks::LockFile;
 pub(crate) use mapping::Mapping;
 pub(crate) use sleep::{
@@ -27,6 +27,11 @@ fn fault_point() {
 /// Nanoseconds since boot, time asleep included; the same in every process of the machine.
 pub(crate) fn boottime_ns() -> u64 {
     nanoseconds(ClockId::Boottime)
+}
+
+/// Milliseconds of a clock that is cheap to read and moves every few of them.
+pub(crate) fn coarse_ms() -> u64 {
+    nanoseconds(ClockId::MonotonicCoarse) / 1_000_000
 }
 
 /// Nanoseconds since 1970 by the wall clock, for people.

@@ -8,7 +8,7 @@ use rustix::thread::futex;
 use rustix::thread::{MembarrierCommand, MembarrierQuery, membarrier, membarrier_query};
 use rustix::time::{ClockId, Timespec};
 
-use super::fault_point;
+use super::{Process, fault_point};
 
 /// Sleeps while `word` is `expected`, at most `timeout`. Comes back early for any reason; the caller
 /// looks at its condition again. Works through a read-only mapping (futex(2): the word is only read).
@@ -72,16 +72,21 @@ fn timespec(duration: Duration) -> Timespec {
 
 static REGISTERED: AtomicBool = AtomicBool::new(false);
 
+/// The process that was registered: a forked child registers anew.
+static REGISTERED_FOR: AtomicU32 = AtomicU32::new(0);
+
 /// Registers this process for [`fence_all_registered`], once; called by every handle that may wake
 /// somebody, before its first store. Where the kernel refuses, wakers fence for themselves.
 pub(crate) fn register_waker() {
-    static ONCE: OnceLock<()> = OnceLock::new();
-    ONCE.get_or_init(|| {
-        let registered =
-            has_global_fence() && membarrier(MembarrierCommand::RegisterGlobalExpedited).is_ok();
-        // SeqCst for clarity only: the registration is a system call, which orders by itself.
-        REGISTERED.store(registered, Ordering::SeqCst);
-    });
+    let process = Process::current();
+    if REGISTERED_FOR.load(Ordering::Relaxed) == process.number() {
+        return;
+    }
+    let registered =
+        has_global_fence() && membarrier(MembarrierCommand::RegisterGlobalExpedited).is_ok();
+    // SeqCst for clarity only: the registration is a system call, which orders by itself.
+    REGISTERED.store(registered, Ordering::SeqCst);
+    REGISTERED_FOR.store(process.number(), Ordering::SeqCst);
 }
 
 /// Whether sleepers fence for this process, so that its own wake-up check needs no fence.

@@ -177,6 +177,8 @@ impl<O: SharedMut, P: Shared> RingProducer<O, P> {
         self.owner.store(self.shape.data(position), word, Release); // SYNC ring-commit
         let records = self.cursor.records();
         self.cursor.publish(&self.owner, end, records);
+        // As in `claim`, for the record that follows.
+        self.owner.fence(Release);
         true
     }
 
@@ -291,6 +293,8 @@ impl<O: SharedMut, P: Shared> RingProducer<O, P> {
             }
             match state.claim() {
                 Some(Claim::Free | Claim::Left) => {}
+                // Epochs begin at 1: somebody scribbled, and nobody who sits there can be evicted by it.
+                Some(_) if state.epoch() == 0 => scan.lies += 1,
                 Some(Claim::Joining) => {
                     scan.joining = true;
                     scan.holding |= 1 << seat;

@@ -100,6 +100,10 @@ pub(crate) fn take<O: Shared, P: SharedMut>(
             }
         }
         Some(Claim::Active) if !state.durable() && !evicted => {
+            // It cannot be replaced by another generation while we hold the seat's lock, only before.
+            if State(owner.load32(header::STATE, Acquire)) != State::READY {
+                return Err(Refused::NotReady);
+            }
             if let Some(taken) = take_over(owner, peers, shape, seat, state, durable) {
                 return Ok(taken);
             }
@@ -141,7 +145,14 @@ fn join<O: Shared, P: SharedMut>(
     }
     // SYNC cursor: Acquire, so that the zero in the header at this position is seen, and not what stood
     // there a lap ago.
-    let written = cursor::read(owner, ring::WRITE_SEQ);
+    let mut written = cursor::read(owner, ring::WRITE_SEQ);
+    // A fast producer may be ahead of each look. What is counted from here on rests on this one.
+    for _ in 0..1000 {
+        if written.records.is_some() {
+            break;
+        }
+        written = cursor::read(owner, ring::WRITE_SEQ);
+    }
     // The name is valid only in ACTIVE and ABSENT.
     store_name(peers, at, durable.unwrap_or(""));
     let records = written.records.unwrap_or(0);
