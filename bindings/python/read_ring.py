@@ -21,7 +21,7 @@ Why this is right in CPython on x86-64
   nothing.
 - *The one exception* is a store followed by a load of another word, which x86-64 does exchange. It matters twice:
   in joining (JOINING before the look at write_seq) and in telling the producer (read_seq before the look at
-  producer_parked). There a fence is needed, and Python has no instruction for it; but the kernel has: membarrier(2)
+  owner_parked). There a fence is needed, and Python has no instruction for it; but the kernel has: membarrier(2)
   with MEMBARRIER_CMD_GLOBAL_EXPEDITED begins and ends with a full barrier on the calling processor. Where it is
   missing, taking and releasing a lock will do, for that executes a locked instruction.
 
@@ -59,7 +59,7 @@ H_CREATED_NS, H_HEARTBEAT_NS, H_OWNER_EPOCH, H_OWNER_PID = 112, 128, 136, 144
 # Root.
 R_CURRENT, R_OLDEST = 256, 264
 # Owner side.
-WRITE_SEQ, DATA_BELL, PRODUCER_PARKED = 256, 384, 512
+WRITE_SEQ, OWNER_BELL, OWNER_PARKED = 256, 384, 512
 COUNTERS = {
     "dropped": 640, "discarded": 648, "blocked": 656, "blocked_ns": 664, "evictions": 672,
     "lies": 680, "adoptions": 688, "wakes": 696, "last_error": 712,
@@ -68,7 +68,7 @@ VERDICTS, VERDICT_SIZE, DATA = 1024, 32, 4096
 # Peer side.
 PARKED, SEATS, SEAT_SIZE = 256, 512, 512
 S_STATE, S_PID, S_SINCE_NS, S_HEARTBEAT_NS, S_ABANDONED, S_START = 0, 8, 16, 24, 32, 48
-S_SPACE_BELL, S_READ_SEQ, S_RECEIVED, S_UNREAD, S_ATTACHED, S_DETACHED = 64, 128, 256, 264, 272, 280
+S_SEAT_BELL, S_READ_SEQ, S_RECEIVED, S_UNREAD, S_ATTACHED, S_DETACHED = 64, 128, 256, 264, 272, 280
 S_LAST_ERROR, S_NAME_LEN, S_NAME = 288, 384, 392
 
 INITIALIZING, READY, BROKEN, RETIRED, DELETED, CLOSED = 0, 1, 2, 3, 4, 0x103
@@ -590,8 +590,8 @@ class Consumer:
     # Section 11.2. We are not registered with membarrier, so we fence for ourselves.
     def tell_producer(self):
         full_fence()
-        if self.ring.owner.load32(PRODUCER_PARKED) != 0:
-            bell = SEATS + SEAT_SIZE * self.seat + S_SPACE_BELL
+        if self.ring.owner.load32(OWNER_PARKED) != 0:
+            bell = SEATS + SEAT_SIZE * self.seat + S_SEAT_BELL
             self.ring.peers.store32(bell, self.ring.peers.load32(bell) + 1)
             self.ring.peers.wake(bell)
 
@@ -814,7 +814,7 @@ def peek(path):
     )
     print(
         f"owner: {'alive' if owned else 'none'}, epoch {owner.load(H_OWNER_EPOCH)}, pid {owner.load(H_OWNER_PID)}, "
-        f"{'asleep' if owner.load32(PRODUCER_PARKED) else 'awake'}"
+        f"{'asleep' if owner.load32(OWNER_PARKED) else 'awake'}"
     )
     print(f"write_seq {written}, records {records}")
     print(", ".join(f"{name} {owner.load(at)}" for name, at in COUNTERS.items()))

@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::layout::ring::EvictionReason;
+use crate::layout::verdict::EvictionReason;
 use crate::protocol::Lie;
 
 /// Opening a namespace, or a channel as producer or consumer, did not work. Nothing was changed.

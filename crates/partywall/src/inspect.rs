@@ -11,9 +11,10 @@ use crate::channel::root::{self, Found};
 use crate::channel::{generation, segment};
 use crate::error::{ManageError, OpenError};
 use crate::layout::header::{self, State};
-use crate::layout::ring::{self, Evicted};
 use crate::layout::seat::{self, Claim, SeatState};
+use crate::layout::verdict::{self, Evicted};
 use crate::layout::{self, last_error};
+use crate::layout::{owner, peers};
 use crate::memory::{ReadOnly, Region, Shared};
 use crate::os::{self, LockFile};
 use crate::protocol::cursor;
@@ -305,7 +306,7 @@ pub fn inspect(namespace: &Namespace, channel: &str) -> Result<ChannelInfo, Mana
     let (header, owner, peers) =
         generation::open_for_reading(&directory, generations.current, root_header.instance)?;
     let now = os::boottime_ns();
-    let written = cursor::read(&owner, ring::WRITE_SEQ);
+    let written = cursor::read(&owner, owner::WRITE_SEQ);
     info.pattern = "ring";
     info.state = header.state.name();
     info.heartbeat_age_ns = age(now, owner.load(header::HEARTBEAT_NS, Relaxed));
@@ -320,7 +321,7 @@ pub fn inspect(namespace: &Namespace, channel: &str) -> Result<ChannelInfo, Mana
     fill_geometry(&mut info, &header);
     info.write_seq = written.position;
     info.records = written.records.unwrap_or(0);
-    info.last_update_age_ns = age(now, owner.load(ring::LAST_UPDATE_NS, Relaxed));
+    info.last_update_age_ns = age(now, owner.load(owner::LAST_UPDATE_NS, Relaxed));
     info.counters = counters(&owner);
     info.seats = (0..header.seat_count)
         .filter_map(|seat| {
@@ -345,15 +346,15 @@ fn fill_geometry(info: &mut ChannelInfo, header: &segment::Header) {
 fn counters(owner: &Region<ReadOnly>) -> OwnerCounters {
     let load = |at| owner.load(at, Relaxed);
     OwnerCounters {
-        dropped: load(ring::DROPPED),
-        discarded: load(ring::DISCARDED),
-        blocked: load(ring::BLOCKED),
-        blocked_ns: load(ring::BLOCKED_NS),
-        evictions: load(ring::EVICTIONS),
-        lies: load(ring::LIES),
-        adoptions: load(ring::ADOPTIONS),
-        wakes: load(ring::WAKES),
-        last_error: last_error::name(load(ring::LAST_ERROR)),
+        dropped: load(owner::DROPPED),
+        discarded: load(owner::DISCARDED),
+        blocked: load(owner::BLOCKED),
+        blocked_ns: load(owner::BLOCKED_NS),
+        evictions: load(owner::EVICTIONS),
+        lies: load(owner::LIES),
+        adoptions: load(owner::ADOPTIONS),
+        wakes: load(owner::WAKES),
+        last_error: last_error::name(load(owner::LAST_ERROR)),
     }
 }
 
@@ -366,7 +367,7 @@ fn seat_info(
     lock: Option<&LockFile>,
     byte: u64,
 ) -> Option<SeatInfo> {
-    let at = ring::seat_at(index);
+    let at = peers::seat_at(index);
     let state = SeatState(peers.load(at + seat::STATE, Acquire));
     if state.claim() == Some(Claim::Free) {
         return None;
@@ -374,8 +375,8 @@ fn seat_info(
     let read = cursor::read(peers, at + seat::READ_SEQ);
     let load = |offset| peers.load(at + offset, Relaxed);
     let heartbeat_age_ns = age(now, load(seat::HEARTBEAT_NS));
-    let verdict = ring::verdict(index);
-    let selector = Evicted(owner.load(verdict + ring::EVICTED, Acquire)).selector();
+    let verdict = verdict::at(index);
+    let selector = Evicted(owner.load(verdict + verdict::EVICTED, Acquire)).selector();
     Some(SeatInfo {
         index,
         state: state.name(),
@@ -395,10 +396,10 @@ fn seat_info(
         },
         received: load(seat::RECEIVED),
         abandoned: load(seat::ABANDONED_0 + 8 * (state.epoch() & 1)),
-        lost: owner.load(verdict + ring::LOST_0 + 8 * selector, Relaxed),
+        lost: owner.load(verdict + verdict::LOST_0 + 8 * selector, Relaxed),
         unread: load(seat::UNREAD),
         evicted: seats::is_evicted(owner, index, state),
-        parked: peers.load32(ring::parked(index), Relaxed) != 0,
+        parked: peers.load32(peers::parked(index), Relaxed) != 0,
         attached: load(seat::ATTACHED),
         detached: load(seat::DETACHED),
         last_error: last_error::name(load(seat::LAST_ERROR)),

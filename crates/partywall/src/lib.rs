@@ -37,7 +37,7 @@ mod wait;
 
 pub use channel::namespace::Namespace;
 pub use error::{ManageError, OpenError, RecvError, SendError};
-pub use layout::ring::EvictionReason;
+pub use layout::verdict::EvictionReason;
 pub use protocol::Lie;
 pub use wait::{SLICE, StopToken, WaitStrategy};
 

@@ -7,7 +7,7 @@ use crate::channel::root::{self, Found};
 use crate::channel::{generation, owner, removal};
 use crate::error::{ManageError, OpenError};
 use crate::inspect;
-use crate::layout::ring;
+use crate::layout::peers;
 use crate::layout::seat::{self, Claim, SeatState};
 use crate::memory::Shared;
 use crate::os::LockFile;
@@ -151,7 +151,7 @@ pub fn forget(namespace: &Namespace, channel: &str, consumer: &str) -> Result<()
         let (header, _, peers) =
             generation::open_for_peer(&directory, number, root_header.instance)?;
         for seat in 0..header.seat_count {
-            let at = ring::seat_at(seat) + seat::STATE;
+            let at = peers::seat_at(seat) + seat::STATE;
             let named = || {
                 let state = SeatState(peers.load(at, std::sync::atomic::Ordering::Acquire));
                 let theirs = state.durable()

@@ -12,13 +12,13 @@ use super::root::{self, Found, Generations};
 use super::segment::Header;
 use crate::error::OpenError;
 use crate::layout::header::State;
-use crate::layout::ring;
+use crate::layout::peers;
 use crate::layout::seat::{self, Claim, SeatState};
 use crate::memory::{ReadOnly, Region, Shared, Writable};
 use crate::os::{self, DirectoryWatch, LockFile};
 use crate::protocol::Lie;
 use crate::protocol::ring::consumer::RingConsumer;
-use crate::protocol::ring::{park, seats};
+use crate::protocol::{park, ring::seats};
 use crate::wait::{SLICE, StopToken};
 
 /// The consumer's types over mapped segments.
@@ -190,7 +190,7 @@ fn attempt(request: &Request<'_>) -> Result<Attempt, OpenError> {
         Seat::Changed => return Ok(Attempt::Again),
     };
     // A producer that waits for its first consumer, or for this one to come back.
-    park::wake_producer(consumer.owner(), consumer.peers(), consumer.seat());
+    park::wake_owner(consumer.owner(), consumer.peers(), consumer.seat());
     if root::state(&root) != State::READY || !channel.still_named(&lock) {
         seats::leave(
             consumer.peers(),
@@ -467,7 +467,7 @@ impl Claiming<'_> {
 
 fn state_of(opened: &Opened, seat: u32) -> SeatState {
     SeatState(opened.peers.load(
-        ring::seat_at(seat) + seat::STATE,
+        peers::seat_at(seat) + seat::STATE,
         std::sync::atomic::Ordering::Acquire,
     ))
 }

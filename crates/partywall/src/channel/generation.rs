@@ -4,7 +4,7 @@ use super::directory::{ChannelDirectory, owner_file, peers_file};
 use super::segment::{self, Header};
 use crate::error::OpenError;
 use crate::layout::header::{Side, State};
-use crate::layout::ring;
+use crate::layout::{peers, ring};
 use crate::memory::{ReadOnly, Region, Writable};
 use crate::os;
 use crate::protocol::Lie;
@@ -59,8 +59,8 @@ pub(crate) fn create(
     };
     let peers_header = Header {
         side: Side::Peers,
-        total_size: ring::peers_size(wanted.seats),
-        payload_offset: ring::SEATS,
+        total_size: peers::size(wanted.seats),
+        payload_offset: peers::SEATS,
         payload_size: u64::from(wanted.seats) * crate::layout::seat::SIZE,
         ..header
     };

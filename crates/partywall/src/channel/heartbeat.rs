@@ -3,11 +3,11 @@
 //! They tell people and tools that a process is *stuck* (stopped, starved, deep in swap). Nothing is decided
 //! by them: death is a free lock.
 
+use crate::layout::{header, owner};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::layout::{header, ring};
 use crate::memory::{Region, Shared, Writable};
 use crate::os::{self, Process};
 
@@ -31,10 +31,10 @@ impl Heart {
     fn beat(&mut self, now: u64) {
         self.words.stamp(self.at, now);
         if let Some(activity) = &mut self.activity {
-            let write_seq = self.words.load(ring::WRITE_SEQ, Ordering::Relaxed);
+            let write_seq = self.words.load(owner::WRITE_SEQ, Ordering::Relaxed);
             if write_seq != activity.write_seq {
                 activity.write_seq = write_seq;
-                self.words.stamp(ring::LAST_UPDATE_NS, now);
+                self.words.stamp(owner::LAST_UPDATE_NS, now);
             }
         }
     }
@@ -68,7 +68,7 @@ impl Heartbeat {
 
     /// Stamps a producer's owner side, and when it last moved.
     pub(crate) fn of_producer(owner: Region<Writable>) -> Self {
-        let write_seq = owner.load(ring::WRITE_SEQ, Ordering::Relaxed);
+        let write_seq = owner.load(owner::WRITE_SEQ, Ordering::Relaxed);
         Self::register(owner, header::HEARTBEAT_NS, Some(Activity { write_seq }))
     }
 

@@ -14,11 +14,11 @@ use super::root::{self, Found};
 use super::segment::{self, Header, Opened};
 use crate::error::OpenError;
 use crate::layout::header::{self, Phase, Side, State};
-use crate::layout::{ring, seat};
+use crate::layout::{owner, peers, seat};
 use crate::memory::{ReadOnly, Region, Shared, SharedMut, Writable};
 use crate::os::{self, LockFile};
 use crate::protocol::Lie;
-use crate::protocol::ring::park;
+use crate::protocol::park;
 use crate::protocol::ring::producer::RingProducer;
 
 /// An owned channel with a ring.
@@ -190,7 +190,7 @@ fn adopt(
 ) -> Result<Producer, OpenError> {
     RingProducer::adopt(owner.clone(), peers, header.shape()).map_err(|lie| {
         owner.store32(header::STATE, State::BROKEN.0, Release);
-        park::ring_for_consumers(&owner);
+        park::ring_for_peers(&owner);
         OpenError::Damaged {
             channel: name.to_owned(),
             file: owner_file(header.generation),
@@ -258,12 +258,12 @@ impl OwnedRing {
         owner.store(header::OWNER_SINCE_NS, os::boottime_ns(), Relaxed);
         owner.store(header::HEARTBEAT_NS, os::boottime_ns(), Relaxed);
         if self.adopted {
-            owner.count(ring::ADOPTIONS, 1);
+            owner.count(owner::ADOPTIONS, 1);
         }
         // A dead owner may have slept.
-        owner.store32(ring::PRODUCER_PARKED, 0, Relaxed);
+        owner.store32(owner::OWNER_PARKED, 0, Relaxed);
         owner.store(header::OWNER_EPOCH, self.epoch, Release);
-        park::ring_for_consumers(owner);
+        park::ring_for_peers(owner);
         root::ring(&self.root);
     }
 
@@ -339,7 +339,7 @@ impl OwnedRing {
             old.owner()
                 .store32(header::STATE, State::RETIRED.0, Release);
         }
-        park::ring_for_consumers(old.owner());
+        park::ring_for_peers(old.owner());
         self.header = header;
     }
 
@@ -360,7 +360,7 @@ impl OwnedRing {
                 && header.state == State::READY
             {
                 owner.store32(header::STATE, State::RETIRED.0, Release);
-                park::ring_for_consumers(&owner);
+                park::ring_for_peers(&owner);
             }
         }
     }
@@ -442,7 +442,7 @@ impl OwnedRing {
 
     /// The state word of a seat.
     pub(crate) fn seat_state(&self, seat: u32) -> u64 {
-        let at = ring::seat_at(seat) + seat::STATE;
+        let at = peers::seat_at(seat) + seat::STATE;
         self.producer.peers().load(at, Acquire)
     }
 
@@ -450,7 +450,7 @@ impl OwnedRing {
     pub(crate) fn dead_sleepers(&self) -> Vec<(u32, u64)> {
         let peers = self.producer.peers();
         (0..self.header.seat_count)
-            .filter(|&seat| peers.load32(ring::parked(seat), Relaxed) != 0)
+            .filter(|&seat| peers.load32(peers::parked(seat), Relaxed) != 0)
             .filter(|&seat| {
                 let byte = seat_byte(self.header.generation, seat);
                 matches!(self.lock.is_locked(byte), Ok(false))
@@ -464,7 +464,7 @@ impl OwnedRing {
         let owner = self.producer.owner();
         // SYNC close: behind the last record; whoever sees CLOSED sees every header.
         owner.store32(header::STATE, State::CLOSED.0, Release);
-        park::ring_for_consumers(owner);
+        park::ring_for_peers(owner);
         root::ring(&self.root);
         // After a removal by force, the names may be another's.
         if self.header.flags & generation::FLAG_KEEP == 0 && self.channel.still_named(&self.lock) {

@@ -14,8 +14,8 @@ use super::liveness::{OWNER, PATIENCE, PAUSE, seat_byte};
 use super::root::{self, Found};
 use crate::error::OpenError;
 use crate::layout::header::State;
-use crate::layout::ring;
 use crate::layout::seat::{self, Claim, SeatState};
+use crate::layout::{owner, peers};
 use crate::memory::{Doorbell, ReadOnly, Region, Shared, SharedMut, Writable};
 use crate::os::LockFile;
 
@@ -46,7 +46,7 @@ pub(crate) fn users_of(
         if lock.is_locked(seat_byte(generation, seat))? {
             users.live += 1;
         }
-        let state = peers.load(ring::seat_at(seat) + seat::STATE, Ordering::Acquire);
+        let state = peers.load(peers::seat_at(seat) + seat::STATE, Ordering::Acquire);
         let state = SeatState(state);
         if state.durable() && matches!(state.claim(), Some(Claim::Active | Claim::Absent)) {
             users.durable += 1;
@@ -163,9 +163,9 @@ fn wake_everybody(channel: &ChannelDirectory, root: &Region<Writable>, instance:
     for number in generations.oldest..=generations.current {
         // Damage is no reason to keep a channel; who sleeps there wakes within a slice anyway.
         if let Ok((_, owner, _)) = generation::open_for_owner(channel, number, instance) {
-            let bell = owner.load32(ring::DATA_BELL, Ordering::Relaxed);
-            owner.store32(ring::DATA_BELL, bell.wrapping_add(1), Ordering::Release);
-            owner.wake(ring::DATA_BELL);
+            let bell = owner.load32(owner::OWNER_BELL, Ordering::Relaxed);
+            owner.store32(owner::OWNER_BELL, bell.wrapping_add(1), Ordering::Release);
+            owner.wake(owner::OWNER_BELL);
         }
     }
 }

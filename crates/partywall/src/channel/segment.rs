@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use super::directory::{ChannelDirectory, UNFINISHED};
 use crate::error::OpenError;
 use crate::layout::header::{self, KNOWN_INCOMPATIBLE, MAGIC_VALUE, Side, State};
+use crate::layout::peers;
 use crate::layout::{self, MAX_SEATS, PAGE, ring};
 use crate::memory::{ReadOnly, Region, Shared, SharedMut, Writable};
 use crate::os::{self, Mapping, OpenMode};
@@ -258,7 +259,7 @@ where
     }
     let expected = match side {
         Side::Root => layout::root::SIZE,
-        Side::Peers => ring::peers_size(header.seat_count),
+        Side::Peers => peers::size(header.seat_count),
         Side::Owner => {
             let capacity = header.payload_size;
             let possible = ring::MIN_CAPACITY..=ring::MAX_CAPACITY;

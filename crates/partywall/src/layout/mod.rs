@@ -26,10 +26,13 @@ macro_rules! block {
 
 pub(crate) mod header;
 pub(crate) mod last_error;
+pub(crate) mod owner;
+pub(crate) mod peers;
 pub(crate) mod record;
 pub(crate) mod ring;
 pub(crate) mod root;
 pub(crate) mod seat;
+pub(crate) mod verdict;
 
 /// The version of the layout; it changes only when an old reader would misread a new segment.
 pub const ABI_VERSION: u16 = 1;
@@ -83,8 +86,8 @@ pub fn abi() -> [&'static Block; 5] {
     [
         &header::HEADER,
         &root::ROOT,
-        &ring::OWNER,
-        &ring::VERDICT,
+        &owner::OWNER,
+        &verdict::VERDICT,
         &seat::SEAT,
     ]
 }

@@ -21,8 +21,8 @@ block! {
     START_0: [8; Seat] = 48;
     /// The same for odd epochs.
     START_1: [8; Seat] = 56;
-    /// The producer sleeps on it; bumped by the holder when the producer's parked word is set.
-    SPACE_BELL: [4; Seat] = 64;
+    /// The owner sleeps on it; bumped by the holder when the owner's parked word is set.
+    SEAT_BELL: [4; Seat] = 64;
     /// Everything before it has been processed; a counted position like the producer's.
     READ_SEQ: [8; Seat] = LINE;
     /// Records before it, counted from the channel's beginning, if bit 0 is 0.

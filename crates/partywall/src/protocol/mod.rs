@@ -6,6 +6,7 @@
 pub(crate) mod cursor;
 #[cfg(test)]
 mod models;
+pub(crate) mod park;
 pub(crate) mod ring;
 
 use std::fmt;

@@ -11,14 +11,14 @@ use crate::channel::{liveness, removal, root};
 use crate::error::{OpenError, RecvError};
 use crate::layout::header::{self, State};
 use crate::layout::last_error::LastError;
-use crate::layout::ring::{self, Evicted};
-use crate::layout::seat;
+use crate::layout::verdict::{self, Evicted};
+use crate::layout::{owner, peers, seat};
 use crate::memory::{Shared, SharedMut};
 use crate::os::{self, Process};
 use crate::protocol::Lie;
 use crate::protocol::cursor;
 use crate::protocol::ring::consumer::Found;
-use crate::protocol::ring::{park, seats};
+use crate::protocol::{park, ring::seats};
 use crate::wait::{SLICE, Step, StopToken, WaitStrategy, Waiter};
 
 /// A reader of a ring: gets every record that is committed while it is attached. Dropping it detaches: what
@@ -71,7 +71,7 @@ impl Consumer {
         peers.store(at + seat::SINCE_NS, os::boottime_ns(), Relaxed);
         peers.count(at + seat::ATTACHED, 1);
         // A dead holder may have slept.
-        peers.store32(ring::parked(attached.consumer.seat()), 0, Relaxed);
+        peers.store32(peers::parked(attached.consumer.seat()), 0, Relaxed);
         let heartbeat = options
             .heartbeat
             .then(|| Heartbeat::start(peers.clone(), at + seat::HEARTBEAT_NS));
@@ -212,8 +212,9 @@ impl Consumer {
         }
         let consumer = &self.attached.consumer;
         let at = consumer.seat_at();
-        let verdict = ring::verdict(consumer.seat());
-        let selector = Evicted(consumer.owner().load(verdict + ring::EVICTED, Acquire)).selector();
+        let verdict = verdict::at(consumer.seat());
+        let selector =
+            Evicted(consumer.owner().load(verdict + verdict::EVICTED, Acquire)).selector();
         Losses {
             abandoned: consumer.peers().load(
                 at + seat::ABANDONED_0 + 8 * (consumer.state().epoch() & 1),
@@ -221,7 +222,7 @@ impl Consumer {
             ),
             evicted: consumer
                 .owner()
-                .load(verdict + ring::LOST_0 + 8 * selector, Relaxed),
+                .load(verdict + verdict::LOST_0 + 8 * selector, Relaxed),
             detached: consumer.peers().load(at + seat::UNREAD, Relaxed),
         }
     }
@@ -328,7 +329,7 @@ impl Consumer {
                 .peers()
                 .count(consumer.seat_at() + seat::RECEIVED, self.uncounted);
             self.uncounted = 0;
-            park::wake_producer(consumer.owner(), consumer.peers(), consumer.seat());
+            park::wake_owner(consumer.owner(), consumer.peers(), consumer.seat());
         }
     }
 
@@ -411,7 +412,7 @@ impl Consumer {
         let peers = self.attached.consumer.peers().clone();
         let seat = self.attached.consumer.seat();
         let mut seen = Ok(None);
-        park::park_consumer(
+        park::park_peer(
             &owner,
             &peers,
             seat,
@@ -420,7 +421,7 @@ impl Consumer {
                 let state = State(owner.load32(header::STATE, Acquire));
                 !matches!(seen, Ok(None)) || state != State::READY
             },
-            |bell| os::futex_wait(owner.half_word(ring::DATA_BELL), bell, longest),
+            |bell| os::futex_wait(owner.half_word(owner::OWNER_BELL), bell, longest),
         );
         seen
     }
@@ -563,7 +564,7 @@ impl Drop for Consumer {
         let peers = consumer.peers();
         let at = consumer.seat_at();
         if !self.durable {
-            let written = cursor::read(consumer.owner(), ring::WRITE_SEQ);
+            let written = cursor::read(consumer.owner(), owner::WRITE_SEQ);
             let unread = written
                 .records
                 .map_or(0, |records| records.saturating_sub(consumer.records()));
@@ -571,7 +572,7 @@ impl Drop for Consumer {
         }
         peers.count(at + seat::DETACHED, 1);
         seats::leave(peers, consumer.seat(), consumer.state(), self.durable);
-        park::wake_producer(consumer.owner(), peers, consumer.seat());
+        park::wake_owner(consumer.owner(), peers, consumer.seat());
         let byte = liveness::seat_byte(self.attached.header.generation, consumer.seat());
         let _ = self.attached.lock.unlock(byte);
         let state = State(consumer.owner().load32(header::STATE, Acquire));

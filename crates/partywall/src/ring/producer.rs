@@ -11,10 +11,10 @@ use crate::channel::liveness::GenerationLocks;
 use crate::channel::owner::OwnedRing;
 use crate::error::{OpenError, SendError};
 use crate::layout::last_error::LastError;
-use crate::layout::{record, ring};
+use crate::layout::{owner, record};
 use crate::memory::SharedMut;
 use crate::os::{self, Process};
-use crate::protocol::ring::park;
+use crate::protocol::park;
 use crate::protocol::ring::producer::{Claimed, Scan};
 use crate::wait::{SLICE, Step, StopToken, WaitStrategy, Waiter};
 
@@ -235,13 +235,13 @@ impl Producer {
         let timeout = match (patience, self.overflow) {
             (Patience::None, _) | (Patience::Policy, Overflow::Fail) => return Err(self.full()),
             (Patience::Policy, Overflow::DropNewest) => {
-                owner.count(ring::DROPPED, 1);
+                owner.count(owner::DROPPED, 1);
                 return Ok(Room::Drop);
             }
             (Patience::Policy, Overflow::Block) => self.block_timeout,
             (Patience::Time(timeout), _) => Some(timeout),
         };
-        owner.count(ring::BLOCKED, 1);
+        owner.count(owner::BLOCKED, 1);
         let started = Instant::now();
         let mut claimed = None;
         let outcome = self.wait_until(timeout, scan, "room", |producer, _| {
@@ -249,7 +249,10 @@ impl Producer {
             claimed.is_some()
         });
         let blocked = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.owned.producer.owner().count(ring::BLOCKED_NS, blocked);
+        self.owned
+            .producer
+            .owner()
+            .count(owner::BLOCKED_NS, blocked);
         outcome?;
         Ok(Room::Claimed(claimed.expect("the wait ended with a claim")))
     }
@@ -283,7 +286,7 @@ impl Producer {
                     let holding = if scan.holding == 0 { all } else { scan.holding };
                     let seats = (0..64).filter(|seat| holding >> seat & 1 != 0);
                     let mut ready = false;
-                    park::park_producer(
+                    park::park_owner(
                         &owner,
                         &peers,
                         seats,
@@ -371,7 +374,7 @@ impl Producer {
             self.wake(asleep);
         }
         if self.unheard && self.alone == Alone::Discard {
-            self.owned.producer.owner().count(ring::DISCARDED, records);
+            self.owned.producer.owner().count(owner::DISCARDED, records);
         }
     }
 
@@ -389,7 +392,7 @@ impl Producer {
         if asleep == 0 {
             return;
         }
-        if park::ring_for_consumers(self.owned.producer.owner()) > 0 {
+        if park::ring_for_peers(self.owned.producer.owner()) > 0 {
             self.vain_rings = 0;
             return;
         }
@@ -540,7 +543,7 @@ impl Producer {
     /// Notes what went wrong, for whoever looks from outside.
     fn note(&self, error: LastError) {
         let owner = self.owned.producer.owner();
-        owner.store(ring::LAST_ERROR, error as u64, Ordering::Relaxed);
+        owner.store(owner::LAST_ERROR, error as u64, Ordering::Relaxed);
     }
 
     fn full(&self) -> SendError {

@@ -6,8 +6,9 @@ use super::memory::{Process, World};
 use super::people::{Producer, Reader, send};
 use super::{explore, kill_everywhere};
 use crate::layout::header::{self, State};
-use crate::layout::ring::{self, Evicted};
+use crate::layout::peers;
 use crate::layout::seat::{self, Claim, SeatState};
+use crate::layout::verdict::{self, Evicted};
 use crate::memory::{Shared, SharedMut};
 use crate::protocol::cursor;
 use crate::protocol::ring::producer::RingProducer;
@@ -68,7 +69,7 @@ fn a_joiner_is_found_by_who_retires_or_turned_away() {
             let owner = producer.owner();
             owner.store32(header::STATE, State::RETIRED.0, Release);
             owner.fence(SeqCst);
-            let at = ring::seat_at(0) + seat::STATE;
+            let at = peers::seat_at(0) + seat::STATE;
             SeatState(producer.peers().load(at, Acquire)).claim() != Some(Claim::Free)
         });
         let process = world.process(None);
@@ -76,7 +77,7 @@ fn a_joiner_is_found_by_who_retires_or_turned_away() {
         let found = remover.join().unwrap();
         assert!(!joined || found, "it sits where nobody will look");
         if !joined {
-            let at = ring::seat_at(0) + seat::STATE;
+            let at = peers::seat_at(0) + seat::STATE;
             let state = SeatState(process.peers.load(at, Acquire));
             assert_eq!(state.claim(), Some(Claim::Free));
         }
@@ -85,14 +86,14 @@ fn a_joiner_is_found_by_who_retires_or_turned_away() {
 
 /// Records that the owner says were lost with dead holders of a seat.
 fn lost(process: &Process, seat: u32) -> u64 {
-    let at = ring::verdict(seat);
-    let word = Evicted(process.owner.load(at + ring::EVICTED, Acquire));
-    let count = [ring::LOST_0, ring::LOST_1][word.selector() as usize];
+    let at = verdict::at(seat);
+    let word = Evicted(process.owner.load(at + verdict::EVICTED, Acquire));
+    let count = [verdict::LOST_0, verdict::LOST_1][word.selector() as usize];
     process.owner.load(at + count, Acquire)
 }
 
 fn published(process: &Process, seat: u32) -> u64 {
-    let at = ring::seat_at(seat) + seat::READ_SEQ;
+    let at = peers::seat_at(seat) + seat::READ_SEQ;
     cursor::read(&process.peers, at).records.unwrap()
 }
 
@@ -103,7 +104,7 @@ fn evict(producer: &mut Producer, world: &World) {
     if producer.evict_dead(&*world.locks, 1) == 0 {
         return;
     }
-    let at = ring::seat_at(0) + seat::STATE;
+    let at = peers::seat_at(0) + seat::STATE;
     let unread = match SeatState(process.peers.load(at, Acquire)).claim() {
         // It had no position yet.
         Some(Claim::Joining) => 0,
@@ -207,7 +208,7 @@ fn eviction_and_take_over_count_a_record_once() {
         taking_over.join().unwrap();
         producer.evict_dead(&*world.locks, 1);
         let process = world.process(None);
-        let at = ring::seat_at(0);
+        let at = peers::seat_at(0);
         let state = SeatState(process.peers.load(at + seat::STATE, Acquire));
         let count = seat::ABANDONED_0 + 8 * (state.epoch() & 1);
         let abandoned = process.peers.load(at + count, Acquire);

@@ -8,13 +8,13 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::atomic::AtomicU64 as Plain;
 
+use crate::layout::{owner, peers, ring, seat, verdict};
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::Ordering::{self, AcqRel, Acquire, Relaxed, Release, SeqCst};
 use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use loom::sync::{Condvar, Mutex};
 
 use crate::layout::header::{self, State};
-use crate::layout::{ring, seat};
 use crate::memory::{Doorbell, Shared, SharedMut};
 use crate::protocol::SeatLocks;
 use crate::protocol::ring::Shape;
@@ -202,12 +202,13 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(capacity: u64, seats: u32, base: u64) -> Self {
         let cursor = |at: u64| [at, at + 8, at + 16];
-        let owner_words = cursor(ring::WRITE_SEQ).into_iter().chain(
-            (0..seats)
-                .map(ring::verdict)
-                .flat_map(|at| [ring::EVICTED, ring::LOST_0, ring::LOST_1].map(|word| at + word)),
-        );
-        let owner_halves = [header::STATE, ring::DATA_BELL, ring::PRODUCER_PARKED];
+        let owner_words =
+            cursor(owner::WRITE_SEQ)
+                .into_iter()
+                .chain((0..seats).map(verdict::at).flat_map(|at| {
+                    [verdict::EVICTED, verdict::LOST_0, verdict::LOST_1].map(|word| at + word)
+                }));
+        let owner_halves = [header::STATE, owner::OWNER_BELL, owner::OWNER_PARKED];
         let seat_words = [
             seat::STATE,
             seat::ABANDONED_0,
@@ -215,12 +216,12 @@ impl World {
             seat::START_0,
             seat::START_1,
         ];
-        let peer_words = (0..seats).map(ring::seat_at).flat_map(|at| {
+        let peer_words = (0..seats).map(peers::seat_at).flat_map(|at| {
             let own = seat_words.map(|word| at + word);
             own.into_iter().chain(cursor(at + seat::READ_SEQ))
         });
         let peer_halves = (0..seats)
-            .flat_map(|seat| [ring::parked(seat), ring::seat_at(seat) + seat::SPACE_BELL]);
+            .flat_map(|seat| [peers::parked(seat), peers::seat_at(seat) + seat::SEAT_BELL]);
         let world = World {
             owner: Rc::new(Memory::new(owner_words, owner_halves.into_iter(), capacity)),
             peers: Rc::new(Memory::new(peer_words, peer_halves, 0)),

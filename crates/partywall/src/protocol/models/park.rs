@@ -3,8 +3,8 @@
 use super::explore;
 use super::memory::World;
 use super::people::{Producer, Reader, send};
-use crate::layout::ring;
-use crate::protocol::ring::park;
+use crate::layout::owner;
+use crate::protocol::park;
 
 fn create(world: &World) -> Producer {
     let process = world.process(None);
@@ -14,7 +14,7 @@ fn create(world: &World) -> Producer {
 fn announce(producer: &Producer) {
     let seats = producer.shape().seats;
     if park::sleepers(producer.owner(), producer.peers(), seats) != 0 {
-        park::ring_for_consumers(producer.owner());
+        park::ring_for_peers(producer.owner());
     }
 }
 
@@ -27,12 +27,12 @@ fn receive(reader: &mut Reader) -> u16 {
         let process = reader.process.clone();
         let seat = reader.consumer.seat();
         let consumer = &mut reader.consumer;
-        park::park_consumer(
+        park::park_peer(
             &process.owner,
             &process.peers,
             seat,
             || consumer.peek().unwrap().is_some(),
-            |bell| process.owner.sleep(&[(ring::DATA_BELL, bell)]),
+            |bell| process.owner.sleep(&[(owner::OWNER_BELL, bell)]),
         );
     }
 }
@@ -43,7 +43,7 @@ fn send_parked(producer: &mut Producer, kind: u16, len: u64) {
         let scan = producer.scan();
         let (owner, peers) = (producer.owner().clone(), producer.peers().clone());
         let holding = (0..producer.shape().seats).filter(|seat| scan.holding >> seat & 1 != 0);
-        park::park_producer(
+        park::park_owner(
             &owner,
             &peers,
             holding,
@@ -103,7 +103,7 @@ fn the_producer_is_woken_by_a_publication() {
             assert_eq!(reader.next(), Some(0));
             reader.consumer.publish();
             let process = &reader.process;
-            park::wake_producer(&process.owner, &process.peers, 0);
+            park::wake_owner(&process.owner, &process.peers, 0);
             reader
         });
         // The ring has no room for it yet: eight bytes are missing.

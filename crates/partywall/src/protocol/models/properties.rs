@@ -6,10 +6,10 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 
+use crate::layout::{owner, peers, record, ring, seat, verdict};
 use proptest::prelude::*;
 
 use crate::layout::header::{self, State};
-use crate::layout::{record, ring, seat};
 use crate::memory::{Shared, SharedMut};
 use crate::protocol::SeatLocks;
 use crate::protocol::ring::consumer::RingConsumer;
@@ -87,7 +87,7 @@ impl SeatLocks for NoLocks {
 fn segments(shape: Shape) -> (Plain, Plain) {
     let owner = Plain::new(ring::owner_size(shape.capacity));
     owner.store32(header::STATE, State::READY.0, Ordering::Release);
-    (owner, Plain::new(ring::peers_size(shape.seats)))
+    (owner, Plain::new(peers::size(shape.seats)))
 }
 
 fn shape() -> impl Strategy<Value = Shape> {
@@ -184,8 +184,8 @@ proptest! {
         for (index, word) in data {
             owner.store(ring::PAYLOAD_OFFSET + 8 * index, word, Ordering::Relaxed);
         }
-        let cursor = [0, 8, 16].map(|at| ring::WRITE_SEQ + at);
-        let verdict = [ring::EVICTED, ring::LOST_0, ring::LOST_1].map(|at| ring::verdict(0) + at);
+        let cursor = [0, 8, 16].map(|at| owner::WRITE_SEQ + at);
+        let verdict = [verdict::EVICTED, verdict::LOST_0, verdict::LOST_1].map(|at| verdict::at(0) + at);
         for (at, word) in cursor.into_iter().chain(verdict).zip(&words) {
             owner.store(at, *word, Ordering::Relaxed);
         }
@@ -194,7 +194,7 @@ proptest! {
             seat::READ_SEQ, seat::READ_RECORDS_0, seat::READ_RECORDS_1, seat::NAME_LEN,
         ];
         for (at, word) in of_seat.into_iter().zip(&words[6..]) {
-            peers.store(ring::seat_at(0) + at, *word, Ordering::Relaxed);
+            peers.store(peers::seat_at(0) + at, *word, Ordering::Relaxed);
         }
         // Callers check that a position is a multiple of 8.
         let _ = walk(&owner, &shape, words[20] & !7);
@@ -223,7 +223,7 @@ proptest! {
                 }
                 producer.evict_dead(&NoLocks, u64::MAX);
                 // The liar goes on.
-                let at = ring::seat_at(0) + of_seat[round % of_seat.len()];
+                let at = peers::seat_at(0) + of_seat[round % of_seat.len()];
                 peers.store(at, *word, Ordering::Relaxed);
             }
         }

@@ -6,14 +6,14 @@ use loom::sync::atomic::Ordering::Acquire;
 use super::memory::{Process, World};
 use super::people::{Producer, Reader, send};
 use super::{explore, kill_everywhere};
-use crate::layout::ring;
+use crate::layout::peers;
 use crate::layout::seat::{self, SeatState};
 use crate::memory::Shared;
 use crate::protocol::ring::seats;
 
 /// Records that the seat says were abandoned by its dead holders.
 fn abandoned(process: &Process) -> u64 {
-    let at = ring::seat_at(0);
+    let at = peers::seat_at(0);
     let state = SeatState(process.peers.load(at + seat::STATE, Acquire));
     let count = seat::ABANDONED_0 + 8 * (state.epoch() & 1);
     process.peers.load(at + count, Acquire)

@@ -6,7 +6,7 @@ use super::explore;
 use super::memory::World;
 use super::people::{Producer, Reader, send};
 use crate::layout::header::{self, State};
-use crate::layout::ring;
+use crate::layout::owner;
 use crate::memory::{Shared, SharedMut};
 use crate::protocol::cursor::{self, Cursor};
 
@@ -144,14 +144,14 @@ fn a_count_belongs_to_its_position() {
     explore(6, || {
         let world = World::new(64, 1, 0);
         let process = world.process(None);
-        let mut cursor = Cursor::begin(&process.owner, ring::WRITE_SEQ, 0, 0);
+        let mut cursor = Cursor::begin(&process.owner, owner::WRITE_SEQ, 0, 0);
         let writer = loom::thread::spawn(move || {
             for records in 1..4 {
                 cursor.publish(&process.owner, 16 * records, records);
             }
         });
         let process = world.process(None);
-        let found = cursor::read(&process.owner, ring::WRITE_SEQ);
+        let found = cursor::read(&process.owner, owner::WRITE_SEQ);
         if let Some(records) = found.records {
             assert_eq!(found.position, 16 * records);
         }

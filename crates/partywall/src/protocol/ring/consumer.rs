@@ -3,9 +3,9 @@
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use super::{Shape, header_at};
-use crate::layout::record;
-use crate::layout::ring::{self, Evicted, EvictionReason};
 use crate::layout::seat::{self, SeatState};
+use crate::layout::verdict::{self, Evicted, EvictionReason};
+use crate::layout::{peers, record};
 use crate::memory::{Shared, SharedMut};
 use crate::protocol::Lie;
 use crate::protocol::cursor::Cursor;
@@ -76,7 +76,7 @@ impl<O: Shared, P: SharedMut> RingConsumer<O, P> {
     }
 
     pub(crate) fn seat_at(&self) -> u64 {
-        ring::seat_at(self.seat)
+        peers::seat_at(self.seat)
     }
 
     /// The next position to read.
@@ -147,7 +147,7 @@ impl<O: Shared, P: SharedMut> RingConsumer<O, P> {
     pub(crate) fn evicted(&self) -> Option<EvictionReason> {
         let word = Evicted(
             self.owner
-                .load(ring::verdict(self.seat) + ring::EVICTED, Acquire),
+                .load(verdict::at(self.seat) + verdict::EVICTED, Acquire),
         );
         if word.epoch() == self.state.epoch() {
             // Whatever the reason byte says, the seat is lost.

@@ -26,7 +26,6 @@
 //! takes it over; what it left unread is counted in the store that decides it.
 
 pub(crate) mod consumer;
-pub(crate) mod park;
 pub(crate) mod producer;
 pub(crate) mod seats;
 

@@ -4,8 +4,9 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 
 use super::{Shape, seats, walk};
 use crate::layout::record::{self, RecordHeader};
-use crate::layout::ring::{self, Evicted, EvictionReason};
 use crate::layout::seat::{self, Claim, SeatState};
+use crate::layout::verdict::{self, Evicted, EvictionReason};
+use crate::layout::{owner, peers};
 use crate::memory::{Shared, SharedMut};
 use crate::protocol::cursor::{self, Cursor, position_of};
 use crate::protocol::{Lie, SeatLocks};
@@ -72,23 +73,23 @@ pub(crate) struct RingProducer<O, P> {
 impl<O: SharedMut, P: Shared> RingProducer<O, P> {
     /// The producer of a fresh generation, not yet published.
     pub(crate) fn create(owner: O, peers: P, shape: Shape, records: u64) -> Self {
-        let cursor = Cursor::begin(&owner, ring::WRITE_SEQ, shape.base, records);
+        let cursor = Cursor::begin(&owner, owner::WRITE_SEQ, shape.base, records);
         Self::with_cursor(owner, peers, shape, cursor)
     }
 
     /// Takes over what a dead producer left. Walks from `write_seq` to the first zero header, *then* looks
     /// at the seats: a consumer may rightly stand past `write_seq`, for that is stored after the header.
     pub(crate) fn adopt(owner: O, peers: P, shape: Shape) -> Result<Self, Lie> {
-        let found = cursor::read(&owner, ring::WRITE_SEQ);
+        let found = cursor::read(&owner, owner::WRITE_SEQ);
         let walked = walk(&owner, &shape, found.position)?;
         // Nobody writes meanwhile, so there is a count; if somebody does who must not, counting starts anew.
         let records = found.records.unwrap_or(0).wrapping_add(walked.records);
-        let cursor = Cursor::begin(&owner, ring::WRITE_SEQ, walked.end, records);
+        let cursor = Cursor::begin(&owner, owner::WRITE_SEQ, walked.end, records);
         let mut adopted = Self::with_cursor(owner, peers, shape, cursor);
         for seat in 0..shape.seats {
             let word = adopted
                 .owner
-                .load(ring::verdict(seat) + ring::EVICTED, Relaxed);
+                .load(verdict::at(seat) + verdict::EVICTED, Relaxed);
             adopted.watches[seat as usize].evicted = Evicted(word).epoch();
         }
         Ok(adopted)
@@ -276,7 +277,7 @@ impl<O: SharedMut, P: Shared> RingProducer<O, P> {
         // Older generations first: a consumer claims its seat here before it frees the one there.
         for (peers, seats) in &self.older {
             for seat in 0..*seats {
-                let state = SeatState(peers.load(ring::seat_at(seat) + seat::STATE, Acquire));
+                let state = SeatState(peers.load(peers::seat_at(seat) + seat::STATE, Acquire));
                 if state.durable() && !matches!(state.claim(), Some(Claim::Free | Claim::Left)) {
                     scan.counted += 1;
                     slowest = earlier(slowest, self.shape.base);
@@ -285,7 +286,7 @@ impl<O: SharedMut, P: Shared> RingProducer<O, P> {
         }
         let mut reads = [None; crate::layout::MAX_SEATS as usize];
         for seat in 0..self.shape.seats {
-            let at = ring::seat_at(seat);
+            let at = peers::seat_at(seat);
             let state = SeatState(self.peers.load(at + seat::STATE, Acquire));
             let watch = &mut self.watches[seat as usize];
             if state.epoch() == watch.evicted && state.epoch() != 0 {
@@ -343,7 +344,7 @@ impl<O: SharedMut, P: Shared> RingProducer<O, P> {
         let written = self.cursor.position();
         (0..self.shape.seats)
             .map(|seat| {
-                let at = ring::seat_at(seat) + seat::READ_SEQ;
+                let at = peers::seat_at(seat) + seat::READ_SEQ;
                 written.wrapping_sub(position_of(self.peers.load(at, Acquire)))
             })
             .chain([written.wrapping_sub(self.shape.base)])
@@ -355,11 +356,11 @@ impl<O: SharedMut, P: Shared> RingProducer<O, P> {
     /// Stops counting a seat whose words no honest holder writes. Its records are not counted as lost: what
     /// it says about itself is worth nothing.
     fn evict_liar(&mut self, seat: u32, state: SeatState) {
-        let at = ring::verdict(seat);
-        let selector = Evicted(self.owner.load(at + ring::EVICTED, Relaxed)).selector();
+        let at = verdict::at(seat);
+        let selector = Evicted(self.owner.load(at + verdict::EVICTED, Relaxed)).selector();
         let word = Evicted::new(state.epoch(), EvictionReason::Lied, selector);
-        self.owner.store(at + ring::EVICTED, word.0, Release);
-        self.owner.count(ring::LIES, 1);
+        self.owner.store(at + verdict::EVICTED, word.0, Release);
+        self.owner.count(owner::LIES, 1);
         self.watches[seat as usize].evicted = state.epoch();
     }
 
@@ -368,7 +369,7 @@ impl<O: SharedMut, P: Shared> RingProducer<O, P> {
     pub(crate) fn evict_dead(&mut self, locks: &impl SeatLocks, candidates: u64) -> u32 {
         let mut evicted = 0;
         for seat in (0..self.shape.seats).filter(|seat| candidates >> seat & 1 != 0) {
-            let state_at = ring::seat_at(seat) + seat::STATE;
+            let state_at = peers::seat_at(seat) + seat::STATE;
             let before = SeatState(self.peers.load(state_at, Acquire));
             if !evictable(before) || self.watches[seat as usize].evicted == before.epoch() {
                 continue;
@@ -400,9 +401,9 @@ impl<O: SharedMut, P: Shared> RingProducer<O, P> {
                 .flatten()
                 .map_or(0, |walked| walked.records)
         };
-        let at = ring::verdict(seat);
-        let selector = Evicted(self.owner.load(at + ring::EVICTED, Relaxed)).selector();
-        let lost = [at + ring::LOST_0, at + ring::LOST_1];
+        let at = verdict::at(seat);
+        let selector = Evicted(self.owner.load(at + verdict::EVICTED, Relaxed)).selector();
+        let lost = [at + verdict::LOST_0, at + verdict::LOST_1];
         let total = self.owner.load(lost[selector as usize], Relaxed);
         self.owner.store(
             lost[1 - selector as usize],
@@ -411,8 +412,8 @@ impl<O: SharedMut, P: Shared> RingProducer<O, P> {
         );
         // One store decides both: evicted, and how many were lost by it.
         let word = Evicted::new(state.epoch(), EvictionReason::Dead, 1 - selector);
-        self.owner.store(at + ring::EVICTED, word.0, Release);
-        self.owner.count(ring::EVICTIONS, 1);
+        self.owner.store(at + verdict::EVICTED, word.0, Release);
+        self.owner.count(owner::EVICTIONS, 1);
         self.watches[seat as usize].evicted = state.epoch();
     }
 }

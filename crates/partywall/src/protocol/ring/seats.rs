@@ -14,8 +14,9 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 
 use super::{Shape, walk};
 use crate::layout::header::{self, State};
-use crate::layout::ring::{self, Evicted};
 use crate::layout::seat::{self, Claim, SeatState};
+use crate::layout::verdict::{self, Evicted};
+use crate::layout::{owner, peers};
 use crate::memory::{Shared, SharedMut};
 use crate::protocol::cursor::{self, Cursor, position_of};
 
@@ -53,7 +54,7 @@ pub(crate) struct Stood {
 /// Where the holder of a seat in `state` stood: at its `read_seq`, or where it took over if it died before
 /// storing that.
 pub(crate) fn stood(peers: &impl Shared, seat: u32, state: SeatState) -> Stood {
-    let at = ring::seat_at(seat);
+    let at = peers::seat_at(seat);
     let epoch = state.epoch();
     let read = cursor::read(peers, at + seat::READ_SEQ);
     let records = read.records.unwrap_or(0);
@@ -75,7 +76,7 @@ pub(crate) fn stood(peers: &impl Shared, seat: u32, state: SeatState) -> Stood {
 
 /// Whether the owner evicted the epoch that a state word names.
 pub(crate) fn is_evicted(owner: &impl Shared, seat: u32, state: SeatState) -> bool {
-    let word = Evicted(owner.load(ring::verdict(seat) + ring::EVICTED, Acquire));
+    let word = Evicted(owner.load(verdict::at(seat) + verdict::EVICTED, Acquire));
     word.epoch() == state.epoch() && state.epoch() != 0
 }
 
@@ -89,7 +90,7 @@ pub(crate) fn take<O: Shared, P: SharedMut>(
     seat: u32,
     durable: Option<&str>,
 ) -> Result<Taken, Refused> {
-    let at = ring::seat_at(seat);
+    let at = peers::seat_at(seat);
     let state = SeatState(peers.load(at + seat::STATE, Acquire));
     let evicted = is_evicted(owner, seat, state);
     match state.claim() {
@@ -122,7 +123,7 @@ fn join<O: Shared, P: SharedMut>(
     state: SeatState,
     durable: Option<&str>,
 ) -> Result<Taken, Refused> {
-    let at = ring::seat_at(seat);
+    let at = peers::seat_at(seat);
     let epoch = state.next_epoch();
     // What dead holders abandoned stays counted, at the new epoch's parity; it becomes valid with the
     // state word below.
@@ -145,13 +146,13 @@ fn join<O: Shared, P: SharedMut>(
     }
     // SYNC cursor: Acquire, so that the zero in the header at this position is seen, and not what stood
     // there a lap ago.
-    let mut written = cursor::read(owner, ring::WRITE_SEQ);
+    let mut written = cursor::read(owner, owner::WRITE_SEQ);
     // A fast producer may be ahead of each look. What is counted from here on rests on this one.
     for _ in 0..1000 {
         if written.records.is_some() {
             break;
         }
-        written = cursor::read(owner, ring::WRITE_SEQ);
+        written = cursor::read(owner, owner::WRITE_SEQ);
     }
     // The name is valid only in ACTIVE and ABSENT.
     store_name(peers, at, durable.unwrap_or(""));
@@ -171,7 +172,7 @@ fn join<O: Shared, P: SharedMut>(
 /// A durable consumer comes back: one store, and on at its own position. Never through JOINING (killed
 /// there, its records would be lost) and never at `write_seq`.
 fn resume<P: SharedMut>(peers: &P, seat: u32, state: SeatState, stood: Stood) -> Taken {
-    let at = ring::seat_at(seat);
+    let at = peers::seat_at(seat);
     let epoch = state.next_epoch();
     // Where it stood may be told by `start` alone, which the new epoch forgets: so the cursor comes first.
     // That is right in the old epoch too, where what lies before `start` was counted.
@@ -198,7 +199,7 @@ fn take_over<O: Shared, P: SharedMut>(
     state: SeatState,
     durable: Option<&str>,
 ) -> Option<Taken> {
-    let at = ring::seat_at(seat);
+    let at = peers::seat_at(seat);
     let stood = stood(peers, seat, state);
     let from = stood.position;
     if !position_is_possible(owner, shape, from) {
@@ -238,7 +239,7 @@ pub(crate) fn move_in<P: SharedMut>(
     records: u64,
     name: &str,
 ) -> Taken {
-    let at = ring::seat_at(seat);
+    let at = peers::seat_at(seat);
     let state = SeatState(peers.load(at + seat::STATE, Acquire));
     let epoch = state.next_epoch();
     // As in a join: what others left behind on this seat must not move us.
@@ -264,7 +265,7 @@ pub(crate) fn leave<P: SharedMut>(peers: &P, seat: u32, state: SeatState, come_b
         Claim::Free
     };
     let left = SeatState::new(state.epoch(), claim, come_back);
-    peers.store(ring::seat_at(seat) + seat::STATE, left.0, Release);
+    peers.store(peers::seat_at(seat) + seat::STATE, left.0, Release);
 }
 
 /// Whether an honest consumer can stand at `position`: not before the oldest byte that may still be there,
@@ -273,7 +274,7 @@ fn position_is_possible<O: Shared>(owner: &O, shape: &Shape, position: u64) -> b
     if position & 7 != 0 {
         return false;
     }
-    let written = position_of(owner.load(ring::WRITE_SEQ, Acquire));
+    let written = position_of(owner.load(owner::WRITE_SEQ, Acquire));
     let behind = written.wrapping_sub(position);
     if behind <= shape.capacity {
         return true;
@@ -291,7 +292,7 @@ fn position_is_possible<O: Shared>(owner: &O, shape: &Shape, position: u64) -> b
     // Or else the producer has gone on, and round, while we looked: what lies before `position` was given
     // back. It does that only behind the fence of a look at the seats, which came behind the store of
     // write_seq; the walk's Acquire load of what it wrote there sees that store. So one more look decides.
-    let written = position_of(owner.load(ring::WRITE_SEQ, Acquire));
+    let written = position_of(owner.load(owner::WRITE_SEQ, Acquire));
     written.wrapping_sub(position) <= shape.capacity
 }
 
@@ -305,7 +306,7 @@ fn store_name<P: SharedMut>(peers: &P, at: u64, name: &str) {
 
 /// The name in a seat, if it is one.
 pub(crate) fn name_of(peers: &impl Shared, seat: u32) -> Option<String> {
-    let at = ring::seat_at(seat);
+    let at = peers::seat_at(seat);
     let len = usize::try_from(peers.load(at + seat::NAME_LEN, Acquire)).ok()?;
     if len == 0 || len > seat::MAX_NAME {
         return None;

@@ -13,13 +13,13 @@
 //! Every sleep ends after a slice in any case: a waker that dies between publishing and ringing, or a peer
 //! that lies, costs at most that.
 
+use crate::layout::{owner, peers, seat};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-use crate::layout::{ring, seat};
 use crate::memory::{Doorbell, Shared, SharedMut};
 
 /// The seats whose holders say that they sleep, one bit each; asked after every commit. If there are any,
-/// [`ring_for_consumers`].
+/// [`ring_for_peers`].
 #[inline(always)]
 pub(crate) fn sleepers<O, P>(owner: &O, peers: &P, seats: u32) -> u64
 where
@@ -28,12 +28,12 @@ where
 {
     // SYNC park: the commit before it, the parked words behind it.
     owner.light_fence();
-    if !peers.any32(ring::parked(0), seats) {
+    if !peers.any32(peers::parked(0), seats) {
         return 0;
     }
     let mut asleep = 0;
     for seat in 0..seats {
-        if peers.load32(ring::parked(seat), Relaxed) != 0 {
+        if peers.load32(peers::parked(seat), Relaxed) != 0 {
             asleep |= 1 << seat;
         }
     }
@@ -42,25 +42,25 @@ where
 
 /// Rings for consumers; how many were woken. Also at the end of the stream, and at a new owner, when it does
 /// not matter who sleeps.
-pub(crate) fn ring_for_consumers<O: SharedMut + Doorbell>(owner: &O) -> usize {
-    owner.count(ring::WAKES, 1);
-    let bell = owner.load32(ring::DATA_BELL, Relaxed);
+pub(crate) fn ring_for_peers<O: SharedMut + Doorbell>(owner: &O) -> usize {
+    owner.count(owner::WAKES, 1);
+    let bell = owner.load32(owner::OWNER_BELL, Relaxed);
     // Release: whoever wakes by it sees the publication.
-    owner.store32(ring::DATA_BELL, bell.wrapping_add(1), Release);
-    owner.wake(ring::DATA_BELL)
+    owner.store32(owner::OWNER_BELL, bell.wrapping_add(1), Release);
+    owner.wake(owner::OWNER_BELL)
 }
 
 /// Rings for the producer, if it sleeps.
 #[inline]
-pub(crate) fn wake_producer<O, P>(owner: &O, peers: &P, seat: u32)
+pub(crate) fn wake_owner<O, P>(owner: &O, peers: &P, seat: u32)
 where
     O: Shared,
     P: SharedMut + Doorbell,
 {
     // SYNC park: read_seq or the seat's state before it, the parked word behind it.
     peers.light_fence();
-    if owner.load32(ring::PRODUCER_PARKED, Relaxed) != 0 {
-        let at = ring::seat_at(seat) + seat::SPACE_BELL;
+    if owner.load32(owner::OWNER_PARKED, Relaxed) != 0 {
+        let at = peers::seat_at(seat) + seat::SEAT_BELL;
         let bell = peers.load32(at, Relaxed);
         peers.store32(at, bell.wrapping_add(1), Release);
         peers.wake(at);
@@ -68,7 +68,7 @@ where
 }
 
 /// A consumer goes to sleep unless `ready` says that there is no need. `sleep` is given the bell's value.
-pub(crate) fn park_consumer<O, P>(
+pub(crate) fn park_peer<O, P>(
     owner: &O,
     peers: &P,
     seat: u32,
@@ -78,18 +78,18 @@ pub(crate) fn park_consumer<O, P>(
     O: Shared,
     P: SharedMut + Doorbell,
 {
-    let bell = owner.load32(ring::DATA_BELL, Acquire);
-    peers.store32(ring::parked(seat), 1, Relaxed);
+    let bell = owner.load32(owner::OWNER_BELL, Acquire);
+    peers.store32(peers::parked(seat), 1, Relaxed);
     // SYNC park: the parked word before it, the condition behind it.
     peers.heavy_fence();
     if !ready() {
         sleep(bell);
     }
-    peers.store32(ring::parked(seat), 0, Relaxed);
+    peers.store32(peers::parked(seat), 0, Relaxed);
 }
 
 /// The producer goes to sleep until one of the seats of `holding` rings.
-pub(crate) fn park_producer<O, P>(
+pub(crate) fn park_owner<O, P>(
     owner: &O,
     peers: &P,
     holding: impl Iterator<Item = u32>,
@@ -101,15 +101,15 @@ pub(crate) fn park_producer<O, P>(
 {
     let bells: Vec<(u64, u32)> = holding
         .map(|seat| {
-            let at = ring::seat_at(seat) + seat::SPACE_BELL;
+            let at = peers::seat_at(seat) + seat::SEAT_BELL;
             (at, peers.load32(at, Acquire))
         })
         .collect();
-    owner.store32(ring::PRODUCER_PARKED, 1, Relaxed);
+    owner.store32(owner::OWNER_PARKED, 1, Relaxed);
     // SYNC park
     owner.heavy_fence();
     if !ready() {
         sleep(&bells);
     }
-    owner.store32(ring::PRODUCER_PARKED, 0, Relaxed);
+    owner.store32(owner::OWNER_PARKED, 0, Relaxed);
 }
