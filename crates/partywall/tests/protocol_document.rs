@@ -217,7 +217,7 @@ fn a_channels_files_are_as_the_document_says() {
     let document = document();
     let header = fields(&document, "segment header");
     let root = fields(&document, "root");
-    let owner = fields(&document, "ring, owner side");
+    let owner = fields(&document, "owner side");
 
     let directory = tempfile::tempdir_in("/dev/shm").unwrap();
     let namespace = Namespace::open(directory.path()).unwrap();
