@@ -129,14 +129,16 @@ pub enum OpenError {
         found: u64,
     },
     /// The channel has another pattern.
-    #[error("channel {channel}: expected a {expected}, found pattern number {found}")]
+    #[error(
+        "channel {channel}: expected a {expected}, found {found}; `partywall info {channel}` tells more"
+    )]
     WrongPattern {
         /// The channel's name.
         channel: String,
         /// The pattern that was asked for.
         expected: &'static str,
-        /// The number in the header.
-        found: u16,
+        /// The pattern in the header; its number if this version does not know it.
+        found: String,
     },
     /// Bytes that steer us are impossible.
     #[error(

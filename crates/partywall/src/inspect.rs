@@ -18,7 +18,7 @@ use crate::layout::{owner, peers};
 use crate::memory::{ReadOnly, Region, Shared};
 use crate::os::{self, LockFile};
 use crate::protocol::cursor;
-use crate::protocol::ring::seats;
+use crate::protocol::seats;
 
 /// Heartbeats come every second; older than this is stuck.
 const STUCK_AFTER_NS: u64 = 3_000_000_000;
@@ -307,7 +307,7 @@ pub fn inspect(namespace: &Namespace, channel: &str) -> Result<ChannelInfo, Mana
         generation::open_for_reading(&directory, generations.current, root_header.instance)?;
     let now = os::boottime_ns();
     let written = cursor::read(&owner, owner::WRITE_SEQ);
-    info.pattern = "ring";
+    info.pattern = header.pattern.name();
     info.state = header.state.name();
     info.heartbeat_age_ns = age(now, owner.load(header::HEARTBEAT_NS, Relaxed));
     info.owner = liveness(lock.as_ref(), OWNER, info.heartbeat_age_ns);

@@ -11,7 +11,7 @@ use crate::layout::peers;
 use crate::layout::seat::{self, Claim, SeatState};
 use crate::memory::Shared;
 use crate::os::LockFile;
-use crate::protocol::ring::seats;
+use crate::protocol::seats;
 
 /// A channel that was removed.
 #[derive(Clone, Debug, PartialEq, Eq)]

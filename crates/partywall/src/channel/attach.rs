@@ -1,168 +1,86 @@
-//! Taking a seat: wait for the channel, choose a seat, claim it, and make sure that it was worth it.
+//! Taking a seat: choose one, claim it, and make sure that it was worth it.
 
 use std::io;
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::directory::ChannelDirectory;
 use super::generation;
+use super::joining::{AN_OWNER, Attempt, Entrance, Request, THE_CHANNEL, enter, until_attached};
 use super::liveness::{NAMES, PATIENCE, PAUSE, lock_patiently, seat_byte};
-use super::namespace::Namespace;
-use super::root::{self, Found, Generations};
+use super::root::{self, Generations};
 use super::segment::Header;
 use crate::error::OpenError;
-use crate::layout::header::State;
+use crate::layout::header::{Pattern, State};
 use crate::layout::peers;
 use crate::layout::seat::{self, Claim, SeatState};
 use crate::memory::{ReadOnly, Region, Shared, Writable};
-use crate::os::{self, DirectoryWatch, LockFile};
+use crate::os::LockFile;
 use crate::protocol::Lie;
-use crate::protocol::ring::consumer::RingConsumer;
-use crate::protocol::{park, ring::seats};
-use crate::wait::{SLICE, StopToken};
+use crate::protocol::park;
+use crate::protocol::seats::{self, Refused};
 
-/// The consumer's types over mapped segments.
-pub(crate) type Consumer = RingConsumer<Region<ReadOnly>, Region<Writable>>;
+/// What a pattern brings to sitting in a seat: the words that its holder alone writes. Every function is called
+/// under the seat's lock.
+pub(crate) trait PeerRole: Sized {
+    const PATTERN: Pattern;
+
+    /// Takes the seat by the way that its state asks for; and whether that resumes where an earlier holder of
+    /// the same name stood.
+    fn take(opened: &Opened, seat: u32, durable: Option<&str>) -> Result<(Self, bool), Refused>;
+
+    fn owner(&self) -> &Region<ReadOnly>;
+    fn peers(&self) -> &Region<Writable>;
+    fn seat(&self) -> u32;
+    /// What this holder stored in its state word.
+    fn state(&self) -> SeatState;
+
+    /// Nothing is left for this holder to read, now.
+    fn is_drained(&mut self) -> bool {
+        true
+    }
+
+    /// The position that it stands at.
+    fn position(&self) -> u64 {
+        0
+    }
+
+    /// Sits down in the next generation, whose base is the position of `self`; `None` where a pattern's peers
+    /// are not carried over.
+    fn move_in(&self, _next: &Opened, _name: &str) -> Option<Self> {
+        None
+    }
+}
 
 /// A seat that was taken.
 #[derive(Debug)]
-pub(crate) struct Attached {
+pub(crate) struct Attached<P> {
     pub(crate) channel: ChannelDirectory,
     /// Holds the seat's byte.
     pub(crate) lock: LockFile,
     pub(crate) root: Region<ReadOnly>,
     pub(crate) header: Header,
-    pub(crate) consumer: Consumer,
+    pub(crate) role: P,
     pub(crate) resumed: bool,
 }
 
-/// What to attach to, and how long to wait for it.
-#[derive(Clone, Debug)]
-pub(crate) struct Request<'a> {
-    pub(crate) namespace: &'a Namespace,
-    pub(crate) channel: &'a str,
-    pub(crate) durable: Option<&'a str>,
-    /// `None`: for ever.
-    pub(crate) timeout: Option<Duration>,
-    pub(crate) stop: Option<&'a StopToken>,
-}
-
-/// One attempt.
-enum Attempt {
-    Attached(Box<Attached>),
-    /// Nothing there to attach to yet.
-    Wait(&'static str),
-    /// Something changed under us: look again at once.
-    Again,
-}
-
-/// How often in a row.
-const AT_ONCE: u32 = 1000;
-
-const THE_CHANNEL: &str = "the channel to appear";
-const A_PRODUCER: &str = "a producer to open the channel again";
-
 /// Attaches, waiting for the channel if need be.
-pub(crate) fn attach(request: &Request<'_>) -> Result<Attached, OpenError> {
-    super::namespace::check_name(request.channel)?;
-    os::register_waker();
-    let started = Instant::now();
-    let mut watch = Watch::NotYet;
-    let mut again = 0;
-    loop {
-        // Before looking, so that nothing that happens between looking and sleeping is missed.
-        watch.cover(request);
-        let attempt = attempt(request)?;
-        let changed = matches!(attempt, Attempt::Again);
-        let awaited = match attempt {
-            Attempt::Attached(attached) => return Ok(*attached),
-            Attempt::Again => A_PRODUCER,
-            Attempt::Wait(awaited) => {
-                again = 0;
-                awaited
-            }
-        };
-        let channel = || request.channel.to_owned();
-        if request.stop.is_some_and(StopToken::is_stopped) {
-            return Err(OpenError::Stopped { channel: channel() });
-        }
-        let waited = started.elapsed();
-        let left = request
-            .timeout
-            .map_or(SLICE, |timeout| timeout.saturating_sub(waited).min(SLICE));
-        if !left.is_zero() {
-            // What changed under us is looked at again at once, but not for ever.
-            if changed && again < AT_ONCE {
-                again += 1;
-            } else {
-                watch.wait(request.namespace.path(), left);
-            }
-            continue;
-        }
-        return Err(
-            if request.timeout == Some(Duration::ZERO) && awaited == THE_CHANNEL {
-                OpenError::Missing {
-                    channel: channel(),
-                    namespace: request.namespace.path().to_owned(),
-                }
-            } else {
-                OpenError::TimedOut {
-                    channel: channel(),
-                    waited,
-                    awaited,
-                }
-            },
-        );
-    }
+pub(crate) fn attach<P: PeerRole>(request: &Request<'_>) -> Result<Attached<P>, OpenError> {
+    until_attached(request, || attempt(request))
 }
 
-/// What wakes a waiting joiner: new names in the namespace and in the channel's directory.
-enum Watch {
-    /// Most attach at the first attempt and need none.
-    NotYet,
-    On(DirectoryWatch),
-    /// None to be had (`fs.inotify` limits): a tenth of a slice at a time then.
-    Refused,
-}
-
-impl Watch {
-    fn cover(&self, request: &Request<'_>) {
-        if let Watch::On(watch) = self {
-            // The channel's own directory may have appeared since; that it has not is no error.
-            let _ = watch.add(&request.namespace.path().join(request.channel));
-        }
-    }
-
-    fn wait(&mut self, namespace: &Path, longest: Duration) {
-        match self {
-            // The watch begins now: look once more before sleeping.
-            Watch::NotYet => {
-                *self = DirectoryWatch::new(namespace).map_or(Watch::Refused, Watch::On);
-            }
-            Watch::On(watch) => watch.wait(longest),
-            Watch::Refused => std::thread::sleep(longest.min(SLICE / 10)),
-        }
-    }
-}
-
-fn attempt(request: &Request<'_>) -> Result<Attempt, OpenError> {
-    let name = request.channel;
-    let Some(channel) = ChannelDirectory::open(request.namespace, name, false)? else {
-        return Ok(Attempt::Wait(THE_CHANNEL));
+fn attempt<P: PeerRole>(request: &Request<'_>) -> Result<Attempt<Attached<P>>, OpenError> {
+    let Entrance {
+        channel,
+        root,
+        root_header,
+        generations,
+    } = match enter(request, P::PATTERN)? {
+        Ok(entrance) => entrance,
+        Err(awaited) => return Ok(Attempt::Wait(awaited)),
     };
     let Some(lock) = channel.open_lock(false)? else {
         return Ok(Attempt::Wait(THE_CHANNEL));
     };
-    let (root, root_header) = match root::open_read_only(&channel)? {
-        Found::Ready(root, header) => (root, header),
-        Found::Absent => return Ok(Attempt::Wait(THE_CHANNEL)),
-        Found::Deleted => return Ok(Attempt::Wait(A_PRODUCER)),
-    };
-    let generations = root::generations(&root).map_err(|lie| OpenError::Damaged {
-        channel: name.to_owned(),
-        file: super::directory::ROOT.to_owned(),
-        lie,
-    })?;
     let claim = Claiming {
         channel: &channel,
         lock: &lock,
@@ -171,7 +89,7 @@ fn attempt(request: &Request<'_>) -> Result<Attempt, OpenError> {
         generations,
     };
     let seat = match request.durable {
-        None => claim.any_seat(None)?,
+        None => claim.any_seat::<P>(None)?,
         Some(consumer) => {
             // One lock over search and claim: else two processes could give one name two seats.
             let locked = lock_patiently(&lock, NAMES)
@@ -179,39 +97,39 @@ fn attempt(request: &Request<'_>) -> Result<Attempt, OpenError> {
             if !locked {
                 return Ok(Attempt::Again);
             }
-            let seat = claim.durable_seat(consumer);
+            let seat = claim.durable_seat::<P>(consumer);
             let _ = lock.unlock(NAMES);
             seat?
         }
     };
-    let (header, consumer, resumed) = match seat {
+    let (header, role, resumed) = match seat {
         Seat::Taken(taken) => *taken,
-        Seat::NotReady => return Ok(Attempt::Wait(A_PRODUCER)),
+        Seat::NotReady => return Ok(Attempt::Wait(AN_OWNER)),
         Seat::Changed => return Ok(Attempt::Again),
     };
-    // A producer that waits for its first consumer, or for this one to come back.
-    park::wake_owner(consumer.owner(), consumer.peers(), consumer.seat());
+    // An owner that waits for its first peer, or for this one to come back.
+    park::wake_owner(role.owner(), role.peers(), role.seat());
     if root::state(&root) != State::READY || !channel.still_named(&lock) {
         seats::leave(
-            consumer.peers(),
-            consumer.seat(),
-            consumer.state(),
+            role.peers(),
+            role.seat(),
+            role.state(),
             request.durable.is_some(),
         );
         return Ok(Attempt::Again);
     }
-    Ok(Attempt::Attached(Box::new(Attached {
+    Ok(Attempt::Attached(Attached {
         channel,
         lock,
         root,
         header,
-        consumer,
+        role,
         resumed,
-    })))
+    }))
 }
 
-enum Seat {
-    Taken(Box<(Header, Consumer, bool)>),
+pub(super) enum Seat<P> {
+    Taken(Box<(Header, P, bool)>),
     NotReady,
     Changed,
 }
@@ -225,10 +143,11 @@ struct Claiming<'a> {
 }
 
 /// A generation opened for a peer.
-struct Opened {
-    header: Header,
-    owner: Region<ReadOnly>,
-    peers: Region<Writable>,
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) header: Header,
+    pub(crate) owner: Region<ReadOnly>,
+    pub(crate) peers: Region<Writable>,
 }
 
 impl Claiming<'_> {
@@ -255,7 +174,7 @@ impl Claiming<'_> {
     }
 
     /// Any seat of the current generation: a free one first, else a dead consumer's.
-    fn any_seat(&self, durable: Option<&str>) -> Result<Seat, OpenError> {
+    fn any_seat<P: PeerRole>(&self, durable: Option<&str>) -> Result<Seat<P>, OpenError> {
         let Some(opened) = self.open_or_gone(self.generations.current)? else {
             return Ok(Seat::Changed);
         };
@@ -302,13 +221,13 @@ impl Claiming<'_> {
     }
 
     /// Locks one seat and takes it; `Changed` if that was not possible.
-    fn try_seat(
+    fn try_seat<P: PeerRole>(
         &self,
         opened: &Opened,
         seat: u32,
         dead_ones: bool,
         durable: Option<&str>,
-    ) -> Result<Seat, OpenError> {
+    ) -> Result<Seat<P>, OpenError> {
         let byte = seat_byte(opened.header.generation, seat);
         let locked = self
             .lock
@@ -318,9 +237,11 @@ impl Claiming<'_> {
             return Ok(Seat::Changed);
         }
         if usable(opened, seat, dead_ones) {
-            match self.take(opened, seat, durable) {
-                Ok(taken) => return Ok(Seat::Taken(Box::new(taken))),
-                Err(seats::Refused::NotReady) => {
+            match P::take(opened, seat, durable) {
+                Ok((role, resumed)) => {
+                    return Ok(Seat::Taken(Box::new((opened.header, role, resumed))));
+                }
+                Err(Refused::NotReady) => {
                     let _ = self.lock.unlock(byte);
                     return Ok(Seat::NotReady);
                 }
@@ -328,29 +249,6 @@ impl Claiming<'_> {
         }
         let _ = self.lock.unlock(byte);
         Ok(Seat::Changed)
-    }
-
-    fn take(
-        &self,
-        opened: &Opened,
-        seat: u32,
-        durable: Option<&str>,
-    ) -> Result<(Header, Consumer, bool), seats::Refused> {
-        let shape = opened.header.shape();
-        let taken = seats::take(&opened.owner, &opened.peers, &shape, seat, durable)?;
-        let resumed = taken.resumed;
-        Ok((opened.header, self.consumer(opened, seat, taken), resumed))
-    }
-
-    fn consumer(&self, opened: &Opened, seat: u32, taken: seats::Taken) -> Consumer {
-        RingConsumer::new(
-            opened.owner.clone(),
-            opened.peers.clone(),
-            opened.header.shape(),
-            seat,
-            taken.state,
-            taken.cursor,
-        )
     }
 
     /// Seats that durable consumers of older generations will take when they come.
@@ -373,7 +271,7 @@ impl Claiming<'_> {
 
     /// The seat of a durable consumer: in the *oldest* generation that knows it, so that it misses nothing;
     /// else a new one.
-    fn durable_seat(&self, consumer: &str) -> Result<Seat, OpenError> {
+    fn durable_seat<P: PeerRole>(&self, consumer: &str) -> Result<Seat<P>, OpenError> {
         for number in self.generations.oldest..=self.generations.current {
             let Some(opened) = self.open_or_gone(number)? else {
                 return Ok(Seat::Changed);
@@ -392,7 +290,12 @@ impl Claiming<'_> {
         self.any_seat(Some(consumer))
     }
 
-    fn resume(&self, opened: Opened, seat: u32, consumer: &str) -> Result<Seat, OpenError> {
+    fn resume<P: PeerRole>(
+        &self,
+        opened: Opened,
+        seat: u32,
+        consumer: &str,
+    ) -> Result<Seat<P>, OpenError> {
         let system = |error: io::Error| self.channel.error("lock a seat", error);
         let byte = seat_byte(opened.header.generation, seat);
         if !lock_patiently(self.lock, byte).map_err(system)? {
@@ -401,14 +304,14 @@ impl Claiming<'_> {
                 consumer: consumer.to_owned(),
             });
         }
-        let Ok((header, mut held, resumed)) = self.take(&opened, seat, Some(consumer)) else {
+        let Ok((mut held, resumed)) = P::take(&opened, seat, Some(consumer)) else {
             let _ = self.lock.unlock(byte);
             return Ok(Seat::NotReady);
         };
         // At the end of a stream that is over there is nothing to read here, ever.
-        let drained = opened.header.state != State::READY && matches!(held.peek(), Ok(None));
+        let drained = opened.header.state != State::READY && held.is_drained();
         if !drained {
-            return Ok(Seat::Taken(Box::new((header, held, resumed))));
+            return Ok(Seat::Taken(Box::new((opened.header, held, resumed))));
         }
         if self.generations.current == opened.header.generation {
             seats::leave(held.peers(), seat, held.state(), true);
@@ -422,13 +325,13 @@ impl Claiming<'_> {
 
     /// From the end of one generation to the base of the next, which is the same position: claims the seat
     /// there, and only then frees the old one. Always one generation at a time.
-    fn move_on(
+    fn move_on<P: PeerRole>(
         &self,
         old: &Opened,
-        held: &Consumer,
+        held: &P,
         seat: u32,
         consumer: &str,
-    ) -> Result<Seat, OpenError> {
+    ) -> Result<Seat<P>, OpenError> {
         let Some(next) = self.open_or_gone(old.header.generation + 1)? else {
             return Ok(Seat::Changed);
         };
@@ -451,17 +354,18 @@ impl Claiming<'_> {
             seats::leave(held.peers(), seat, held.state(), true);
             return Ok(Seat::Changed);
         }
-        let base = next.header.base_seq;
-        let taken = seats::move_in(&next.peers, seat, base, held.records(), consumer);
+        let Some(moved) = held.move_in(&next, consumer) else {
+            let _ = self.lock.unlock(byte);
+            return Ok(Seat::NotReady);
+        };
         seats::leave(held.peers(), seat, held.state(), false);
         if next.header.state != State::READY {
             // That one is closed as well: begin again, and find this seat.
-            seats::leave(&next.peers, seat, taken.state, true);
+            seats::leave(&next.peers, seat, moved.state(), true);
             let _ = self.lock.unlock(byte);
             return Ok(Seat::Changed);
         }
-        let moved = (next.header, self.consumer(&next, seat, taken), true);
-        Ok(Seat::Taken(Box::new(moved)))
+        Ok(Seat::Taken(Box::new((next.header, moved, true))))
     }
 }
 

@@ -1,30 +1,27 @@
-//! A ring's generation: its two segments, made and opened as a pair.
+//! A generation: its two segments, made and opened as a pair.
 
 use super::directory::{ChannelDirectory, owner_file, peers_file};
+use super::owner::OwnerRole;
 use super::segment::{self, Header};
 use crate::error::OpenError;
-use crate::layout::header::{Side, State};
-use crate::layout::{peers, ring};
+use crate::layout::header::{FLAG_CHECKSUM, FLAG_KEEP, Side, State};
 use crate::memory::{ReadOnly, Region, Writable};
 use crate::os;
 use crate::protocol::Lie;
-use crate::protocol::ring::producer::RingProducer;
-
-/// The producer's types over mapped segments.
-pub(crate) type Producer = RingProducer<Region<Writable>, Region<ReadOnly>>;
 
 /// What a new generation is to be like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Wanted {
-    /// Bytes, a power of two.
-    pub(crate) capacity: u64,
+    /// Bytes of payload, as the pattern wants them.
+    pub(crate) payload_size: u64,
+    /// The largest record or value, in bytes; 0 where records vary in length within the payload.
+    pub(crate) record_size: u32,
     pub(crate) seats: u32,
     /// The channel stays when it was closed and nobody holds a seat.
     pub(crate) keep: bool,
+    /// Every value has a checksum.
+    pub(crate) checksums: bool,
 }
-
-/// Set in the header's flags where a closed channel is to stay.
-pub(crate) const FLAG_KEEP: u32 = 1;
 
 /// Where a new generation goes on.
 #[derive(Clone, Copy, Debug, Default)]
@@ -34,36 +31,34 @@ pub(crate) struct Base {
 }
 
 /// Makes a generation's segments, complete and named; nobody looks at them before the root says so.
-pub(crate) fn create(
+pub(crate) fn create<R: OwnerRole>(
     channel: &ChannelDirectory,
     generation: u64,
     instance: u64,
-    wanted: Wanted,
+    wanted: &Wanted,
     base: Base,
-) -> Result<(Header, Producer), OpenError> {
-    let header = Header {
+) -> Result<(Header, R), OpenError> {
+    let mut header = Header {
+        pattern: R::PATTERN,
         side: Side::Owner,
         state: State::READY,
-        flags: if wanted.keep { FLAG_KEEP } else { 0 },
-        total_size: ring::owner_size(wanted.capacity),
+        flags: if wanted.keep { FLAG_KEEP } else { 0 }
+            | if wanted.checksums { FLAG_CHECKSUM } else { 0 },
+        total_size: 0,
         generation,
-        payload_offset: ring::PAYLOAD_OFFSET,
-        payload_size: wanted.capacity,
-        record_size: 0,
+        payload_offset: 0,
+        payload_size: wanted.payload_size,
+        record_size: wanted.record_size,
         seat_count: wanted.seats,
+        schema_size: 0,
         schema_hash: 0,
         base_seq: base.position,
         base_records: base.records,
         instance,
         created_ns: os::wall_ns(),
     };
-    let peers_header = Header {
-        side: Side::Peers,
-        total_size: peers::size(wanted.seats),
-        payload_offset: peers::SEATS,
-        payload_size: u64::from(wanted.seats) * crate::layout::seat::SIZE,
-        ..header
-    };
+    let peers_header = sized(channel, header, Side::Peers)?;
+    header = sized(channel, header, Side::Owner)?;
     let peers_name = peers_file(generation);
     // The owner writes this one header and then maps the peer side read-only like everybody else's bytes.
     drop(segment::create(
@@ -75,16 +70,29 @@ pub(crate) fn create(
     let peers = segment::open_read_only(channel, &peers_name, Side::Peers)?
         .expect_segment(channel, &peers_name)?
         .0;
-    let mut producer = None;
+    let mut role = None;
     segment::create(channel, &owner_file(generation), &header, |owner| {
-        producer = Some(RingProducer::create(
-            owner.clone(),
-            peers,
-            header.shape(),
-            base.records,
-        ));
+        role = Some(R::create(owner.clone(), peers, &header));
     })?;
-    Ok((header, producer.expect("segment::create calls fill")))
+    Ok((header, role.expect("segment::create calls fill")))
+}
+
+/// The header of one side, with the sizes that follow from the others.
+fn sized(channel: &ChannelDirectory, header: Header, side: Side) -> Result<Header, OpenError> {
+    let geometry = header
+        .geometry(side)
+        .map_err(|(option, _, expected, found)| OpenError::InvalidOption {
+            option,
+            expected,
+            found: format!("{found} (channel {})", channel.name()),
+        })?;
+    Ok(Header {
+        side,
+        total_size: geometry.total_size,
+        payload_offset: geometry.payload_offset,
+        payload_size: geometry.payload_size,
+        ..header
+    })
 }
 
 /// Opens the two sides of a generation for its owner.

@@ -15,6 +15,7 @@ pub(crate) mod attach;
 pub(crate) mod directory;
 pub(crate) mod generation;
 pub(crate) mod heartbeat;
+pub(crate) mod joining;
 pub(crate) mod liveness;
 pub(crate) mod namespace;
 pub(crate) mod owner;

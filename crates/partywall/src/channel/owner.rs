@@ -6,30 +6,53 @@
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use super::directory::{ChannelDirectory, owner_file, peers_file};
-use super::generation::{self, Base, Producer, Wanted};
+use super::generation::{self, Base, Wanted};
 use super::liveness::{OWNER, lock_patiently, seat_byte};
 use super::namespace::Namespace;
 use super::removal;
 use super::root::{self, Found};
 use super::segment::{self, Header, Opened};
 use crate::error::OpenError;
-use crate::layout::header::{self, Phase, Side, State};
+use crate::layout::header::{self, FLAG_KEEP, Pattern, Phase, Side, State};
 use crate::layout::{owner, peers, seat};
 use crate::memory::{ReadOnly, Region, Shared, SharedMut, Writable};
 use crate::os::{self, LockFile};
 use crate::protocol::Lie;
 use crate::protocol::park;
-use crate::protocol::ring::producer::RingProducer;
 
-/// An owned channel with a ring.
+/// What a pattern brings to owning a channel: the words that its owner alone writes.
+pub(crate) trait OwnerRole: Sized {
+    const PATTERN: Pattern;
+
+    /// The owner of a fresh generation, not yet published.
+    fn create(owner: Region<Writable>, peers: Region<ReadOnly>, header: &Header) -> Self;
+
+    /// Takes over what a dead owner left.
+    fn adopt(
+        owner: Region<Writable>,
+        peers: Region<ReadOnly>,
+        header: &Header,
+    ) -> Result<Self, Lie>;
+
+    fn owner(&self) -> &Region<Writable>;
+    fn peers(&self) -> &Region<ReadOnly>;
+
+    /// Where a generation after this one would begin.
+    fn base(&self) -> Base;
+
+    /// Durable peers of older generations are on their way here.
+    fn set_older(&mut self, _older: Vec<(Region<ReadOnly>, u32)>) {}
+}
+
+/// An owned channel.
 #[derive(Debug)]
-pub(crate) struct OwnedRing {
+pub(crate) struct Owned<R> {
     pub(crate) channel: ChannelDirectory,
     pub(crate) lock: LockFile,
     root: Region<Writable>,
     pub(crate) header: Header,
-    pub(crate) producer: Producer,
-    /// A dead producer's generation was taken over.
+    pub(crate) role: R,
+    /// A dead owner's generation was taken over.
     pub(crate) adopted: bool,
     pub(crate) epoch: u64,
     oldest: u64,
@@ -93,12 +116,12 @@ fn owner_pid(channel: &ChannelDirectory) -> u32 {
         })
 }
 
-/// Creates a ring, or adopts the one that is there.
-pub(crate) fn open_ring(
+/// Creates a channel, or adopts the one that is there.
+pub(crate) fn open<R: OwnerRole>(
     namespace: &Namespace,
     name: &str,
-    wanted: Wanted,
-) -> Result<OwnedRing, OpenError> {
+    wanted: &Wanted,
+) -> Result<Owned<R>, OpenError> {
     os::register_waker();
     for _ in 0..256 {
         let Some(claimed) = claim(namespace, name, true)? else {
@@ -111,6 +134,7 @@ pub(crate) fn open_ring(
             }
             Found::Absent => return create_first(claimed, wanted),
             Found::Ready(root, root_header) => {
+                expect_pattern(name, &root_header, R::PATTERN)?;
                 let generations = root::generations(&root).map_err(|lie| OpenError::Damaged {
                     channel: name.to_owned(),
                     file: super::directory::ROOT.to_owned(),
@@ -125,10 +149,10 @@ pub(crate) fn open_ring(
                 let adopted = if found.0.state == State::BROKEN {
                     Err(broken(name, generations.current))
                 } else {
-                    adopt(name, &found.0, found.1, found.2)
+                    adopt::<R>(name, &found.0, found.1, found.2)
                 };
-                let producer = match adopted {
-                    Ok(producer) => producer,
+                let role = match adopted {
+                    Ok(role) => role,
                     Err(error) => {
                         // With nobody there who could lose anything, it is made anew.
                         if removal::remove_if_unused(&claimed.channel, &claimed.lock)? {
@@ -137,12 +161,12 @@ pub(crate) fn open_ring(
                         return Err(error);
                     }
                 };
-                let mut owned = OwnedRing {
+                let mut owned = Owned {
                     channel: claimed.channel,
                     lock: claimed.lock,
                     root,
                     header: found.0,
-                    producer,
+                    role,
                     adopted: !retired,
                     epoch: 0,
                     oldest: generations.oldest,
@@ -150,7 +174,7 @@ pub(crate) fn open_ring(
                 if retired {
                     owned.next_generation(wanted)?;
                     owned.adopted = false;
-                } else if !fits(&owned.header, &wanted) {
+                } else if !fits(&owned.header, wanted) {
                     owned.replace_unused(wanted)?;
                     owned.adopted = false;
                 }
@@ -181,14 +205,30 @@ fn broken(name: &str, generation: u64) -> OpenError {
     }
 }
 
-/// Takes over the words of the generation; what cannot be is marked BROKEN, so that consumers stop too.
-fn adopt(
+/// A channel has one pattern for its lifetime.
+pub(crate) fn expect_pattern(
+    name: &str,
+    header: &Header,
+    expected: Pattern,
+) -> Result<(), OpenError> {
+    if header.pattern == expected {
+        return Ok(());
+    }
+    Err(OpenError::WrongPattern {
+        channel: name.to_owned(),
+        expected: expected.name(),
+        found: header.pattern.name().to_owned(),
+    })
+}
+
+/// Takes over the words of the generation; what cannot be is marked BROKEN, so that peers stop too.
+fn adopt<R: OwnerRole>(
     name: &str,
     header: &Header,
     owner: Region<Writable>,
     peers: Region<ReadOnly>,
-) -> Result<Producer, OpenError> {
-    RingProducer::adopt(owner.clone(), peers, header.shape()).map_err(|lie| {
+) -> Result<R, OpenError> {
+    R::adopt(owner.clone(), peers, header).map_err(|lie| {
         owner.store32(header::STATE, State::BROKEN.0, Release);
         park::ring_for_peers(&owner);
         OpenError::Damaged {
@@ -199,20 +239,38 @@ fn adopt(
     })
 }
 
+/// Whether what is there is at least what is wanted.
 fn fits(header: &Header, wanted: &Wanted) -> bool {
-    header.payload_size >= wanted.capacity && header.seat_count >= wanted.seats
+    shortcoming(header, wanted).is_none()
 }
 
-fn mismatch(name: &str, header: &Header, wanted: &Wanted) -> OpenError {
-    let (option, expected, found) = if header.payload_size < wanted.capacity {
-        ("a capacity of", wanted.capacity, header.payload_size)
-    } else {
+/// In what the generation that is there falls short: option, wanted, found.
+fn shortcoming(header: &Header, wanted: &Wanted) -> Option<(&'static str, u64, u64)> {
+    [
+        (
+            "a record size of",
+            wanted.record_size.into(),
+            header.record_size.into(),
+        ),
+        ("a capacity of", wanted.payload_size, header.payload_size),
         (
             "a number of seats of",
             wanted.seats.into(),
             header.seat_count.into(),
-        )
-    };
+        ),
+        (
+            "checksums",
+            wanted.checksums.into(),
+            u64::from(header.flags & header::FLAG_CHECKSUM != 0),
+        ),
+    ]
+    .into_iter()
+    .find(|(_, wanted, found)| found < wanted)
+}
+
+fn mismatch(name: &str, header: &Header, wanted: &Wanted) -> OpenError {
+    let (option, expected, found) =
+        shortcoming(header, wanted).unwrap_or(("other options than", 0, 0));
     OpenError::Mismatch {
         channel: name.to_owned(),
         option,
@@ -221,13 +279,13 @@ fn mismatch(name: &str, header: &Header, wanted: &Wanted) -> OpenError {
     }
 }
 
-fn create_first(claimed: Claimed, wanted: Wanted) -> Result<OwnedRing, OpenError> {
+fn create_first<R: OwnerRole>(claimed: Claimed, wanted: &Wanted) -> Result<Owned<R>, OpenError> {
     let Claimed { channel, lock } = claimed;
     let made = generation::create(&channel, 1, os::random_word(), wanted, Base::default())
-        .and_then(|(header, producer)| {
-            root::create(&channel, &header).map(|root| (header, producer, root))
+        .and_then(|(header, role)| {
+            root::create(&channel, &header).map(|root| (header, role, root))
         });
-    let (header, producer, root) = match made {
+    let (header, role, root) = match made {
         Ok(made) => made,
         Err(error) => {
             // Nothing is left of what could not be made; that this fails too is not the error that counts.
@@ -235,12 +293,12 @@ fn create_first(claimed: Claimed, wanted: Wanted) -> Result<OwnedRing, OpenError
             return Err(error);
         }
     };
-    let mut owned = OwnedRing {
+    let mut owned = Owned {
         channel,
         lock,
         root,
         header,
-        producer,
+        role,
         adopted: false,
         epoch: 0,
         oldest: 1,
@@ -249,10 +307,10 @@ fn create_first(claimed: Claimed, wanted: Wanted) -> Result<OwnedRing, OpenError
     Ok(owned)
 }
 
-impl OwnedRing {
+impl<R: OwnerRole> Owned<R> {
     /// Says who owns the generation now, and wakes everybody to look.
     fn take_office(&mut self) {
-        let owner = self.producer.owner();
+        let owner = self.role.owner();
         self.epoch = owner.load(header::OWNER_EPOCH, Relaxed).wrapping_add(1);
         owner.store(header::OWNER_PID, os::process_id().into(), Relaxed);
         owner.store(header::OWNER_SINCE_NS, os::boottime_ns(), Relaxed);
@@ -271,10 +329,10 @@ impl OwnedRing {
     ///
     /// All of its seats are locked from the decision until it is retired: a joiner in between would sit in a
     /// generation that has ended. The memory is reserved before, for that takes time.
-    fn replace_unused(&mut self, wanted: Wanted) -> Result<(), OpenError> {
+    fn replace_unused(&mut self, wanted: &Wanted) -> Result<(), OpenError> {
         let number = self.header.generation;
         if !self.is_unused() {
-            return Err(mismatch(self.channel.name(), &self.header, &wanted));
+            return Err(mismatch(self.channel.name(), &self.header, wanted));
         }
         let made = self.make_next(wanted)?;
         let locked: Vec<u64> = (0..self.header.seat_count)
@@ -287,7 +345,7 @@ impl OwnedRing {
             Ok(())
         } else {
             self.remove_generation(number.wrapping_add(1));
-            Err(mismatch(self.channel.name(), &self.header, &wanted))
+            Err(mismatch(self.channel.name(), &self.header, wanted))
         };
         for byte in locked {
             let _ = self.lock.unlock(byte);
@@ -298,7 +356,7 @@ impl OwnedRing {
     /// Nobody else holds a seat of the current generation, and no durable consumer is expected back.
     fn is_unused(&self) -> bool {
         removal::users_of(
-            self.producer.peers(),
+            self.role.peers(),
             self.header.seat_count,
             self.header.generation,
             &self.lock,
@@ -308,7 +366,7 @@ impl OwnedRing {
 
     /// Retires a generation that was closed, and goes on in a new one. Nobody is carried over but durable
     /// consumers, who come by themselves.
-    fn next_generation(&mut self, wanted: Wanted) -> Result<(), OpenError> {
+    fn next_generation(&mut self, wanted: &Wanted) -> Result<(), OpenError> {
         let made = self.make_next(wanted)?;
         self.switch_to(made);
         Ok(())
@@ -316,25 +374,22 @@ impl OwnedRing {
 
     /// Makes the segments of the next generation; nobody looks at them yet. Of what cannot be made nothing is
     /// left.
-    fn make_next(&self, wanted: Wanted) -> Result<(Header, Producer), OpenError> {
+    fn make_next(&self, wanted: &Wanted) -> Result<(Header, R), OpenError> {
         let next = self.header.generation.wrapping_add(1);
-        let base = Base {
-            position: self.producer.position(),
-            records: self.producer.records(),
-        };
+        let base = self.role.base();
         // An index that a durable consumer holds must exist in the new generation too.
         let wanted = Wanted {
             seats: wanted.seats.max(self.header.seat_count),
-            ..wanted
+            ..wanted.clone()
         };
-        generation::create(&self.channel, next, self.header.instance, wanted, base)
+        generation::create(&self.channel, next, self.header.instance, &wanted, base)
             .inspect_err(|_| self.remove_generation(next))
     }
 
-    fn switch_to(&mut self, (header, producer): (Header, Producer)) {
+    fn switch_to(&mut self, (header, role): (Header, R)) {
         // The one commit point. A successor that finds it stores RETIRED again if we die before we do.
         root::advance_current(&self.root, header.generation);
-        let old = std::mem::replace(&mut self.producer, producer);
+        let old = std::mem::replace(&mut self.role, role);
         if State(old.owner().load32(header::STATE, Acquire)) == State::READY {
             old.owner()
                 .store32(header::STATE, State::RETIRED.0, Release);
@@ -405,7 +460,7 @@ impl OwnedRing {
             self.remove_generation(number);
         }
         let left = !older.is_empty();
-        self.producer.set_older(older);
+        self.role.set_older(older);
         Ok(left)
     }
 
@@ -415,7 +470,7 @@ impl OwnedRing {
         if root::state(&self.root) == State::DELETED {
             return Ok(None);
         }
-        let owner = self.producer.owner();
+        let owner = self.role.owner();
         let state = u64::from(owner.load32(header::STATE, Relaxed));
         let magic = owner.load(header::MAGIC, Relaxed);
         for (word, place, found, written) in [
@@ -443,12 +498,12 @@ impl OwnedRing {
     /// The state word of a seat.
     pub(crate) fn seat_state(&self, seat: u32) -> u64 {
         let at = peers::seat_at(seat) + seat::STATE;
-        self.producer.peers().load(at, Acquire)
+        self.role.peers().load(at, Acquire)
     }
 
     /// Seats whose parked word is set and whose holder is dead, with the dead holder's state word.
     pub(crate) fn dead_sleepers(&self) -> Vec<(u32, u64)> {
-        let peers = self.producer.peers();
+        let peers = self.role.peers();
         (0..self.header.seat_count)
             .filter(|&seat| peers.load32(peers::parked(seat), Relaxed) != 0)
             .filter(|&seat| {
@@ -461,13 +516,13 @@ impl OwnedRing {
 
     /// The clean end of the stream. The channel goes if nobody needs it and it is not to be kept.
     pub(crate) fn close(&mut self) {
-        let owner = self.producer.owner();
+        let owner = self.role.owner();
         // SYNC close: behind the last record; whoever sees CLOSED sees every header.
         owner.store32(header::STATE, State::CLOSED.0, Release);
         park::ring_for_peers(owner);
         root::ring(&self.root);
         // After a removal by force, the names may be another's.
-        if self.header.flags & generation::FLAG_KEEP == 0 && self.channel.still_named(&self.lock) {
+        if self.header.flags & FLAG_KEEP == 0 && self.channel.still_named(&self.lock) {
             // What cannot be removed now, the last consumer or `partywall clean` removes.
             let _ = removal::remove_if_unused(&self.channel, &self.lock);
         }

@@ -179,7 +179,7 @@ pub(crate) fn remove_if_closed_and_unused(channel: &ChannelDirectory, lock: &Loc
         let current = root::generations(&root).ok()?.current;
         let (header, _, _) =
             generation::open_for_reading(channel, current, header.instance).ok()?;
-        Some(header.state == State::CLOSED && header.flags & generation::FLAG_KEEP == 0)
+        Some(header.state == State::CLOSED && header.flags & crate::layout::header::FLAG_KEEP == 0)
     };
     // Busy: another who leaves is just looking, or the producer has not let go yet: then it is our turn in a
     // moment. Or there is a new owner: then it is closed no longer.

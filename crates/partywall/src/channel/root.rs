@@ -83,6 +83,7 @@ pub(crate) fn create(
     generation: &Header,
 ) -> Result<Region<Writable>, OpenError> {
     let header = Header {
+        pattern: generation.pattern,
         side: Side::Root,
         state: State::READY,
         flags: 0,
@@ -92,6 +93,7 @@ pub(crate) fn create(
         payload_size: 0,
         record_size: 0,
         seat_count: 0,
+        schema_size: 0,
         schema_hash: 0,
         base_seq: 0,
         base_records: 0,

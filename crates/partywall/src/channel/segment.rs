@@ -5,17 +5,17 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use super::directory::{ChannelDirectory, UNFINISHED};
 use crate::error::OpenError;
-use crate::layout::header::{self, KNOWN_INCOMPATIBLE, MAGIC_VALUE, Side, State};
-use crate::layout::peers;
-use crate::layout::{self, MAX_SEATS, PAGE, ring};
+use crate::layout::geometry::{Geometry, Sizes};
+use crate::layout::header::{self, KNOWN_INCOMPATIBLE, MAGIC_VALUE, Pattern, Side, State};
+use crate::layout::{self, MAX_SEATS, PAGE};
 use crate::memory::{ReadOnly, Region, Shared, SharedMut, Writable};
 use crate::os::{self, Mapping, OpenMode};
 use crate::protocol::Lie;
-use crate::protocol::ring::Shape;
 
 /// A local copy of a header that was checked.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Header {
+    pub(crate) pattern: Pattern,
     pub(crate) side: Side,
     pub(crate) state: State,
     pub(crate) flags: u32,
@@ -25,6 +25,7 @@ pub(crate) struct Header {
     pub(crate) payload_size: u64,
     pub(crate) record_size: u32,
     pub(crate) seat_count: u32,
+    pub(crate) schema_size: u32,
     pub(crate) schema_hash: u64,
     pub(crate) base_seq: u64,
     pub(crate) base_records: u64,
@@ -84,13 +85,19 @@ fn damaged(channel: &ChannelDirectory, file: &str, lie: Lie) -> OpenError {
 }
 
 impl Header {
-    /// The geometry of a ring's generation.
-    pub(crate) fn shape(&self) -> Shape {
-        Shape {
-            capacity: self.payload_size,
+    /// Where things lie on one side of this generation.
+    pub(crate) fn geometry(
+        &self,
+        side: Side,
+    ) -> Result<Geometry, crate::layout::geometry::Impossible> {
+        Sizes {
+            pattern: self.pattern,
+            payload_size: self.payload_size,
+            record_size: self.record_size,
             seats: self.seat_count,
-            base: self.base_seq,
+            schema_size: self.schema_size,
         }
+        .of(side)
     }
 }
 
@@ -218,14 +225,14 @@ where
         return Err(lie("state", header::STATE, "a known state", state.0.into()));
     }
     let kinds = region.load32(header::PATTERN, Relaxed);
-    let (pattern, found_side) = (kinds as u16, (kinds >> 16) as u16);
-    if pattern != header::PATTERN_RING {
+    let (number, found_side) = (kinds as u16, (kinds >> 16) as u16);
+    let Some(pattern) = Pattern::from_number(number) else {
         return Err(OpenError::WrongPattern {
             channel: channel.name().to_owned(),
-            expected: "ring",
-            found: pattern,
+            expected: "pattern that this version knows",
+            found: number.to_string(),
         });
-    }
+    };
     if found_side != side.number() {
         return Err(lie(
             "side",
@@ -235,6 +242,7 @@ where
         ));
     }
     let header = Header {
+        pattern,
         side,
         state,
         flags: region.load32(header::FLAGS, Relaxed),
@@ -244,6 +252,7 @@ where
         payload_size: region.load(header::PAYLOAD_SIZE, Relaxed),
         record_size: region.load32(header::RECORD_SIZE, Relaxed),
         seat_count: region.load32(header::SEAT_COUNT, Relaxed),
+        schema_size: region.load32(header::SCHEMA_SIZE, Relaxed),
         schema_hash: region.load(header::SCHEMA_HASH, Relaxed),
         base_seq: region.load(header::BASE_SEQ, Relaxed),
         base_records: region.load(header::BASE_RECORDS, Relaxed),
@@ -257,31 +266,24 @@ where
         let found = header.seat_count.into();
         return Err(lie("seat_count", header::SEAT_COUNT, "1 to 64", found));
     }
-    let expected = match side {
-        Side::Root => layout::root::SIZE,
-        Side::Peers => peers::size(header.seat_count),
-        Side::Owner => {
-            let capacity = header.payload_size;
-            let possible = ring::MIN_CAPACITY..=ring::MAX_CAPACITY;
-            if !capacity.is_power_of_two() || !possible.contains(&capacity) {
-                return Err(lie(
-                    "payload_size",
-                    header::PAYLOAD_SIZE,
-                    "a power of two from 4 KiB to 1 TiB",
-                    capacity,
-                ));
-            }
-            if header.payload_offset != ring::PAYLOAD_OFFSET {
-                let found = header.payload_offset;
-                return Err(lie("payload_offset", header::PAYLOAD_OFFSET, "4096", found));
-            }
-            if header.base_seq & 7 != 0 {
-                let found = header.base_seq;
-                return Err(lie("base_seq", header::BASE_SEQ, "a multiple of 8", found));
-            }
-            ring::owner_size(capacity)
-        }
-    };
+    let geometry = header
+        .geometry(side)
+        .map_err(|(word, place, expected, found)| lie(word, place, expected, found))?;
+    if header.payload_offset != geometry.payload_offset {
+        let found = header.payload_offset;
+        let expected = "where this pattern has it";
+        return Err(lie(
+            "payload_offset",
+            header::PAYLOAD_OFFSET,
+            expected,
+            found,
+        ));
+    }
+    if pattern == Pattern::Ring && header.base_seq & 7 != 0 {
+        let found = header.base_seq;
+        return Err(lie("base_seq", header::BASE_SEQ, "a multiple of 8", found));
+    }
+    let expected = geometry.total_size;
     if region.size() != expected {
         return Err(wrong_size(expected));
     }
@@ -342,7 +344,7 @@ fn write(region: &Region<Writable>, header: &Header) {
     region.store32(header::FLAGS, header.flags, Relaxed);
     region.store32(
         header::PATTERN,
-        pair(header::PATTERN_RING, header.side.number()),
+        pair(header.pattern.number(), header.side.number()),
         Relaxed,
     );
     for (at, value) in [
@@ -363,6 +365,7 @@ fn write(region: &Region<Writable>, header: &Header) {
     }
     region.store32(header::RECORD_SIZE, header.record_size, Relaxed);
     region.store32(header::SEAT_COUNT, header.seat_count, Relaxed);
+    region.store32(header::SCHEMA_SIZE, header.schema_size, Relaxed);
     // Last of all but the state: whoever maps an unfinished file by accident finds no magic.
     region.store(header::MAGIC, MAGIC_VALUE, Relaxed);
 }

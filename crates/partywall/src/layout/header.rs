@@ -18,7 +18,7 @@ block! {
     STATE: [4; Owner] = 12;
     /// Reserved for flags that every reader may ignore.
     FLAGS: [4; Owner] = 16;
-    /// See [`PATTERN_RING`].
+    /// See [`Pattern`].
     PATTERN: [2; Owner] = 20;
     /// See [`Side`].
     SIDE: [2; Owner] = 22;
@@ -48,6 +48,8 @@ block! {
     INSTANCE: [8; Owner] = 104;
     /// Wall-clock time of creation in nanoseconds since 1970, for people.
     CREATED_NS: [8; Owner] = 112;
+    /// Bytes of the schema's text behind the payload of the owner side; 0 for none.
+    SCHEMA_SIZE: [4; Owner] = 120;
     /// `CLOCK_BOOTTIME` in nanoseconds, stamped by the side's owner about once a second. Tells a
     /// stuck owner from a live one; it is never proof of death.
     HEARTBEAT_NS: [8; Owner] = 128;
@@ -63,10 +65,57 @@ block! {
 pub(crate) const SIZE: u64 = 2 * LINE;
 /// `PRTYWALL`, read as a little-endian word.
 pub(crate) const MAGIC_VALUE: u64 = u64::from_le_bytes(*b"PRTYWALL");
-/// Pattern number of a ring.
-pub(crate) const PATTERN_RING: u16 = 1;
+/// Flag: a closed channel stays when nobody holds a seat.
+pub(crate) const FLAG_KEEP: u32 = 1;
+/// Flag: every value has a checksum.
+pub(crate) const FLAG_CHECKSUM: u32 = 2;
 /// Incompatible feature bits that this library knows: none yet.
 pub(crate) const KNOWN_INCOMPATIBLE: u64 = 0;
+
+/// How a channel moves data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pattern {
+    Ring,
+    Snapshot,
+    Broadcast,
+    Frames,
+    Mpsc,
+    Guarded,
+}
+
+impl Pattern {
+    const ALL: [Pattern; 6] = [
+        Pattern::Ring,
+        Pattern::Snapshot,
+        Pattern::Broadcast,
+        Pattern::Frames,
+        Pattern::Mpsc,
+        Pattern::Guarded,
+    ];
+
+    pub(crate) const fn number(self) -> u16 {
+        self as u16 + 1
+    }
+
+    /// The pattern of that number; `None` for one that this library does not know.
+    pub(crate) fn from_number(number: u16) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|pattern| pattern.number() == number)
+    }
+
+    /// As in commands and messages.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Pattern::Ring => "ring",
+            Pattern::Snapshot => "snapshot",
+            Pattern::Broadcast => "broadcast",
+            Pattern::Frames => "frames",
+            Pattern::Mpsc => "mpsc",
+            Pattern::Guarded => "guarded",
+        }
+    }
+}
 
 /// Which part of a channel a segment is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -24,6 +24,7 @@ macro_rules! block {
     };
 }
 
+pub(crate) mod geometry;
 pub(crate) mod header;
 pub(crate) mod last_error;
 pub(crate) mod owner;
@@ -32,6 +33,7 @@ pub(crate) mod record;
 pub(crate) mod ring;
 pub(crate) mod root;
 pub(crate) mod seat;
+pub(crate) mod slots;
 pub(crate) mod verdict;
 
 /// The version of the layout; it changes only when an old reader would misread a new segment.
@@ -82,13 +84,14 @@ pub struct Block {
 
 /// Every block of the ABI, in the order of `PROTOCOL.md`.
 #[must_use]
-pub fn abi() -> [&'static Block; 5] {
+pub fn abi() -> [&'static Block; 6] {
     [
         &header::HEADER,
         &root::ROOT,
         &owner::OWNER,
         &verdict::VERDICT,
         &seat::SEAT,
+        &slots::SLOT,
     ]
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod cursor;
 mod models;
 pub(crate) mod park;
 pub(crate) mod ring;
+pub(crate) mod seats;
 
 use std::fmt;
 

@@ -41,7 +41,7 @@ impl<'a> Batch<'a> {
             && self
                 .producer
                 .owned
-                .producer
+                .role
                 .push(&mut self.pending, kind, payload)
         {
             return Ok(Sent::Committed);
@@ -59,7 +59,7 @@ impl<'a> Batch<'a> {
             return Err(self.producer.too_large(payload.len()));
         }
         loop {
-            let producer = &mut self.producer.owned.producer;
+            let producer = &mut self.producer.owned.role;
             if producer.push(&mut self.pending, kind, payload) {
                 return Ok(Sent::Committed);
             }
@@ -82,11 +82,7 @@ impl<'a> Batch<'a> {
         if !self.producer.process.is_this() {
             return;
         }
-        let records = self
-            .producer
-            .owned
-            .producer
-            .commit_pending(&mut self.pending);
+        let records = self.producer.owned.role.commit_pending(&mut self.pending);
         if records > 0 {
             self.producer.announce(records);
         }

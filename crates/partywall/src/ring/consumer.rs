@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::options::{ConsumerOptions, Delivery};
 use super::record::{Losses, Meta, Record, Records};
+use super::role::MappedConsumer;
 use crate::channel::attach::Attached;
 use crate::channel::heartbeat::Heartbeat;
 use crate::channel::{liveness, removal, root};
@@ -18,7 +19,7 @@ use crate::os::{self, Process};
 use crate::protocol::Lie;
 use crate::protocol::cursor;
 use crate::protocol::ring::consumer::Found;
-use crate::protocol::{park, ring::seats};
+use crate::protocol::{park, seats};
 use crate::wait::{SLICE, Step, StopToken, WaitStrategy, Waiter};
 
 /// A reader of a ring: gets every record that is committed while it is attached. Dropping it detaches: what
@@ -27,7 +28,7 @@ use crate::wait::{SLICE, Step, StopToken, WaitStrategy, Waiter};
 pub struct Consumer {
     heartbeat: Option<Heartbeat>,
     pub(super) process: Process,
-    pub(super) attached: Attached,
+    pub(super) attached: Attached<MappedConsumer>,
     durable: bool,
     delivery: Delivery,
     await_successor: bool,
@@ -64,14 +65,14 @@ impl Consumer {
         ConsumerOptions::new().attach(channel)
     }
 
-    pub(super) fn new(attached: Attached, options: &ConsumerOptions) -> Self {
-        let peers = attached.consumer.peers();
-        let at = attached.consumer.seat_at();
+    pub(super) fn new(attached: Attached<MappedConsumer>, options: &ConsumerOptions) -> Self {
+        let peers = attached.role.peers();
+        let at = attached.role.seat_at();
         peers.store(at + seat::PID, os::process_id().into(), Relaxed);
         peers.store(at + seat::SINCE_NS, os::boottime_ns(), Relaxed);
         peers.count(at + seat::ATTACHED, 1);
         // A dead holder may have slept.
-        peers.store32(peers::parked(attached.consumer.seat()), 0, Relaxed);
+        peers.store32(peers::parked(attached.role.seat()), 0, Relaxed);
         let heartbeat = options
             .heartbeat
             .then(|| Heartbeat::start(peers.clone(), at + seat::HEARTBEAT_NS));
@@ -189,13 +190,13 @@ impl Consumer {
     /// Where the next record begins: bytes since the channel did.
     #[must_use]
     pub fn position(&self) -> u64 {
-        self.attached.consumer.position()
+        self.attached.role.position()
     }
 
     /// The seat's number.
     #[must_use]
     pub fn seat(&self) -> u32 {
-        self.attached.consumer.seat()
+        self.attached.role.seat()
     }
 
     /// Whether this went on where a consumer of the same name had stood.
@@ -210,7 +211,7 @@ impl Consumer {
         if !self.process.is_this() {
             return Losses::default();
         }
-        let consumer = &self.attached.consumer;
+        let consumer = &self.attached.role;
         let at = consumer.seat_at();
         let verdict = verdict::at(consumer.seat());
         let selector =
@@ -246,7 +247,7 @@ impl Consumer {
             return 0;
         }
         self.attached
-            .consumer
+            .role
             .owner()
             .load(header::OWNER_EPOCH, Acquire)
     }
@@ -260,7 +261,7 @@ impl Consumer {
         if self.ended.is_some() {
             return Err(self.ended());
         }
-        if self.attached.consumer.ought_to_publish() {
+        if self.attached.role.ought_to_publish() {
             self.publish();
         }
         self.peek()
@@ -268,7 +269,7 @@ impl Consumer {
 
     #[inline(always)]
     fn peek(&mut self) -> Result<Option<Found>, RecvError> {
-        match self.attached.consumer.peek() {
+        match self.attached.role.peek() {
             Ok(found) => Ok(found),
             Err(lie) => Err(self.damaged(lie)),
         }
@@ -284,7 +285,7 @@ impl Consumer {
             payload.truncate(len);
         }
         self.attached
-            .consumer
+            .role
             .owner()
             .copy_out(found.payload_at, payload);
         self.pass(found);
@@ -297,7 +298,7 @@ impl Consumer {
 
     #[inline(always)]
     pub(super) fn pass(&mut self, found: Found) {
-        self.attached.consumer.pass(found);
+        self.attached.role.pass(found);
         self.uncounted += 1;
         if self.delivery == Delivery::AtMostOnce {
             self.publish();
@@ -323,8 +324,8 @@ impl Consumer {
     /// Lets the producer have what was passed.
     #[inline(never)]
     fn publish(&mut self) {
-        if self.attached.consumer.publish() {
-            let consumer = &self.attached.consumer;
+        if self.attached.role.publish() {
+            let consumer = &self.attached.role;
             consumer
                 .peers()
                 .count(consumer.seat_at() + seat::RECEIVED, self.uncounted);
@@ -354,7 +355,7 @@ impl Consumer {
         if self.wait != WaitStrategy::Park {
             for _ in 0..FIRST_LOOKS {
                 std::hint::spin_loop();
-                self.attached.consumer.prefetch();
+                self.attached.role.prefetch();
                 if let Some(found) = self.peek()? {
                     return Ok(found);
                 }
@@ -408,9 +409,9 @@ impl Consumer {
     }
 
     fn park(&mut self, longest: Duration) -> Result<Option<Found>, RecvError> {
-        let owner = self.attached.consumer.owner().clone();
-        let peers = self.attached.consumer.peers().clone();
-        let seat = self.attached.consumer.seat();
+        let owner = self.attached.role.owner().clone();
+        let peers = self.attached.role.peers().clone();
+        let seat = self.attached.role.seat();
         let mut seen = Ok(None);
         park::park_peer(
             &owner,
@@ -429,12 +430,7 @@ impl Consumer {
     /// Nothing is there: is the stream at its end? One load while it is not.
     fn look_at_state(&mut self) -> Result<Option<Found>, RecvError> {
         // SYNC close
-        let state = State(
-            self.attached
-                .consumer
-                .owner()
-                .load32(header::STATE, Acquire),
-        );
+        let state = State(self.attached.role.owner().load32(header::STATE, Acquire));
         if state == State::READY {
             return Ok(None);
         }
@@ -463,10 +459,10 @@ impl Consumer {
                 None => Err(self.end(Ended::Deleted)),
             };
         }
-        if let Err(lie) = self.attached.consumer.seat_is_ours() {
+        if let Err(lie) = self.attached.role.seat_is_ours() {
             return Err(self.end(Ended::Damaged(lie)));
         }
-        if let Some(reason) = self.attached.consumer.evicted() {
+        if let Some(reason) = self.attached.role.evicted() {
             return Err(self.end(Ended::Evicted(reason)));
         }
         if self.await_successor || self.owner_lives() {
@@ -498,7 +494,7 @@ impl Consumer {
 
     /// Notes what went wrong, for whoever looks from outside.
     fn note(&self, error: LastError) {
-        let consumer = &self.attached.consumer;
+        let consumer = &self.attached.role;
         let at = consumer.seat_at() + seat::LAST_ERROR;
         consumer.peers().store(at, error as u64, Relaxed);
     }
@@ -553,14 +549,14 @@ impl Drop for Consumer {
         self.heartbeat = None;
         if matches!(self.ended, Some(Ended::Evicted(_))) {
             // The seat is not ours to write any more, but for saying that it is free.
-            let consumer = &self.attached.consumer;
+            let consumer = &self.attached.role;
             seats::leave(consumer.peers(), consumer.seat(), consumer.state(), false);
             return;
         }
         if !std::thread::panicking() {
             self.publish();
         }
-        let consumer = &self.attached.consumer;
+        let consumer = &self.attached.role;
         let peers = consumer.peers();
         let at = consumer.seat_at();
         if !self.durable {

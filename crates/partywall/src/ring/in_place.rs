@@ -277,7 +277,7 @@ impl Deref for RecordRef<'_> {
             return &[];
         }
         let len = u64::from(self.found.len);
-        let owner = self.consumer.attached.consumer.owner();
+        let owner = self.consumer.attached.role.owner();
         let pointer = owner.pointer(self.found.payload_at, len);
         // SAFETY: the range lies in the mapping (`pointer` checks it), which the consumer keeps alive. The
         // record is committed, our Acquire load of its header saw it, and `read_seq` does not pass it while

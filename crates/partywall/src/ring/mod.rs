@@ -14,6 +14,7 @@ mod options;
 mod producer;
 mod record;
 mod reservation;
+mod role;
 
 pub use batch::Batch;
 pub use consumer::Consumer;

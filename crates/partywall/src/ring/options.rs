@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::{Consumer, Producer};
-use crate::channel::attach::{self, Request};
+use crate::channel::attach;
 use crate::channel::generation::Wanted;
+use crate::channel::joining::Request;
 use crate::channel::namespace::Namespace;
 use crate::channel::owner;
 use crate::error::OpenError;
@@ -190,12 +191,14 @@ impl ProducerOptions {
             return Err(invalid("seats", "1 to 64", self.seats.into()));
         }
         let wanted = Wanted {
-            capacity: self.capacity.next_power_of_two().max(ring::MIN_CAPACITY),
+            payload_size: self.capacity.next_power_of_two().max(ring::MIN_CAPACITY),
+            record_size: 0,
             seats: self.seats,
             keep: self.keep,
+            checksums: false,
         };
         let namespace = open_namespace(self.namespace.as_ref())?;
-        let owned = owner::open_ring(&namespace, channel, wanted)?;
+        let owned = owner::open(&namespace, channel, &wanted)?;
         Producer::new(owned, self)
     }
 }

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use super::batch::Batch;
 use super::options::{Alone, Overflow, ProducerOptions};
 use super::reservation::Reservation;
+use super::role::MappedProducer;
 use crate::channel::heartbeat::Heartbeat;
 use crate::channel::liveness::GenerationLocks;
-use crate::channel::owner::OwnedRing;
+use crate::channel::owner::Owned;
 use crate::error::{OpenError, SendError};
 use crate::layout::last_error::LastError;
 use crate::layout::{owner, record};
@@ -33,7 +34,7 @@ pub enum Sent {
 pub struct Producer {
     heartbeat: Option<Heartbeat>,
     pub(super) process: Process,
-    pub(super) owned: OwnedRing,
+    pub(super) owned: Owned<MappedProducer>,
     overflow: Overflow,
     block_timeout: Option<Duration>,
     alone: Alone,
@@ -83,15 +84,18 @@ impl Producer {
         ProducerOptions::new().open(channel)
     }
 
-    pub(super) fn new(mut owned: OwnedRing, options: &ProducerOptions) -> Result<Self, OpenError> {
+    pub(super) fn new(
+        mut owned: Owned<MappedProducer>,
+        options: &ProducerOptions,
+    ) -> Result<Self, OpenError> {
         let older = owned.reclaim()?;
         owned
-            .producer
+            .role
             .set_discard_when_alone(options.alone == Alone::Discard);
         let heartbeat = options
             .heartbeat
-            .then(|| Heartbeat::of_producer(owned.producer.owner().clone()));
-        let capacity = owned.producer.shape().capacity;
+            .then(|| Heartbeat::of_producer(owned.role.owner().clone()));
+        let capacity = owned.role.shape().capacity;
         Ok(Producer {
             heartbeat,
             process: Process::current(),
@@ -161,7 +165,7 @@ impl Producer {
             Room::Claimed(claimed) => claimed,
             Room::Drop => return Ok(Sent::Dropped),
         };
-        let producer = &mut self.owned.producer;
+        let producer = &mut self.owned.role;
         producer
             .owner()
             .copy_in_backwards(producer.payload_at(claimed), payload);
@@ -206,7 +210,7 @@ impl Producer {
         if len > self.max_record {
             return Err(self.too_large(len));
         }
-        match self.owned.producer.claim(len as u64) {
+        match self.owned.role.claim(len as u64) {
             Some(claimed) => Ok(Room::Claimed(claimed)),
             None => self.make_room(len, patience),
         }
@@ -220,18 +224,18 @@ impl Producer {
             self.look_at_channel()?;
         }
         let mut scan = self.scan();
-        if let Some(claimed) = self.owned.producer.claim(len as u64) {
+        if let Some(claimed) = self.owned.role.claim(len as u64) {
             return Ok(Room::Claimed(claimed));
         }
         // A look at locks is a system call: not for every send that finds the ring full.
         if self.probed.is_none_or(|probed| probed.elapsed() >= SLICE) {
             self.evict_dead(scan);
             scan = self.scan();
-            if let Some(claimed) = self.owned.producer.claim(len as u64) {
+            if let Some(claimed) = self.owned.role.claim(len as u64) {
                 return Ok(Room::Claimed(claimed));
             }
         }
-        let owner = self.owned.producer.owner();
+        let owner = self.owned.role.owner();
         let timeout = match (patience, self.overflow) {
             (Patience::None, _) | (Patience::Policy, Overflow::Fail) => return Err(self.full()),
             (Patience::Policy, Overflow::DropNewest) => {
@@ -245,14 +249,11 @@ impl Producer {
         let started = Instant::now();
         let mut claimed = None;
         let outcome = self.wait_until(timeout, scan, "room", |producer, _| {
-            claimed = producer.owned.producer.claim(len as u64);
+            claimed = producer.owned.role.claim(len as u64);
             claimed.is_some()
         });
         let blocked = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.owned
-            .producer
-            .owner()
-            .count(owner::BLOCKED_NS, blocked);
+        self.owned.role.owner().count(owner::BLOCKED_NS, blocked);
         outcome?;
         Ok(Room::Claimed(claimed.expect("the wait ended with a claim")))
     }
@@ -279,10 +280,10 @@ impl Producer {
                     }
                 }
                 Step::Park(longest) => {
-                    let owner = self.owned.producer.owner().clone();
-                    let peers = self.owned.producer.peers().clone();
+                    let owner = self.owned.role.owner().clone();
+                    let peers = self.owned.role.peers().clone();
                     // Who holds us rings when it makes room; with nobody there, who comes rings.
-                    let all = u64::MAX >> (64 - self.owned.producer.shape().seats);
+                    let all = u64::MAX >> (64 - self.owned.role.shape().seats);
                     let holding = if scan.holding == 0 { all } else { scan.holding };
                     let seats = (0..64).filter(|seat| holding >> seat & 1 != 0);
                     let mut ready = false;
@@ -329,7 +330,7 @@ impl Producer {
     }
 
     fn scan(&mut self) -> Scan {
-        let scan = self.owned.producer.scan();
+        let scan = self.owned.role.scan();
         self.unheard = scan.counted == 0 && !scan.joining;
         scan
     }
@@ -361,20 +362,20 @@ impl Producer {
             lock: &self.owned.lock,
             generation: self.owned.header.generation,
         };
-        self.owned.producer.evict_dead(&locks, scan.holding);
+        self.owned.role.evict_dead(&locks, scan.holding);
     }
 
     /// After a commit: wakes who sleeps.
     #[inline(always)]
     pub(super) fn announce(&mut self, records: u64) {
-        let producer = &self.owned.producer;
+        let producer = &self.owned.role;
         let seats = producer.shape().seats;
         let asleep = park::sleepers(producer.owner(), producer.peers(), seats);
         if asleep != 0 {
             self.wake(asleep);
         }
         if self.unheard && self.alone == Alone::Discard {
-            self.owned.producer.owner().count(owner::DISCARDED, records);
+            self.owned.role.owner().count(owner::DISCARDED, records);
         }
     }
 
@@ -392,7 +393,7 @@ impl Producer {
         if asleep == 0 {
             return;
         }
-        if park::ring_for_peers(self.owned.producer.owner()) > 0 {
+        if park::ring_for_peers(self.owned.role.owner()) > 0 {
             self.vain_rings = 0;
             return;
         }
@@ -423,7 +424,7 @@ impl Producer {
             if scan.counted > 0 {
                 return scan.slowest == position;
             }
-            unread = Some(producer.owned.producer.unread_by_all());
+            unread = Some(producer.owned.role.unread_by_all());
             true
         };
         if !look(self, scan) {
@@ -485,13 +486,13 @@ impl Producer {
     /// Records committed since the channel began, by all of its producers.
     #[must_use]
     pub fn records(&self) -> u64 {
-        self.owned.producer.records()
+        self.owned.role.records()
     }
 
     /// Bytes committed since the channel began, headers and padding included.
     #[must_use]
     pub fn position(&self) -> u64 {
-        self.owned.producer.position()
+        self.owned.role.position()
     }
 
     /// Consumers that are attached, and durable ones that are away.
@@ -506,7 +507,7 @@ impl Producer {
     /// Bytes of the ring.
     #[must_use]
     pub fn capacity(&self) -> u64 {
-        self.owned.producer.shape().capacity
+        self.owned.role.shape().capacity
     }
 
     /// The largest record, in bytes: half the capacity less its header.
@@ -534,7 +535,7 @@ impl Producer {
     }
 
     pub(super) fn payload_pointer(&self, claimed: Claimed, len: usize) -> *mut u8 {
-        let producer = &self.owned.producer;
+        let producer = &self.owned.role;
         producer
             .owner()
             .pointer(producer.payload_at(claimed), len as u64)
@@ -542,7 +543,7 @@ impl Producer {
 
     /// Notes what went wrong, for whoever looks from outside.
     fn note(&self, error: LastError) {
-        let owner = self.owned.producer.owner();
+        let owner = self.owned.role.owner();
         owner.store(owner::LAST_ERROR, error as u64, Ordering::Relaxed);
     }
 

@@ -57,7 +57,7 @@ impl<'a> Reservation<'a> {
         if !self.producer.process.is_this() {
             return;
         }
-        let producer = &self.producer.owned.producer;
+        let producer = &self.producer.owned.role;
         let at = producer.payload_at(self.claimed) + offset as u64;
         producer.owner().copy_in(at, bytes);
     }
@@ -84,7 +84,7 @@ impl<'a> Reservation<'a> {
         }
         self.producer
             .owned
-            .producer
+            .role
             .commit(self.claimed, len as u64, self.kind);
         self.producer.announce(1);
     }

@@ -200,7 +200,7 @@ fn eviction_and_take_over_count_a_record_once() {
             let (world, process) = other;
             if let Some(reader) = Reader::attach(&world, process.clone(), 0, None) {
                 assert_eq!(reader.first, 2);
-                seats::leave(&process.peers, 0, reader.consumer.state(), false);
+                crate::protocol::seats::leave(&process.peers, 0, reader.consumer.state(), false);
                 reader.die(&world);
             }
         });

@@ -85,7 +85,7 @@ impl SeatLocks for NoLocks {
 }
 
 fn segments(shape: Shape) -> (Plain, Plain) {
-    let owner = Plain::new(ring::owner_size(shape.capacity));
+    let owner = Plain::new((ring::PAYLOAD_OFFSET + shape.capacity));
     owner.store32(header::STATE, State::READY.0, Ordering::Release);
     (owner, Plain::new(peers::size(shape.seats)))
 }
@@ -198,7 +198,7 @@ proptest! {
         }
         // Callers check that a position is a multiple of 8.
         let _ = walk(&owner, &shape, words[20] & !7);
-        let _ = seats::name_of(&peers, 0);
+        let _ = crate::protocol::seats::name_of(&peers, 0);
 
         let name = durable.then_some("durable");
         if let Ok(taken) = seats::take(&owner, &peers, &shape, 0, name) {

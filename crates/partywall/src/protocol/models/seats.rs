@@ -146,7 +146,7 @@ fn resume(clean: bool, preemptions: usize) {
         }
         reader.read(1);
         if clean {
-            seats::leave(&reader.process.peers, 0, reader.consumer.state(), true);
+            crate::protocol::seats::leave(&reader.process.peers, 0, reader.consumer.state(), true);
         }
         assert_eq!(reader.die(&world), [0]);
 
@@ -167,7 +167,7 @@ fn resume(clean: bool, preemptions: usize) {
         assert_eq!(resumed.first, 1);
         resumed.read(2);
         if !victim.dead() {
-            seats::leave(&victim.peers, 0, resumed.consumer.state(), true);
+            crate::protocol::seats::leave(&victim.peers, 0, resumed.consumer.state(), true);
         }
         let had = 1 + resumed.die(&world).len() as u64;
         let mut last = Reader::attach(&world, world.process(None), 0, name).unwrap();

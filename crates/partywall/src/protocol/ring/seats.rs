@@ -15,10 +15,10 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use super::{Shape, walk};
 use crate::layout::header::{self, State};
 use crate::layout::seat::{self, Claim, SeatState};
-use crate::layout::verdict::{self, Evicted};
 use crate::layout::{owner, peers};
 use crate::memory::{Shared, SharedMut};
 use crate::protocol::cursor::{self, Cursor, position_of};
+use crate::protocol::seats::{Refused, is_evicted, store_name};
 
 /// A seat that was taken.
 #[derive(Debug)]
@@ -27,13 +27,6 @@ pub(crate) struct Taken {
     pub(crate) cursor: Cursor,
     /// Goes on where an earlier holder of the same name stood.
     pub(crate) resumed: bool,
-}
-
-/// What an attempt to take a seat can come to besides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refused {
-    /// The generation was retired meanwhile: begin again from the root.
-    NotReady,
 }
 
 fn abandoned(epoch: u64) -> u64 {
@@ -72,12 +65,6 @@ pub(crate) fn stood(peers: &impl Shared, seat: u32, state: SeatState) -> Stood {
         position: started,
         records: records.wrapping_add(now.wrapping_sub(before)),
     }
-}
-
-/// Whether the owner evicted the epoch that a state word names.
-pub(crate) fn is_evicted(owner: &impl Shared, seat: u32, state: SeatState) -> bool {
-    let word = Evicted(owner.load(verdict::at(seat) + verdict::EVICTED, Acquire));
-    word.epoch() == state.epoch() && state.epoch() != 0
 }
 
 /// Takes a seat by the way that its state asks for: resume, take over, or join.
@@ -257,17 +244,6 @@ pub(crate) fn move_in<P: SharedMut>(
     }
 }
 
-/// Gives a seat up: FREE, or ABSENT for a durable consumer that will come back.
-pub(crate) fn leave<P: SharedMut>(peers: &P, seat: u32, state: SeatState, come_back: bool) {
-    let claim = if come_back {
-        Claim::Absent
-    } else {
-        Claim::Free
-    };
-    let left = SeatState::new(state.epoch(), claim, come_back);
-    peers.store(peers::seat_at(seat) + seat::STATE, left.0, Release);
-}
-
 /// Whether an honest consumer can stand at `position`: not before the oldest byte that may still be there,
 /// and not behind the newest record.
 fn position_is_possible<O: Shared>(owner: &O, shape: &Shape, position: u64) -> bool {
@@ -294,24 +270,4 @@ fn position_is_possible<O: Shared>(owner: &O, shape: &Shape, position: u64) -> b
     // write_seq; the walk's Acquire load of what it wrote there sees that store. So one more look decides.
     let written = position_of(owner.load(owner::WRITE_SEQ, Acquire));
     written.wrapping_sub(position) <= shape.capacity
-}
-
-/// Stores a consumer's name; empty for one that has none.
-fn store_name<P: SharedMut>(peers: &P, at: u64, name: &str) {
-    let mut bytes = [0_u8; seat::MAX_NAME];
-    bytes[..name.len()].copy_from_slice(name.as_bytes());
-    peers.copy_in(at + seat::NAME, &bytes);
-    peers.store(at + seat::NAME_LEN, name.len() as u64, Relaxed);
-}
-
-/// The name in a seat, if it is one.
-pub(crate) fn name_of(peers: &impl Shared, seat: u32) -> Option<String> {
-    let at = peers::seat_at(seat);
-    let len = usize::try_from(peers.load(at + seat::NAME_LEN, Acquire)).ok()?;
-    if len == 0 || len > seat::MAX_NAME {
-        return None;
-    }
-    let mut bytes = [0_u8; seat::MAX_NAME];
-    peers.copy_out(at + seat::NAME, &mut bytes);
-    String::from_utf8(bytes[..len].to_vec()).ok()
 }

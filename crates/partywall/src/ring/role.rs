@@ -1,0 +1,116 @@
+//! The ring's part in owning a channel and in sitting in one of its seats.
+
+use crate::channel::attach::{Opened, PeerRole};
+use crate::channel::generation::Base;
+use crate::channel::owner::OwnerRole;
+use crate::channel::segment::Header;
+use crate::layout::header::Pattern;
+use crate::layout::seat::SeatState;
+use crate::memory::{ReadOnly, Region, Writable};
+use crate::protocol::Lie;
+use crate::protocol::ring::consumer::RingConsumer;
+use crate::protocol::ring::producer::RingProducer;
+use crate::protocol::ring::{Shape, seats};
+use crate::protocol::seats::Refused;
+
+/// The producer's words over mapped segments.
+pub(super) type MappedProducer = RingProducer<Region<Writable>, Region<ReadOnly>>;
+/// The consumer's.
+pub(super) type MappedConsumer = RingConsumer<Region<ReadOnly>, Region<Writable>>;
+
+/// A ring's geometry, from a header that was checked.
+fn shape(header: &Header) -> Shape {
+    Shape {
+        capacity: header.payload_size,
+        seats: header.seat_count,
+        base: header.base_seq,
+    }
+}
+
+impl OwnerRole for MappedProducer {
+    const PATTERN: Pattern = Pattern::Ring;
+
+    fn create(owner: Region<Writable>, peers: Region<ReadOnly>, header: &Header) -> Self {
+        RingProducer::create(owner, peers, shape(header), header.base_records)
+    }
+
+    fn adopt(
+        owner: Region<Writable>,
+        peers: Region<ReadOnly>,
+        header: &Header,
+    ) -> Result<Self, Lie> {
+        RingProducer::adopt(owner, peers, shape(header))
+    }
+
+    fn owner(&self) -> &Region<Writable> {
+        RingProducer::owner(self)
+    }
+
+    fn peers(&self) -> &Region<ReadOnly> {
+        RingProducer::peers(self)
+    }
+
+    fn base(&self) -> Base {
+        Base {
+            position: self.position(),
+            records: self.records(),
+        }
+    }
+
+    fn set_older(&mut self, older: Vec<(Region<ReadOnly>, u32)>) {
+        RingProducer::set_older(self, older);
+    }
+}
+
+/// The holder of a seat that was just taken.
+fn holder(opened: &Opened, seat: u32, taken: seats::Taken) -> MappedConsumer {
+    RingConsumer::new(
+        opened.owner.clone(),
+        opened.peers.clone(),
+        shape(&opened.header),
+        seat,
+        taken.state,
+        taken.cursor,
+    )
+}
+
+impl PeerRole for MappedConsumer {
+    const PATTERN: Pattern = Pattern::Ring;
+
+    fn take(opened: &Opened, seat: u32, durable: Option<&str>) -> Result<(Self, bool), Refused> {
+        let shape = shape(&opened.header);
+        let taken = seats::take(&opened.owner, &opened.peers, &shape, seat, durable)?;
+        let resumed = taken.resumed;
+        Ok((holder(opened, seat, taken), resumed))
+    }
+
+    fn owner(&self) -> &Region<ReadOnly> {
+        RingConsumer::owner(self)
+    }
+
+    fn peers(&self) -> &Region<Writable> {
+        RingConsumer::peers(self)
+    }
+
+    fn seat(&self) -> u32 {
+        RingConsumer::seat(self)
+    }
+
+    fn state(&self) -> SeatState {
+        RingConsumer::state(self)
+    }
+
+    fn is_drained(&mut self) -> bool {
+        matches!(self.peek(), Ok(None))
+    }
+
+    fn position(&self) -> u64 {
+        RingConsumer::position(self)
+    }
+
+    fn move_in(&self, next: &Opened, name: &str) -> Option<Self> {
+        let (seat, base) = (RingConsumer::seat(self), next.header.base_seq);
+        let taken = seats::move_in(&next.peers, seat, base, self.records(), name);
+        Some(holder(next, seat, taken))
+    }
+}
