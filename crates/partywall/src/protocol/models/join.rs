@@ -12,7 +12,7 @@ use crate::layout::verdict::{self, Evicted};
 use crate::memory::{Shared, SharedMut};
 use crate::protocol::cursor;
 use crate::protocol::ring::producer::RingProducer;
-use crate::protocol::ring::seats;
+use crate::protocol::seats;
 
 fn create(world: &World, discard: bool) -> Producer {
     let process = world.process(None);
@@ -200,7 +200,7 @@ fn eviction_and_take_over_count_a_record_once() {
             let (world, process) = other;
             if let Some(reader) = Reader::attach(&world, process.clone(), 0, None) {
                 assert_eq!(reader.first, 2);
-                crate::protocol::seats::leave(&process.peers, 0, reader.consumer.state(), false);
+                seats::leave(&process.peers, 0, reader.consumer.state(), false);
                 reader.die(&world);
             }
         });

@@ -85,7 +85,7 @@ impl SeatLocks for NoLocks {
 }
 
 fn segments(shape: Shape) -> (Plain, Plain) {
-    let owner = Plain::new((ring::PAYLOAD_OFFSET + shape.capacity));
+    let owner = Plain::new(ring::PAYLOAD_OFFSET + shape.capacity);
     owner.store32(header::STATE, State::READY.0, Ordering::Release);
     (owner, Plain::new(peers::size(shape.seats)))
 }

@@ -9,7 +9,7 @@ use super::{explore, kill_everywhere};
 use crate::layout::peers;
 use crate::layout::seat::{self, SeatState};
 use crate::memory::Shared;
-use crate::protocol::ring::seats;
+use crate::protocol::seats;
 
 /// Records that the seat says were abandoned by its dead holders.
 fn abandoned(process: &Process) -> u64 {
@@ -146,7 +146,7 @@ fn resume(clean: bool, preemptions: usize) {
         }
         reader.read(1);
         if clean {
-            crate::protocol::seats::leave(&reader.process.peers, 0, reader.consumer.state(), true);
+            seats::leave(&reader.process.peers, 0, reader.consumer.state(), true);
         }
         assert_eq!(reader.die(&world), [0]);
 
@@ -167,7 +167,7 @@ fn resume(clean: bool, preemptions: usize) {
         assert_eq!(resumed.first, 1);
         resumed.read(2);
         if !victim.dead() {
-            crate::protocol::seats::leave(&victim.peers, 0, resumed.consumer.state(), true);
+            seats::leave(&victim.peers, 0, resumed.consumer.state(), true);
         }
         let had = 1 + resumed.die(&world).len() as u64;
         let mut last = Reader::attach(&world, world.process(None), 0, name).unwrap();
