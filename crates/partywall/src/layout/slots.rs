@@ -1,6 +1,6 @@
 //! Slots of one size, used in turn: the payload of snapshots, broadcasts and guarded records.
 //!
-//! Version `v`, counted from 1, lies in slot `(v - 1) mod slots`.
+//! Version `v`, counted from 1, lies in slot `(v - 1) mod slots`; there is a power of two of them.
 
 use super::geometry::Impossible;
 use super::{LINE, header, owner, round_up};
@@ -41,12 +41,29 @@ pub(crate) fn check(payload_size: u64, value: u32) -> Result<u64, Impossible> {
         return Err(("record_size", header::RECORD_SIZE, expected, value.into()));
     }
     let stride = stride(value);
-    if payload_size > MAX_PAYLOAD
-        || payload_size / stride < 2
-        || !payload_size.is_multiple_of(stride)
-    {
-        let expected = "two slots or more, and at most 1 TiB";
+    let slots = payload_size / stride;
+    let whole = payload_size.is_multiple_of(stride);
+    if payload_size > MAX_PAYLOAD || slots < 2 || !whole || !slots.is_power_of_two() {
+        let expected = "a power of two of slots, two or more, and at most 1 TiB";
         return Err(("payload_size", header::PAYLOAD_SIZE, expected, payload_size));
     }
     Ok(PAYLOAD_OFFSET)
+}
+
+/// The word of a value's length and kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Info(pub(crate) u64);
+
+impl Info {
+    pub(crate) fn new(len: u32, kind: u16) -> Self {
+        Info(u64::from(len) | u64::from(kind) << 32)
+    }
+
+    pub(crate) fn len(self) -> u32 {
+        self.0 as u32
+    }
+
+    pub(crate) fn kind(self) -> u16 {
+        (self.0 >> 32) as u16
+    }
 }

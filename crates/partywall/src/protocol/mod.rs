@@ -3,12 +3,14 @@
 //!
 //! Labels in comments (`SYNC ring-commit`) stand at both ends of each happens-before edge.
 
+pub(crate) mod checksum;
 pub(crate) mod cursor;
 #[cfg(test)]
 mod models;
 pub(crate) mod park;
 pub(crate) mod ring;
 pub(crate) mod seats;
+pub(crate) mod slots;
 
 use std::fmt;
 
