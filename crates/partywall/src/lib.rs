@@ -26,6 +26,7 @@
 
 mod channel;
 mod error;
+mod handle;
 pub mod inspect;
 pub mod layout;
 pub mod manage;

@@ -192,7 +192,7 @@ pub(crate) fn open<R: OwnerRole>(
     })
 }
 
-fn broken(name: &str, generation: u64) -> OpenError {
+pub(super) fn broken(name: &str, generation: u64) -> OpenError {
     OpenError::Damaged {
         channel: name.to_owned(),
         file: owner_file(generation),

@@ -9,6 +9,7 @@ use crate::channel::joining::Request;
 use crate::channel::namespace::Namespace;
 use crate::channel::owner;
 use crate::error::OpenError;
+use crate::handle::{PeerSettings, invalid, open_namespace};
 use crate::layout::{self, ring, seat};
 use crate::wait::{StopToken, WaitStrategy};
 
@@ -179,16 +180,11 @@ impl ProducerOptions {
     /// reserved; [`OpenError::Mismatch`] if it is in use and smaller than asked for; and whatever is wrong
     /// with its name, its namespace or its files. In all cases nothing was changed.
     pub fn open(&self, channel: &str) -> Result<Producer, OpenError> {
-        let invalid = |option, expected, found: u64| OpenError::InvalidOption {
-            option,
-            expected,
-            found: found.to_string(),
-        };
         if self.capacity == 0 || self.capacity > ring::MAX_CAPACITY {
             return Err(invalid("capacity", "1 byte to 1 TiB", self.capacity));
         }
         if !(1..=layout::MAX_SEATS).contains(&self.seats) {
-            return Err(invalid("seats", "1 to 64", self.seats.into()));
+            return Err(invalid("seats", "1 to 64", self.seats));
         }
         let wanted = Wanted {
             payload_size: self.capacity.next_power_of_two().max(ring::MIN_CAPACITY),
@@ -223,10 +219,7 @@ pub struct ConsumerOptions {
     pub(super) durable: Option<String>,
     attach_timeout: Option<Duration>,
     pub(super) delivery: Delivery,
-    pub(super) await_successor: bool,
-    pub(super) wait: WaitStrategy,
-    pub(super) heartbeat: bool,
-    pub(super) stop: Option<StopToken>,
+    pub(super) settings: PeerSettings,
 }
 
 impl Default for ConsumerOptions {
@@ -236,10 +229,7 @@ impl Default for ConsumerOptions {
             durable: None,
             attach_timeout: Some(Duration::from_secs(5)),
             delivery: Delivery::default(),
-            await_successor: false,
-            wait: WaitStrategy::default(),
-            heartbeat: true,
-            stop: None,
+            settings: PeerSettings::default(),
         }
     }
 }
@@ -284,28 +274,28 @@ impl ConsumerOptions {
     /// no: [`RecvError::OwnerDied`](crate::RecvError::OwnerDied), after everything committed was read.
     #[must_use]
     pub fn await_successor(mut self, wait: bool) -> Self {
-        self.await_successor = wait;
+        self.settings.await_successor = wait;
         self
     }
 
     /// See [`WaitStrategy`].
     #[must_use]
     pub fn wait(mut self, wait: WaitStrategy) -> Self {
-        self.wait = wait;
+        self.settings.wait = wait;
         self
     }
 
     /// As [`ProducerOptions::heartbeat`].
     #[must_use]
     pub fn heartbeat(mut self, heartbeat: bool) -> Self {
-        self.heartbeat = heartbeat;
+        self.settings.heartbeat = heartbeat;
         self
     }
 
     /// A token that ends every wait of the handle.
     #[must_use]
     pub fn stop_token(mut self, token: StopToken) -> Self {
-        self.stop = Some(token);
+        self.settings.stop = Some(token);
         self
     }
 
@@ -320,11 +310,11 @@ impl ConsumerOptions {
         if let Some(name) = &self.durable
             && !(1..=seat::MAX_NAME).contains(&name.len())
         {
-            return Err(OpenError::InvalidOption {
-                option: "the name of a durable consumer",
-                expected: "1 to 64 bytes long",
-                found: name.clone(),
-            });
+            return Err(invalid(
+                "the name of a durable consumer",
+                "1 to 64 bytes long",
+                name,
+            ));
         }
         let namespace = open_namespace(self.namespace.as_ref())?;
         let attached = attach::attach(&Request {
@@ -332,12 +322,8 @@ impl ConsumerOptions {
             channel,
             durable: self.durable.as_deref(),
             timeout: self.attach_timeout,
-            stop: self.stop.as_ref(),
+            stop: self.settings.stop.as_ref(),
         })?;
         Ok(Consumer::new(attached, self))
     }
-}
-
-fn open_namespace(chosen: Option<&Namespace>) -> Result<Namespace, OpenError> {
-    chosen.map_or_else(Namespace::open_default, |namespace| Ok(namespace.clone()))
 }
