@@ -24,6 +24,7 @@
 
 #![forbid(non_ascii_idents)]
 
+pub mod broadcast;
 mod channel;
 mod error;
 mod handle;
@@ -34,6 +35,7 @@ mod memory;
 mod os;
 mod protocol;
 pub mod ring;
+pub mod snapshot;
 mod wait;
 
 pub use channel::namespace::Namespace;

@@ -7,10 +7,12 @@ use std::time::Duration;
 use crate::channel::attach::{Attached, PeerRole};
 use crate::channel::directory::ChannelDirectory;
 use crate::channel::heartbeat::Heartbeat;
+use crate::channel::namespace::Namespace;
 use crate::channel::segment::Header;
 use crate::channel::visit::Visited;
 use crate::channel::{liveness, removal, root, watch};
 use crate::error::RecvError;
+use crate::handle::PeerSettings;
 use crate::layout::header::{self, State};
 use crate::layout::last_error::LastError;
 use crate::layout::seat::{self, SeatState};
@@ -19,30 +21,10 @@ use crate::memory::{ReadOnly, Region, Shared, SharedMut, Writable};
 use crate::os::{self, LockFile, Process};
 use crate::protocol::Lie;
 use crate::protocol::{park, seats};
-use crate::wait::{SLICE, Step, StopToken, WaitStrategy, Waiter};
+use crate::wait::{SLICE, Step, WaitStrategy, Waiter};
 
 /// How long a reader sleeps at a time that found no seat to be woken in.
 const SEATLESS_SLICE: Duration = Duration::from_millis(1);
-
-/// What the options of every pattern's peers have in common.
-#[derive(Clone, Debug)]
-pub(crate) struct PeerSettings {
-    pub(crate) await_successor: bool,
-    pub(crate) wait: WaitStrategy,
-    pub(crate) heartbeat: bool,
-    pub(crate) stop: Option<StopToken>,
-}
-
-impl Default for PeerSettings {
-    fn default() -> Self {
-        PeerSettings {
-            await_successor: false,
-            wait: WaitStrategy::default(),
-            heartbeat: true,
-            stop: None,
-        }
-    }
-}
 
 /// A seat that this handle sits in.
 #[derive(Debug)]
@@ -145,24 +127,16 @@ impl PeerHandle {
         self.channel.name()
     }
 
+    pub(crate) fn namespace(&self) -> &Namespace {
+        self.channel.namespace()
+    }
+
     pub(crate) fn header(&self) -> &Header {
         &self.header
     }
 
-    pub(crate) fn owner(&self) -> &Region<ReadOnly> {
-        &self.owner
-    }
-
     pub(crate) fn strategy(&self) -> WaitStrategy {
         self.settings.wait
-    }
-
-    pub(crate) fn settings(&self) -> &PeerSettings {
-        &self.settings
-    }
-
-    pub(crate) fn lock_file(&self) -> &LockFile {
-        &self.lock
     }
 
     /// Whether this is the process that opened the handle, and not a fork of it.

@@ -73,6 +73,7 @@ impl Producer {
     pub(super) fn new(
         mut owned: Owned<MappedProducer>,
         options: &ProducerOptions,
+        heartbeat: bool,
     ) -> Result<Self, OpenError> {
         let older = owned.reclaim()?;
         owned
@@ -89,7 +90,7 @@ impl Producer {
             unheard: true,
             probed: None,
             older,
-            handle: OwnerHandle::new(owned, options.heartbeat),
+            handle: OwnerHandle::new(owned, heartbeat),
         })
     }
 

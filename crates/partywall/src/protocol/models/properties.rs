@@ -212,8 +212,8 @@ proptest! {
                 }
                 consumer.publish();
                 let (seat, state) = (consumer.seat(), consumer.state());
-                let _ = seats::evicted(consumer.owner(), seat, state);
-                let _ = seats::is_ours(consumer.peers(), seat, state);
+                let _ = crate::protocol::seats::evicted(consumer.owner(), seat, state);
+                let _ = crate::protocol::seats::is_ours(consumer.peers(), seat, state);
             }
         }
         if let Ok(mut producer) = RingProducer::adopt(owner.clone(), peers.clone(), shape) {

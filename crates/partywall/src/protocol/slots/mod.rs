@@ -25,7 +25,8 @@
 mod reader;
 mod writer;
 
-pub(crate) use reader::{CursorReader, LatestReader, Next, Start, Unread};
+pub use reader::Start;
+pub(crate) use reader::{CursorReader, LatestReader, Next, Unread};
 pub(crate) use writer::SlotWriter;
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed};

@@ -114,14 +114,15 @@ fn wrong_mark(version: u64, found: u64) -> Lie {
 
 /// Where a reader of every value begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Start {
+pub enum Start {
     /// The oldest value that is safe to read for some time yet.
     Oldest,
-    /// The newest that is there.
+    /// The newest that is there; if there is none yet, the first.
     Newest,
     /// What is written from now on.
     Next,
-    /// This version.
+    /// The one with this sequence, counted from 1. If it is gone already, the first read tells how many were
+    /// lost; if it is still to come, it is waited for.
     At(u64),
 }
 
