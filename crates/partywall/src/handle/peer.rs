@@ -162,6 +162,13 @@ impl PeerHandle {
         self.ended.is_some()
     }
 
+    /// Takes back that the generation's end was this handle's: it will look for the next.
+    pub(crate) fn go_on(&mut self) {
+        if matches!(self.ended, Some(Ended::Closed | Ended::Superseded)) {
+            self.ended = None;
+        }
+    }
+
     pub(crate) fn was_evicted(&self) -> bool {
         matches!(self.ended, Some(Ended::Evicted(_)))
     }
@@ -327,13 +334,14 @@ impl PeerHandle {
         })
     }
 
-    /// The state of the generation, if the channel was not removed.
+    /// The state of the generation; an error if the channel was removed while it was READY.
     #[inline(always)]
     pub(crate) fn state(&mut self) -> Result<State, RecvError> {
-        if root::state(&self.root) == State::DELETED {
+        let state = State(self.owner.load32(header::STATE, Acquire));
+        if state == State::READY && root::state(&self.root) == State::DELETED {
             return Err(self.end(Ended::Deleted));
         }
-        Ok(State(self.owner.load32(header::STATE, Acquire)))
+        Ok(state)
     }
 
     /// Once a slice: is the channel there, the seat ours, the owner alive?
@@ -342,7 +350,11 @@ impl PeerHandle {
         peek: &mut impl FnMut() -> Result<Option<F>, Lie>,
     ) -> Result<Option<F>, RecvError> {
         if root::state(&self.root) == State::DELETED {
-            // What was committed before is still delivered.
+            // A closed channel goes when nobody sits in it: that is its end and no removal. And what was committed
+            // before is still delivered.
+            if let Some(found) = self.look_at_state(peek)? {
+                return Ok(Some(found));
+            }
             return match self.peek(peek)? {
                 Some(found) => Ok(Some(found)),
                 None => Err(self.end(Ended::Deleted)),

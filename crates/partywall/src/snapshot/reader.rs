@@ -119,6 +119,8 @@ impl Reader {
                 Err(RecvError::Closed { .. } | RecvError::Superseded { .. })
                     if self.options.settings.await_successor =>
                 {
+                    // Until there is a next generation, this one has not ended for us.
+                    self.handle.go_on();
                     self.follow(timeout)?;
                 }
                 Err(error) => return Err(error),

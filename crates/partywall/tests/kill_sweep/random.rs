@@ -5,6 +5,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::Located;
 use crate::victim::Stage;
 use crate::world::{CHANNEL, Payload, World, consumer_options, receive};
 
@@ -76,7 +77,7 @@ fn spawn(world: &World) -> Child {
 }
 
 /// The victim: sizes and ways of sending change from record to record.
-pub(crate) fn send_without_end(stage: &Stage) {
+pub(crate) fn send_without_end(stage: &Stage) -> ! {
     let mut producer = stage.producer();
     loop {
         let number = producer.records();
