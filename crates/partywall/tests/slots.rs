@@ -173,7 +173,7 @@ fn a_closed_snapshot_ends_for_its_readers_or_they_wait_for_the_next() {
     let place = Place::new();
     let mut first = writer(&place).open("s").unwrap();
     let mut ends = reader(&place).attach("s").unwrap();
-    let mut follows = reader(&place).await_successor(true).attach("s").unwrap();
+    let mut follows = reader(&place).follow(true).attach("s").unwrap();
     first.put(b"one").unwrap();
     first.close().unwrap();
     for reader in [&mut ends, &mut follows] {

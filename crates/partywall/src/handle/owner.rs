@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::channel::heartbeat::Heartbeat;
 use crate::channel::owner::{Owned, OwnerRole};
-use crate::error::SendError;
+use crate::error::{OpenError, SendError};
 use crate::layout::last_error::LastError;
 use crate::layout::owner;
 use crate::memory::{ReadOnly, Region, SharedMut, Writable};
@@ -23,6 +23,8 @@ pub(crate) struct OwnerHandle<R: OwnerRole> {
     heartbeat: Option<Heartbeat>,
     process: Process,
     pub(crate) owned: Owned<R>,
+    /// Older generations are still needed by somebody.
+    older: bool,
     /// Seats whose parked word is set though nobody woke, with the state word of the holder that died
     /// asleep there.
     asleep_for_good: Vec<(u32, u64)>,
@@ -34,17 +36,19 @@ pub(crate) struct OwnerHandle<R: OwnerRole> {
 }
 
 impl<R: OwnerRole> OwnerHandle<R> {
-    pub(crate) fn new(owned: Owned<R>, heartbeat: bool) -> Self {
+    pub(crate) fn new(mut owned: Owned<R>, heartbeat: bool) -> Result<Self, OpenError> {
+        let older = owned.reclaim()?;
         let heartbeat = heartbeat.then(|| Heartbeat::of_producer(owned.role.owner().clone()));
-        OwnerHandle {
+        Ok(OwnerHandle {
             heartbeat,
             process: Process::current(),
             owned,
+            older,
             asleep_for_good: Vec::new(),
             vain_rings: 0,
             looked: Instant::now(),
             abandoned: false,
-        }
+        })
     }
 
     /// The pattern's own words.
@@ -142,6 +146,14 @@ impl<R: OwnerRole> OwnerHandle<R> {
                     lie,
                 })
             }
+        }
+    }
+
+    /// Removes older generations that nobody needs any more.
+    pub(crate) fn reclaim(&mut self) {
+        if self.older {
+            // What cannot be looked at now is kept, and counted as before.
+            self.older = self.owned.reclaim().unwrap_or(true);
         }
     }
 

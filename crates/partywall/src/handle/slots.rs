@@ -197,7 +197,7 @@ impl SlotSettings {
         let wanted = settings.wanted(payload, self.value_size, self.checksums)?;
         let owned = owner::open(&settings.namespace()?, channel, &wanted)?;
         Ok(Writing {
-            handle: OwnerHandle::new(owned, settings.heartbeat),
+            handle: OwnerHandle::new(owned, settings.heartbeat)?,
             time_stamps: self.time_stamps,
             looked_ms: os::coarse_ms(),
         })
@@ -226,6 +226,7 @@ impl<K: SlotPattern> Writing<K> {
         if now.wrapping_sub(self.looked_ms) >= SLICE.as_millis() as u64 {
             self.looked_ms = now;
             self.handle.look_at_channel()?;
+            self.handle.reclaim();
         }
         let time_ns = if self.time_stamps {
             os::boottime_ns()

@@ -42,8 +42,6 @@ pub struct Producer {
     unheard: bool,
     /// When locks were probed last.
     probed: Option<Instant>,
-    /// Older generations still have durable consumers.
-    older: bool,
 }
 
 /// What a wait for room ends with.
@@ -75,7 +73,6 @@ impl Producer {
         options: &ProducerOptions,
         heartbeat: bool,
     ) -> Result<Self, OpenError> {
-        let older = owned.reclaim()?;
         owned
             .role
             .set_discard_when_alone(options.alone == Alone::Discard);
@@ -89,8 +86,7 @@ impl Producer {
             max_record: usize::try_from(record::max_payload(capacity)).unwrap_or(usize::MAX),
             unheard: true,
             probed: None,
-            older,
-            handle: OwnerHandle::new(owned, heartbeat),
+            handle: OwnerHandle::new(owned, heartbeat)?,
         })
     }
 
@@ -250,10 +246,7 @@ impl Producer {
                 Step::LookAround => {
                     self.handle.look_at_channel()?;
                     self.evict_dead(scan);
-                    if self.older {
-                        // What cannot be looked at now is kept, and counted as before.
-                        self.older = self.handle.owned.reclaim().unwrap_or(true);
-                    }
+                    self.handle.reclaim();
                 }
                 Step::Park(longest) => {
                     let owner = self.handle.role().owner().clone();

@@ -61,11 +61,21 @@ impl WriterOptions {
 #[derive(Clone, Debug, Default)]
 pub struct ReaderOptions {
     pub(super) settings: PeerSettings,
+    pub(super) follow: bool,
 }
 
 peer_options!(ReaderOptions);
 
 impl ReaderOptions {
+    /// Whether the reader goes on with the next writer's values when one closed the channel, or made it anew for
+    /// larger values; default no: then it ends with [`RecvError::Closed`](crate::RecvError::Closed) or
+    /// [`RecvError::Superseded`](crate::RecvError::Superseded).
+    #[must_use]
+    pub fn follow(mut self, follow: bool) -> Self {
+        self.follow = follow;
+        self
+    }
+
     /// Opens a snapshot for reading.
     ///
     /// # Errors

@@ -49,9 +49,8 @@ impl Reader {
     ///
     /// # Errors
     /// [`RecvError::Contended`] if the writer was faster than several tries; [`RecvError::Closed`] once the
-    /// writer closed and the last value was seen (with
-    /// [`await_successor`](ReaderOptions::await_successor) the reader goes on with the next writer's values
-    /// instead); [`RecvError::Superseded`], [`RecvError::Deleted`], [`RecvError::Damaged`],
+    /// writer closed and the last value was seen (with [`follow`](ReaderOptions::follow) the reader goes on with
+    /// the next writer's values instead); [`RecvError::Superseded`], [`RecvError::Deleted`], [`RecvError::Damaged`],
     /// [`RecvError::Forked`].
     pub fn get(&mut self) -> Result<Option<Value>, RecvError> {
         let mut payload = Vec::new();
@@ -117,7 +116,7 @@ impl Reader {
                 Ok(News::Value(meta)) => return Ok(Meta::of(meta, payload.len())),
                 Ok(News::Contended) => return Err(self.contended()),
                 Err(RecvError::Closed { .. } | RecvError::Superseded { .. })
-                    if self.options.settings.await_successor =>
+                    if self.options.follow =>
                 {
                     // Until there is a next generation, this one has not ended for us.
                     self.handle.go_on();
@@ -171,8 +170,7 @@ impl Reader {
         if self.latest.has_news() {
             return Ok(());
         }
-        if self.options.settings.await_successor && matches!(state, State::CLOSED | State::RETIRED)
-        {
+        if self.options.follow && matches!(state, State::CLOSED | State::RETIRED) {
             return match self.follow(Some(Duration::ZERO)) {
                 // Nobody there yet: the last value still stands.
                 Err(RecvError::TimedOut { .. }) => Ok(()),
