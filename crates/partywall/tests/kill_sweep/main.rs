@@ -84,6 +84,8 @@ fn main() -> ExitCode {
         match role.as_str() {
             "send_without_end" => random::send_without_end(&victim::Stage::enter()),
             "put_without_end" => slots::put_without_end(&victim::Stage::enter()),
+            "watch_without_end" => slots::read_without_end(&victim::Stage::enter(), false),
+            "receive_without_end" => slots::read_without_end(&victim::Stage::enter(), true),
             "broadcast_without_end" => slots::broadcast_without_end(&victim::Stage::enter()),
             _ => {}
         }
@@ -108,10 +110,16 @@ fn main() -> ExitCode {
             Err(_) => failed += 1,
         }
     }
-    if wanted("random") {
-        match catch_unwind(|| random::kill_at_random_moments(full)) {
-            Ok(()) => passed += 1,
-            Err(_) => failed += 1,
+    let tortures: [(&str, fn(bool)); 2] = [
+        ("random_producers", random::kill_at_random_moments),
+        ("random_writers_and_readers", slots::kill_at_random_moments),
+    ];
+    for (name, torture) in tortures {
+        if wanted(name) {
+            match catch_unwind(|| torture(full)) {
+                Ok(()) => passed += 1,
+                Err(_) => failed += 1,
+            }
         }
     }
     println!("in {:.1} s", started.elapsed().as_secs_f64());

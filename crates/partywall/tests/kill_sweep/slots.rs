@@ -1,12 +1,16 @@
 //! Operations of snapshots and broadcasts.
 
+use std::io::Read;
 use std::path::Path;
-use std::time::Duration;
+use std::process::Child;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use partywall::broadcast::{Receiver, ReceiverOptions, Sender, SenderOptions, Start};
 use partywall::snapshot::{Reader, ReaderOptions, Writer, WriterOptions};
 use partywall::{Namespace, RecvError, WaitStrategy, inspect, manage};
 
+use crate::random::{Random, start};
 use crate::victim::{Report, Stage, say};
 use crate::world::{CHANNEL, Payload};
 use crate::{Located, Swept};
@@ -306,6 +310,132 @@ pub(crate) fn broadcast_without_end(stage: &Stage) -> ! {
         let sequence = sender.sequence() + 1;
         sender.send(&value(sequence)).unwrap();
     }
+}
+
+/// Reads a snapshot or a broadcast until its input ends; dies of whatever is torn, goes back, or is unaccounted.
+pub(crate) fn read_without_end(stage: &Stage, broadcast: bool) -> ! {
+    thread::spawn(|| {
+        // Whoever started us says when to end.
+        let _ = std::io::stdin().read_to_end(&mut Vec::new());
+        std::process::exit(0);
+    });
+    let mut payload = Vec::new();
+    if broadcast {
+        let options = receiver_options(&stage.namespace).await_successor(true);
+        let mut receiver = options.attach(CHANNEL).unwrap();
+        loop {
+            let next = receiver.next_sequence();
+            match receiver.recv_into(&mut payload, None) {
+                Ok(meta) => assert!(meta.sequence == next && payload == value(next)),
+                Err(RecvError::Overrun { lost, .. }) => {
+                    assert_eq!(receiver.next_sequence(), next + lost);
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+    let options = reader_options(&stage.namespace).await_successor(true);
+    let mut reader = options.attach(CHANNEL).unwrap();
+    let mut last = 0;
+    loop {
+        match reader.changed_into(&mut payload, None) {
+            Ok(meta) => {
+                assert!(meta.sequence > last, "back in time");
+                assert_eq!(payload, value(meta.sequence), "torn");
+                last = meta.sequence;
+            }
+            Err(RecvError::Contended { .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// One writer after the other is killed, and readers are killed, stopped and continued, while the others read on.
+pub(crate) fn kill_at_random_moments(full: bool) {
+    let mut random = Random::new("writers and readers");
+    for (pattern, writer_role, reader_role) in [
+        (Pattern::Snapshot, "put_without_end", "watch_without_end"),
+        (
+            Pattern::Broadcast,
+            "broadcast_without_end",
+            "receive_without_end",
+        ),
+    ] {
+        let crowds: &[usize] = if full { &[1, 2, 8, 64] } else { &[4] };
+        for &crowd in crowds {
+            let world = SlotWorld::empty();
+            // Abandoned at once, so that readers find it.
+            match pattern {
+                Pattern::Snapshot => writer_options(&world.namespace)
+                    .open(CHANNEL)
+                    .unwrap()
+                    .abandon(),
+                Pattern::Broadcast => sender_options(&world.namespace)
+                    .open(CHANNEL)
+                    .unwrap()
+                    .abandon(),
+            }
+            let mut readers: Vec<Child> = (0..crowd)
+                .map(|_| start(reader_role, world.path()))
+                .collect();
+            let rounds = if full { 60 } else { 12 };
+            let records = || {
+                let info = inspect::inspect(&world.namespace, CHANNEL);
+                info.unwrap().records
+            };
+            let mut committed = 0;
+            for _ in 0..rounds {
+                let mut victim = start(writer_role, world.path());
+                // Among many readers it may be a while until it gets to run.
+                let end = Instant::now() + LONG;
+                while records() <= committed {
+                    assert!(Instant::now() < end, "the victim writes nothing");
+                    thread::yield_now();
+                }
+                let chosen = random.below(crowd as u64) as usize;
+                match random.below(3) {
+                    0 => {
+                        readers[chosen].kill().unwrap();
+                        readers[chosen].wait().unwrap();
+                        readers[chosen] = start(reader_role, world.path());
+                        thread::sleep(random.moment());
+                    }
+                    1 => {
+                        signal(&readers[chosen], rustix::process::Signal::STOP);
+                        thread::sleep(random.moment());
+                        signal(&readers[chosen], rustix::process::Signal::CONT);
+                    }
+                    _ => thread::sleep(random.moment()),
+                }
+                victim.kill().unwrap();
+                victim.wait().unwrap();
+                let info = inspect::inspect(&world.namespace, CHANNEL).unwrap();
+                assert!(
+                    info.records >= committed,
+                    "{} after {committed}",
+                    info.records
+                );
+                committed = info.records;
+            }
+            assert!(committed > rounds, "the victims got to write something");
+            for reader in &mut readers {
+                assert!(reader.try_wait().unwrap().is_none(), "a reader has died");
+                drop(reader.stdin.take());
+                assert!(reader.wait().unwrap().success(), "a reader has failed");
+            }
+            world.nothing_is_left();
+        }
+    }
+}
+
+enum Pattern {
+    Snapshot,
+    Broadcast,
+}
+
+fn signal(child: &Child, signal: rustix::process::Signal) {
+    let pid = rustix::process::Pid::from_raw(child.id().cast_signed()).unwrap();
+    rustix::process::kill_process(pid, signal).unwrap();
 }
 
 pub(crate) fn operations() -> impl Iterator<Item = Swept<SlotWorld>> {
