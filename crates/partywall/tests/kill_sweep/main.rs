@@ -21,7 +21,6 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use victim::{Fault, Report};
-use world::World;
 
 /// One operation that a process is killed in, on a stage of one pattern.
 pub(crate) struct Swept<W> {
