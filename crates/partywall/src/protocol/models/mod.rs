@@ -13,6 +13,7 @@ mod join;
 mod park;
 mod properties;
 mod seats;
+mod slots;
 mod stream;
 
 use std::sync::Arc;
