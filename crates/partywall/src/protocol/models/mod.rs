@@ -9,10 +9,12 @@ mod memory;
 mod people;
 
 mod crash;
+mod guarded;
 mod join;
 mod park;
 mod properties;
 mod seats;
+mod slot_properties;
 mod slots;
 mod stream;
 
