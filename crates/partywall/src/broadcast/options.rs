@@ -93,6 +93,6 @@ impl ReceiverOptions {
         let namespace = self.settings.namespace()?;
         let request = self.settings.request(&namespace, channel, None);
         let visited = visit::visit(&request, Pattern::Broadcast)?;
-        Ok(Receiver::new(visited, self))
+        Receiver::new(visited, self)
     }
 }

@@ -29,14 +29,15 @@ impl Receiver {
         ReceiverOptions::new().attach(channel)
     }
 
-    pub(super) fn new(visited: Visited, options: &ReceiverOptions) -> Self {
+    pub(super) fn new(visited: Visited, options: &ReceiverOptions) -> Result<Self, OpenError> {
         let owner = visited.owner.clone();
-        let reader = CursorReader::new(owner, shape(&visited.header), options.start);
-        Receiver {
+        let reader = CursorReader::new(owner, shape(&visited.header), options.start)
+            .map_err(|lie| visited.damaged(lie))?;
+        Ok(Receiver {
             handle: PeerHandle::visiting(visited, options.settings.clone()),
             reader,
             lost: 0,
-        }
+        })
     }
 
     /// The next record; waits for it.
@@ -88,7 +89,10 @@ impl Receiver {
         let reader = &mut self.reader;
         let found = match look(reader, payload) {
             Ok(Some(found)) => found,
-            Ok(None) => self.handle.wait(timeout, &mut || look(reader, payload))?,
+            Ok(None) => match self.handle.wait(timeout, &mut || look(reader, payload)) {
+                Ok(found) => found,
+                Err(error) => return Err(self.nothing(error)),
+            },
             Err(lie) => return Err(self.handle.damaged(lie)),
         };
         self.taken(found, payload.len())
@@ -114,6 +118,17 @@ impl Receiver {
             Err(lie) => return Err(self.handle.damaged(lie)),
         };
         self.taken(found, payload.len()).map(Some)
+    }
+
+    /// Why nothing came; or that the sender's words went back, which who waits for the next one does not see.
+    #[cold]
+    fn nothing(&mut self, error: RecvError) -> RecvError {
+        match (&error, self.reader.check()) {
+            (RecvError::TimedOut { .. } | RecvError::OwnerDied { .. }, Err(lie)) => {
+                self.handle.damaged(lie)
+            }
+            _ => error,
+        }
     }
 
     #[inline(always)]

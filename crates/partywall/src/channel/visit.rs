@@ -1,6 +1,6 @@
 //! Reading a channel without a seat: any number of readers, and nothing of theirs in shared memory.
 
-use super::directory::ChannelDirectory;
+use super::directory::{ChannelDirectory, owner_file};
 use super::generation;
 use super::joining::{AN_OWNER, Attempt, Request, THE_CHANNEL, enter, until_attached};
 use super::root;
@@ -9,6 +9,7 @@ use crate::error::OpenError;
 use crate::layout::header::{Pattern, State};
 use crate::memory::{ReadOnly, Region};
 use crate::os::LockFile;
+use crate::protocol::Lie;
 
 /// A channel that was opened for reading.
 #[derive(Debug)]
@@ -18,6 +19,17 @@ pub(crate) struct Visited {
     pub(crate) root: Region<ReadOnly>,
     pub(crate) header: Header,
     pub(crate) owner: Region<ReadOnly>,
+}
+
+impl Visited {
+    /// The error of an owner side that claims the impossible.
+    pub(crate) fn damaged(&self, lie: Lie) -> OpenError {
+        OpenError::Damaged {
+            channel: self.channel.name().to_owned(),
+            file: owner_file(self.header.generation),
+            lie,
+        }
+    }
 }
 
 /// Opens the owner side of the current generation, waiting for the channel if need be.

@@ -25,6 +25,7 @@ macro_rules! block {
 }
 
 pub(crate) mod geometry;
+pub(crate) mod guarded;
 pub(crate) mod header;
 pub(crate) mod last_error;
 pub(crate) mod owner;
@@ -84,7 +85,7 @@ pub struct Block {
 
 /// Every block of the ABI, in the order of `PROTOCOL.md`.
 #[must_use]
-pub fn abi() -> [&'static Block; 6] {
+pub fn abi() -> [&'static Block; 7] {
     [
         &header::HEADER,
         &root::ROOT,
@@ -92,6 +93,7 @@ pub fn abi() -> [&'static Block; 6] {
         &verdict::VERDICT,
         &seat::SEAT,
         &slots::SLOT,
+        &guarded::GUARDED,
     ]
 }
 

@@ -5,6 +5,7 @@
 
 pub(crate) mod checksum;
 pub(crate) mod cursor;
+pub(crate) mod guarded;
 #[cfg(test)]
 mod models;
 pub(crate) mod park;

@@ -9,10 +9,13 @@ mod memory;
 mod people;
 
 mod crash;
+mod guarded;
 mod join;
 mod park;
 mod properties;
 mod seats;
+mod slot_properties;
+mod slots;
 mod stream;
 
 use std::sync::Arc;

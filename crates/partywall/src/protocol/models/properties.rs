@@ -18,10 +18,10 @@ use crate::protocol::ring::{Shape, seats, walk};
 
 /// A segment of which every byte is there.
 #[derive(Clone)]
-struct Plain(Rc<[Cell<u8>]>);
+pub(super) struct Plain(Rc<[Cell<u8>]>);
 
 impl Plain {
-    fn new(size: u64) -> Self {
+    pub(super) fn new(size: u64) -> Self {
         Plain((0..size).map(|_| Cell::new(0)).collect())
     }
 }
