@@ -71,7 +71,7 @@ enum Command {
     Clean(manage::CleanArguments),
     /// Give up a durable consumer, so that its producer no longer waits for it
     Forget(manage::ForgetArguments),
-    /// Show it at work: a camera that is killed half-way, and two consumers that go on
+    /// Show a pattern at work: a writer is killed half-way, and those who read go on
     Demo(demo::DemoArgs),
     /// Measure against the limit of this machine
     Bench(bench::BenchArgs),
