@@ -27,6 +27,7 @@
 pub mod broadcast;
 mod channel;
 mod error;
+pub mod guarded;
 mod handle;
 pub mod inspect;
 pub mod layout;
@@ -39,7 +40,7 @@ pub mod snapshot;
 mod wait;
 
 pub use channel::namespace::Namespace;
-pub use error::{ManageError, OpenError, RecvError, SendError};
+pub use error::{LockError, ManageError, OpenError, RecvError, SendError};
 pub use layout::verdict::EvictionReason;
 pub use protocol::Lie;
 pub use wait::{SLICE, StopToken, WaitStrategy};

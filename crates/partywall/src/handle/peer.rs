@@ -131,8 +131,21 @@ impl PeerHandle {
         self.channel.namespace()
     }
 
+    /// The seat that this handle sits in.
+    pub(crate) fn seat(&self) -> Option<&Seated> {
+        self.seated.as_ref()
+    }
+
+    pub(crate) fn lock_file(&self) -> &LockFile {
+        &self.lock
+    }
+
     pub(crate) fn header(&self) -> &Header {
         &self.header
+    }
+
+    pub(crate) fn settings(&self) -> &PeerSettings {
+        &self.settings
     }
 
     pub(crate) fn strategy(&self) -> WaitStrategy {
@@ -292,7 +305,7 @@ impl PeerHandle {
     }
 
     /// A reader without a seat takes one before it sleeps, so that it can be woken.
-    fn sit_down(&mut self) {
+    pub(crate) fn sit_down(&mut self) {
         if self.seated.is_some() {
             return;
         }

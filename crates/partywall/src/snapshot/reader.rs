@@ -28,6 +28,9 @@ enum News {
 }
 
 impl Reader {
+    /// What is read in the same way.
+    pub(super) const PATTERNS: [Pattern; 2] = [Pattern::Snapshot, Pattern::Guarded];
+
     /// Opens a snapshot of the default namespace with default options.
     ///
     /// # Errors
@@ -187,7 +190,7 @@ impl Reader {
         let namespace = self.handle.namespace().clone();
         let name = self.channel().to_owned();
         let request = settings.request(&namespace, &name, None);
-        match visit::visit(&request, Pattern::Snapshot) {
+        match visit::visit(&request, &Self::PATTERNS) {
             Ok(visited) => {
                 *self = Reader::new(visited, &self.options);
                 Ok(())
