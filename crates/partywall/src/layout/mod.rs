@@ -24,6 +24,7 @@ macro_rules! block {
     };
 }
 
+pub(crate) mod frames;
 pub(crate) mod geometry;
 pub(crate) mod header;
 pub(crate) mod last_error;
@@ -84,7 +85,7 @@ pub struct Block {
 
 /// Every block of the ABI, in the order of `PROTOCOL.md`.
 #[must_use]
-pub fn abi() -> [&'static Block; 6] {
+pub fn abi() -> [&'static Block; 8] {
     [
         &header::HEADER,
         &root::ROOT,
@@ -92,6 +93,8 @@ pub fn abi() -> [&'static Block; 6] {
         &verdict::VERDICT,
         &seat::SEAT,
         &slots::SLOT,
+        &frames::FRAMES,
+        &frames::DESCRIPTOR,
     ]
 }
 

@@ -5,6 +5,8 @@
 
 pub(crate) mod checksum;
 pub(crate) mod cursor;
+pub(crate) mod eviction;
+pub(crate) mod frames;
 #[cfg(test)]
 mod models;
 pub(crate) mod park;

@@ -9,6 +9,7 @@ mod memory;
 mod people;
 
 mod crash;
+mod frames;
 mod join;
 mod park;
 mod properties;

@@ -66,6 +66,18 @@ impl SharedMut for Plain {
         self.copy_in(at, &value.to_le_bytes());
     }
 
+    fn set_bits(&self, at: u64, bits: u64, order: Ordering) -> u64 {
+        let before = self.load(at, order);
+        self.store(at, before | bits, order);
+        before
+    }
+
+    fn clear_bits(&self, at: u64, bits: u64, order: Ordering) -> u64 {
+        let before = self.load(at, order);
+        self.store(at, before & !bits, order);
+        before
+    }
+
     fn copy_in(&self, at: u64, bytes: &[u8]) {
         for (byte, cell) in bytes.iter().zip(&self.0[at as usize..][..bytes.len()]) {
             cell.set(*byte);

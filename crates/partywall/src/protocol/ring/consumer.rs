@@ -1,14 +1,13 @@
 //! A consumer's side: look at the next record, pass it, publish how far it came.
 
-use std::sync::atomic::Ordering::{Acquire, Relaxed};
-
 use super::{Shape, header_at};
-use crate::layout::seat::{self, SeatState};
-use crate::layout::verdict::{self, Evicted, EvictionReason};
+use crate::layout::seat::SeatState;
+use crate::layout::verdict::EvictionReason;
 use crate::layout::{peers, record};
 use crate::memory::{Shared, SharedMut};
 use crate::protocol::Lie;
 use crate::protocol::cursor::Cursor;
+use crate::protocol::seats;
 
 /// A committed record that was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,31 +144,13 @@ impl<O: Shared, P: SharedMut> RingConsumer<O, P> {
 
     /// Whether the owner evicted this holder.
     pub(crate) fn evicted(&self) -> Option<EvictionReason> {
-        let word = Evicted(
-            self.owner
-                .load(verdict::at(self.seat) + verdict::EVICTED, Acquire),
-        );
-        if word.epoch() == self.state.epoch() {
-            // Whatever the reason byte says, the seat is lost.
-            Some(word.reason().unwrap_or(EvictionReason::Lied))
-        } else {
-            None
-        }
+        seats::eviction(&self.owner, self.seat, self.state)
     }
 
     /// Whether the seat still says what this holder stored; if not, somebody scribbled over it, and the
     /// producer may no longer be counting it.
     pub(crate) fn seat_is_ours(&self) -> Result<(), Lie> {
-        let found = self.peers.load(self.seat_at() + seat::STATE, Relaxed);
-        if found == self.state.0 {
-            return Ok(());
-        }
-        Err(Lie {
-            word: "state of our seat",
-            place: u64::from(self.seat),
-            expected: "what we stored there",
-            found,
-        })
+        seats::is_ours(&self.peers, self.seat, self.state)
     }
 
     pub(crate) fn state(&self) -> SeatState {
