@@ -283,10 +283,10 @@ where
         let found = header.base_seq;
         return Err(lie("base_seq", header::BASE_SEQ, "a multiple of 8", found));
     }
-    // A slot's word and a descriptor's mark have a bit less than a position for the number of a frame.
-    if pattern == Pattern::Frames && header.base_seq >> 62 != 0 {
+    // Marks are twice a frame's number, and compared by the sign of their difference.
+    if pattern == Pattern::Frames && header.base_seq >> 61 != 0 {
         let found = header.base_seq;
-        return Err(lie("base_seq", header::BASE_SEQ, "less than 2^62", found));
+        return Err(lie("base_seq", header::BASE_SEQ, "less than 2^61", found));
     }
     let expected = geometry.total_size;
     if region.size() != expected {

@@ -187,8 +187,9 @@ fn describe(owner: &impl Shared, shape: &Shape, sequence: u64) -> Result<Describ
     owner.copy_out(at + frames::ABOUT, &mut about);
     // SYNC frame-lap: whoever read a word of a later descriptor sees a later mark now.
     owner.fence(Acquire);
-    let mark = owner.load(at + frames::MARK, Relaxed);
-    if mark != complete(sequence) {
+    if owner.load(at + frames::MARK, Relaxed) != complete(sequence) {
+        // Acquire this time, for whoever sets the mark against `write_seq`.
+        let mark = owner.load(at + frames::MARK, Acquire);
         return Ok(Described::Other(mark));
     }
     let lie = |word, expected, found| {

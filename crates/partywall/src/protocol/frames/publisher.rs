@@ -230,7 +230,8 @@ impl<O: SharedMut, P: Shared> Publisher<O, P> {
         // frame, and a reliable one's frame is known as its own as soon as it can be seen.
         owner.store(self.shape.word(loan.slot), word.0, Release);
         let at = self.shape.descriptor(sequence);
-        owner.store(at + frames::MARK, incomplete(sequence), Relaxed);
+        // Release: who sees this mark sees the `write_seq` before it, and can tell whether it is a possible one.
+        owner.store(at + frames::MARK, incomplete(sequence), Release);
         // SYNC frame-lap: whoever sees a word of this descriptor sees this mark, or a later one.
         owner.fence(Release);
         owner.store(at + frames::OFFSET, self.shape.data(loan.slot), Relaxed);
@@ -335,6 +336,8 @@ impl<O: SharedMut, P: Shared> Publisher<O, P> {
     fn candidate(&self, tried: &SlotSet) -> Option<u32> {
         (0..self.shape.pool.slots)
             .filter(|&slot| !tried.contains(slot) && self.is_eligible(slot) && self.is_free(slot))
+            // The first of several empty ones.
+            .rev()
             .max_by_key(|&slot| match self.words[slot as usize].sequence() {
                 0 => 0,
                 sequence => sequence.wrapping_sub(self.shape.base),
@@ -382,7 +385,7 @@ impl<O: SharedMut, P: Shared> Publisher<O, P> {
 fn last_described(owner: &impl Shared, shape: &Shape) -> Result<u64, Lie> {
     let written = owner.load(owner::WRITE_SEQ, Acquire);
     // Nobody has published so many: the difference is that of a word that was written over.
-    if written.wrapping_sub(shape.base) >> 62 != 0 {
+    if written.wrapping_sub(shape.base) >> 61 != 0 {
         return Err(Lie {
             word: "write_seq",
             place: owner::WRITE_SEQ,

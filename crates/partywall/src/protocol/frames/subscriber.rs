@@ -185,10 +185,9 @@ impl<O: Shared, P: SharedMut> Subscriber<O, P> {
         }
         let marked = mark.wrapping_add(1) / 2;
         let written = self.owner.load(owner::WRITE_SEQ, Acquire);
-        // A complete mark's frame is the last one published or the one after it, an incomplete one's at most two
-        // after it, for the store of `write_seq` before it may still be under way.
+        // Each mark was seen by Acquire: `write_seq` is that of the frame before it, or later.
         let ahead = marked.wrapping_sub(written) as i64;
-        if ahead > 2 || self.shape.descriptor(marked) != self.shape.descriptor(wanted) {
+        if ahead > 1 || self.shape.descriptor(marked) != self.shape.descriptor(wanted) {
             return lie("mark of a descriptor", "one that belongs there", mark);
         }
         let newest = if ahead > 0 && mark == complete(marked) {

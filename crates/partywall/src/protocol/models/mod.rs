@@ -7,6 +7,7 @@
 
 mod memory;
 mod people;
+mod plain;
 
 mod crash;
 mod frames;

@@ -2,8 +2,10 @@
 //! what they must see.
 
 mod crash;
+mod forged;
 mod join;
 mod park;
+mod properties;
 mod seats;
 mod stream;
 
@@ -108,9 +110,12 @@ impl Reader {
 
     /// Takes the next frame, if there is one, and looks into it; whether there was anything.
     fn take(&mut self) -> bool {
-        match self.subscriber.take().expect("an honest publisher") {
-            // Its pin may be a store that did not happen.
-            _ if self.process.dead() => false,
+        let next = self.subscriber.take();
+        // Its pin, or the seat, may be a store that did not happen.
+        if self.process.dead() {
+            return false;
+        }
+        match next.expect("an honest publisher") {
             Next::Frame(frame) => {
                 check(&self.process, &frame);
                 self.got.push(frame.sequence);
