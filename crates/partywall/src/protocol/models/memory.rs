@@ -271,7 +271,7 @@ impl World<frames::Shape> {
             .into_iter()
             .chain((0..pool.slots).map(|slot| shape.word(slot)))
             .chain((0..descriptors).flat_map(|index| {
-                [pool::MARK, pool::OFFSET].map(|word| shape.descriptor(index) + word)
+                [pool::MARK, pool::OFFSET, pool::INFO].map(|word| shape.descriptor(index) + word)
             }));
         let seat_words = [
             seat::STATE,

@@ -76,7 +76,7 @@ fn a_joiner_keeps_its_frames_over_the_publishers_death() {
 /// The successor is killed too, wherever it stands, and so on.
 #[test]
 fn two_dead_publishers_are_no_worse_than_one() {
-    for first in 0..16 {
+    for first in 0..20 {
         kill_everywhere(1, move |second| {
             let world = World::frames(pool(2, 1, 0), 0);
             drop(create(&world));

@@ -125,8 +125,6 @@ fn a_descriptor_that_was_being_written_is_written_anew() {
     assert_eq!(reader.take(), Ok(Next::Missed(3)));
     assert_eq!(take(&mut reader).sequence, 4);
     assert_eq!(publish(&mut publisher), 5);
-    // The same for one whose writing has not got beyond the mark, when nobody follows.
-    assert_eq!(reader.held(), 1);
 }
 
 #[test]
@@ -215,6 +213,26 @@ fn who_keeps_the_slots_is_told() {
     assert_eq!(publisher.loan().unwrap_err().joining, 0b100);
     assert_eq!(publisher.evict_dead(&NoLocks, 0b100), 1);
     publish(&mut publisher);
+}
+
+#[test]
+fn what_a_dead_subscriber_held_comes_back() {
+    let place = Place::new(pool(3, 2, 0), 8, 0);
+    let mut publisher = place.create();
+    let mut dead = place.attach(0, LOSSY);
+    let mut behind = place.attach(1, RELIABLE);
+    publish(&mut publisher);
+    let held = take(&mut dead);
+    let read = take(&mut behind);
+    frames::give_back(behind.peers(), 1, read.slot);
+    // The other two slots have frames that one subscriber has not come to.
+    publish(&mut publisher);
+    publish(&mut publisher);
+    let busy = publisher.loan().unwrap_err();
+    assert_eq!((busy.behind, busy.holding), (0b10, 0b01));
+    publisher.evict_dead(&NoLocks, busy.holding);
+    let loan = publisher.loan().unwrap();
+    assert_eq!(publisher.data_at(&loan), held.at);
 }
 
 #[test]

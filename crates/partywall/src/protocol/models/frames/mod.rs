@@ -12,7 +12,7 @@ mod stream;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::memory::{Handle, Process, World as AnyWorld};
-use crate::layout::frames::{About, Info, Pool};
+use crate::layout::frames::{About, Info, Pool, SlotWord};
 use crate::memory::{Shared, SharedMut};
 use crate::protocol::SeatLocks;
 use crate::protocol::frames::seats::{self as frame_seats, Wish};
@@ -58,11 +58,12 @@ fn publish(publisher: &mut Publisher) -> bool {
     true
 }
 
-/// Writes its number into a frame and publishes it.
+/// Writes its number into a frame and publishes it; its kind is the number too.
 fn fill(publisher: &mut Publisher, loan: Loan) {
     let (at, sequence) = (publisher.data_at(&loan), publisher.position() + 1);
     publisher.owner().store(at, sequence, Relaxed);
-    publisher.publish(loan, Info::new(8, 0, 0), 0, &About::default());
+    let info = Info::new(8, sequence as u16, 0);
+    publisher.publish(loan, info, 0, &About::default());
 }
 
 /// Publishes so many frames, each with so many tries.
@@ -176,6 +177,15 @@ impl Reader {
     }
 }
 
+/// No slot says WRITING: everything that was marked was published, or put back.
+fn assert_nothing_is_marked(world: &World) {
+    let owner = world.process(None).owner;
+    for slot in 0..world.shape.pool.slots {
+        let word = SlotWord(owner.load(world.shape.word(slot), Relaxed));
+        assert!(!word.is_writing(), "slot {slot}");
+    }
+}
+
 /// A frame holds its own number.
 fn check(process: &Process, frame: &Frame) {
     let mut bytes = [0; 8];
@@ -183,5 +193,6 @@ fn check(process: &Process, frame: &Frame) {
     // The dead see nothing.
     if !process.dead() {
         assert_eq!(u64::from_le_bytes(bytes), frame.sequence);
+        assert_eq!(frame.kind, frame.sequence as u16, "of another descriptor");
     }
 }

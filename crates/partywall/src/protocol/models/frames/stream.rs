@@ -1,7 +1,8 @@
 //! Frames on their way to subscribers that stay.
 
 use super::super::explore;
-use super::{LOSSY, Pool, RELIABLE, Reader, World, check, create, pool, publish, publish_some};
+use super::{LOSSY, Pool, RELIABLE, Reader, World, assert_nothing_is_marked, check, create};
+use super::{pool, publish, publish_some};
 use crate::protocol::frames;
 
 #[test]
@@ -23,6 +24,29 @@ fn a_lossy_subscriber_has_whole_frames_and_an_exact_count_of_the_others() {
         );
         reader.drain();
         reader.assert_all_told_to(3);
+        assert_nothing_is_marked(&world);
+    });
+}
+
+/// Somebody holds the first frame, so that it stays where it is while its descriptor is written over.
+#[test]
+fn a_descriptor_is_not_half_another_ones() {
+    explore(4, || {
+        let world = World::frames(pool(3, 2, 0), 0);
+        let mut publisher = create(&world);
+        let mut holder = Reader::attach(&world, world.process(None), 0, LOSSY).unwrap();
+        let mut reader = Reader::attach(&world, world.process(None), 1, LOSSY).unwrap();
+        assert!(publish(&mut publisher));
+        assert!(holder.take());
+        publish_some(&mut publisher, 3, 1);
+        let publishing = loom::thread::spawn(move || {
+            // Four descriptors: this is the first one's.
+            assert!(publish(&mut publisher));
+        });
+        reader.take();
+        publishing.join().unwrap();
+        reader.drain();
+        reader.assert_all_told_to(5);
     });
 }
 
