@@ -377,7 +377,7 @@ impl PeerHandle {
             if let Err(lie) = seats::is_ours(&seated.peers, seated.seat, seated.state) {
                 return Err(self.end(Ended::Damaged(lie)));
             }
-            if let Some(reason) = seats::evicted(&self.owner, seated.seat, seated.state) {
+            if let Some(reason) = seats::eviction(&self.owner, seated.seat, seated.state) {
                 return Err(self.end(Ended::Evicted(reason)));
             }
         }

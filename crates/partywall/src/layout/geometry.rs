@@ -1,7 +1,7 @@
 //! Where things lie in a segment, told by its header; and whether the header's numbers can be true.
 
 use super::header::{self, Pattern, Side};
-use super::{PAGE, peers, ring, root, round_up, seat, slots};
+use super::{PAGE, frames, peers, ring, root, round_up, seat, slots};
 
 /// The numbers of a header that decide the geometry, as read from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +51,8 @@ impl Sizes {
             Pattern::Snapshot | Pattern::Broadcast | Pattern::Guarded => {
                 slots::check(self.payload_size, self.record_size)?
             }
-            Pattern::Frames | Pattern::Mpsc => {
+            Pattern::Frames => frames::check(self.payload_size, self.record_size)?,
+            Pattern::Mpsc => {
                 let number = u64::from(self.pattern.number());
                 return Err(("pattern", header::PATTERN, "a known pattern", number));
             }

@@ -24,6 +24,7 @@ macro_rules! block {
     };
 }
 
+pub(crate) mod frames;
 pub(crate) mod geometry;
 pub(crate) mod guarded;
 pub(crate) mod header;
@@ -85,7 +86,7 @@ pub struct Block {
 
 /// Every block of the ABI, in the order of `PROTOCOL.md`.
 #[must_use]
-pub fn abi() -> [&'static Block; 7] {
+pub fn abi() -> [&'static Block; 9] {
     [
         &header::HEADER,
         &root::ROOT,
@@ -94,6 +95,8 @@ pub fn abi() -> [&'static Block; 7] {
         &seat::SEAT,
         &slots::SLOT,
         &guarded::GUARDED,
+        &frames::FRAMES,
+        &frames::DESCRIPTOR,
     ]
 }
 

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::atomic::AtomicU64 as Plain;
 
-use crate::layout::{owner, peers, ring, seat, verdict};
+use crate::layout::frames::Pool;
+use crate::layout::{frames as pool, owner, peers, ring, seat, verdict};
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::Ordering::{self, AcqRel, Acquire, Relaxed, Release, SeqCst};
 use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
@@ -16,8 +17,8 @@ use loom::sync::{Condvar, Mutex};
 
 use crate::layout::header::{self, State};
 use crate::memory::{Doorbell, Shared, SharedMut};
-use crate::protocol::SeatLocks;
 use crate::protocol::ring::Shape;
+use crate::protocol::{SeatLocks, frames};
 
 /// One segment. Words that no protocol depends on (names, counters for people) are not in it: they are read
 /// as 0, and stores to them vanish.
@@ -26,33 +27,36 @@ pub(super) struct Memory {
     halves: BTreeMap<u64, AtomicU32>,
     /// Stands for each word of data. Loom's atomics never return a value from the future, so they would not
     /// show a byte that is overwritten before its reader is through; this does, as a data race.
-    cells: Vec<UnsafeCell<()>>,
+    cells: BTreeMap<u64, UnsafeCell<()>>,
     /// The kernel's queue of those who sleep on a half-word of this segment.
     futex: (Mutex<()>, Condvar),
 }
 
 impl Memory {
-    fn new(words: impl Iterator<Item = u64>, halves: impl Iterator<Item = u64>, data: u64) -> Self {
+    fn new(
+        words: impl Iterator<Item = u64>,
+        halves: impl Iterator<Item = u64>,
+        data: impl Iterator<Item = u64> + Clone,
+    ) -> Self {
         Memory {
             words: words
-                .chain((0..data / 8).map(|index| ring::PAYLOAD_OFFSET + 8 * index))
+                .chain(data.clone())
                 .map(|at| (at, AtomicU64::new(0)))
                 .collect(),
             halves: halves.map(|at| (at, AtomicU32::new(0))).collect(),
-            cells: (0..data / 8).map(|_| UnsafeCell::new(())).collect(),
+            cells: data.map(|at| (at, UnsafeCell::new(()))).collect(),
             futex: (Mutex::new(()), Condvar::new()),
         }
     }
 
     /// Words alone. Readers may load them while they are overwritten, and find out by themselves.
     pub(super) fn racing(words: impl Iterator<Item = u64>) -> Rc<Self> {
-        Rc::new(Memory::new(words, std::iter::empty(), 0))
+        Rc::new(Memory::new(words, std::iter::empty(), std::iter::empty()))
     }
 
     /// The data word at `at`, if that is data.
     fn cell(&self, at: u64) -> Option<&UnsafeCell<()>> {
-        let index = at.checked_sub(ring::PAYLOAD_OFFSET)? / 8;
-        self.cells.get(index as usize)
+        self.cells.get(&at)
     }
 }
 
@@ -122,7 +126,7 @@ impl Handle {
 
 impl Shared for Handle {
     fn size(&self) -> u64 {
-        ring::PAYLOAD_OFFSET + 8 * self.memory.cells.len() as u64
+        u64::MAX
     }
 
     fn load(&self, at: u64, order: Ordering) -> u64 {
@@ -133,12 +137,18 @@ impl Shared for Handle {
     }
 
     fn load32(&self, at: u64, order: Ordering) -> u32 {
-        self.memory.halves[&at].load(order)
+        self.memory
+            .halves
+            .get(&at)
+            .map_or(0, |word| word.load(order))
     }
 
     fn copy_out(&self, at: u64, out: &mut [u8]) {
         for (at, bytes) in (at..).step_by(8).zip(out.chunks_mut(8)) {
-            if let Some(cell) = self.memory.cell(at) {
+            // The dead read nothing.
+            if let Some(cell) = self.memory.cell(at)
+                && !self.life.dead.load(Relaxed)
+            {
                 cell.with(|_| ());
             }
             bytes.copy_from_slice(&self.load(at, Relaxed).to_le_bytes()[..bytes.len()]);
@@ -164,8 +174,28 @@ impl SharedMut for Handle {
     }
 
     fn store32(&self, at: u64, value: u32, order: Ordering) {
+        if let Some(word) = self.memory.halves.get(&at)
+            && self.life.spend()
+        {
+            word.store(value, order);
+        }
+    }
+
+    fn set_bits(&self, at: u64, bits: u64, order: Ordering) -> u64 {
+        let word = &self.memory.words[&at];
         if self.life.spend() {
-            self.memory.halves[&at].store(value, order);
+            word.fetch_or(bits, order)
+        } else {
+            word.load(Relaxed)
+        }
+    }
+
+    fn clear_bits(&self, at: u64, bits: u64, order: Ordering) -> u64 {
+        let word = &self.memory.words[&at];
+        if self.life.spend() {
+            word.fetch_and(!bits, order)
+        } else {
+            word.load(Relaxed)
         }
     }
 
@@ -215,25 +245,21 @@ impl SeatLocks for Locks {
     }
 }
 
-/// One generation of a ring, READY. Loom's threads are coroutines of one thread, hence `Rc`.
+/// One generation, READY: of a ring, if nothing else is said. Loom's threads are coroutines of one thread, hence `Rc`.
 #[derive(Clone)]
-pub(super) struct World {
+pub(super) struct World<S = Shape> {
     owner: Rc<Memory>,
     peers: Rc<Memory>,
     pub(super) locks: Rc<Locks>,
-    pub(super) shape: Shape,
+    pub(super) shape: S,
+}
+
+fn cursor(at: u64) -> [u64; 3] {
+    [at, at + 8, at + 16]
 }
 
 impl World {
     pub(super) fn new(capacity: u64, seats: u32, base: u64) -> Self {
-        let cursor = |at: u64| [at, at + 8, at + 16];
-        let owner_words =
-            cursor(owner::WRITE_SEQ)
-                .into_iter()
-                .chain((0..seats).map(verdict::at).flat_map(|at| {
-                    [verdict::EVICTED, verdict::LOST_0, verdict::LOST_1].map(|word| at + word)
-                }));
-        let owner_halves = [header::STATE, owner::OWNER_BELL, owner::OWNER_PARKED];
         let seat_words = [
             seat::STATE,
             seat::ABANDONED_0,
@@ -241,21 +267,74 @@ impl World {
             seat::START_0,
             seat::START_1,
         ];
+        let shape = Shape {
+            capacity,
+            seats,
+            base,
+        };
         let peer_words = (0..seats).map(peers::seat_at).flat_map(|at| {
             let own = seat_words.map(|word| at + word);
             own.into_iter().chain(cursor(at + seat::READ_SEQ))
         });
+        let data = (0..capacity / 8).map(|index| ring::PAYLOAD_OFFSET + 8 * index);
+        Self::build(
+            shape,
+            seats,
+            cursor(owner::WRITE_SEQ).into_iter(),
+            data,
+            peer_words,
+        )
+    }
+}
+
+impl World<frames::Shape> {
+    /// A pool of frames of 8 bytes; at most 64 slots.
+    pub(super) fn frames(pool: Pool, base: u64) -> Self {
+        let shape = frames::Shape::new(pool.check().expect("a pool"), 8, base);
+        let descriptors = u64::from(pool.slots).next_power_of_two();
+        let owner_words = [owner::WRITE_SEQ]
+            .into_iter()
+            .chain((0..pool.slots).map(|slot| shape.word(slot)))
+            .chain((0..descriptors).flat_map(|index| {
+                [pool::MARK, pool::OFFSET, pool::INFO].map(|word| shape.descriptor(index) + word)
+            }));
+        let seat_words = [
+            seat::STATE,
+            seat::ABANDONED_0,
+            seat::ABANDONED_1,
+            seat::READ_SEQ,
+            seat::PINS,
+        ];
+        let peer_words = (0..pool.seats)
+            .map(peers::seat_at)
+            .flat_map(|at| seat_words.map(|word| at + word));
+        let data = (0..pool.slots).map(|slot| shape.data(slot));
+        Self::build(shape, pool.seats, owner_words, data, peer_words)
+    }
+}
+
+impl<S: Copy> World<S> {
+    /// `owner_words` are those of the pattern, besides the ones that all have.
+    fn build(
+        shape: S,
+        seats: u32,
+        owner_words: impl Iterator<Item = u64>,
+        data: impl Iterator<Item = u64> + Clone,
+        peer_words: impl Iterator<Item = u64>,
+    ) -> Self {
+        let verdicts = (0..seats)
+            .map(verdict::at)
+            .flat_map(|at| [verdict::EVICTED, verdict::LOST_0, verdict::LOST_1].map(|w| at + w));
+        let owner_halves = [header::STATE, owner::OWNER_BELL, owner::OWNER_PARKED];
         let peer_halves = (0..seats)
             .flat_map(|seat| [peers::parked(seat), peers::seat_at(seat) + seat::SEAT_BELL]);
+        let owner = Memory::new(owner_words.chain(verdicts), owner_halves.into_iter(), data);
+        let peers = Memory::new(peer_words, peer_halves, [].into_iter());
         let world = World {
-            owner: Rc::new(Memory::new(owner_words, owner_halves.into_iter(), capacity)),
-            peers: Rc::new(Memory::new(peer_words, peer_halves, 0)),
+            owner: Rc::new(owner),
+            peers: Rc::new(peers),
             locks: Rc::new(Locks((0..seats).map(|_| AtomicBool::new(false)).collect())),
-            shape: Shape {
-                capacity,
-                seats,
-                base,
-            },
+            shape,
         };
         let owner = world.process(None).owner;
         owner.store32(header::STATE, State::READY.0, Release);
