@@ -4,7 +4,7 @@ use super::directory::{ChannelDirectory, owner_file, peers_file};
 use super::owner::OwnerRole;
 use super::segment::{self, Header};
 use crate::error::OpenError;
-use crate::layout::header::{FLAG_CHECKSUM, FLAG_KEEP, Side, State};
+use crate::layout::header::{FLAG_CHECKSUM, FLAG_KEEP, Pattern, Side, State};
 use crate::memory::{ReadOnly, Region, Writable};
 use crate::os;
 use crate::protocol::Lie;
@@ -154,6 +154,11 @@ fn check_pair(
 ) -> Result<(), OpenError> {
     for (side, header) in [("owner", owner), ("peers", peers)] {
         let claims = [
+            (
+                "pattern",
+                header.pattern.number().into(),
+                owner.pattern.number().into(),
+            ),
             ("generation", header.generation, generation),
             ("instance", header.instance, instance),
             (
@@ -162,7 +167,13 @@ fn check_pair(
                 owner.seat_count.into(),
             ),
         ];
-        for (word, found, expected) in claims {
+        // Both sides of an mpsc channel say how long a lane is.
+        let lane = (owner.pattern == Pattern::Mpsc).then_some((
+            "payload_size",
+            header.payload_size,
+            owner.payload_size,
+        ));
+        for (word, found, expected) in claims.into_iter().chain(lane) {
             if found != expected {
                 return Err(OpenError::Damaged {
                     channel: channel.name().to_owned(),

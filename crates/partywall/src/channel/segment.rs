@@ -7,7 +7,7 @@ use super::directory::{ChannelDirectory, UNFINISHED};
 use crate::error::OpenError;
 use crate::layout::geometry::{Geometry, Sizes};
 use crate::layout::header::{self, KNOWN_INCOMPATIBLE, MAGIC_VALUE, Pattern, Side, State};
-use crate::layout::{self, MAX_SEATS, PAGE};
+use crate::layout::{self, MAX_SEATS, PAGE, mpsc, peers};
 use crate::memory::{ReadOnly, Region, Shared, SharedMut, Writable};
 use crate::os::{self, Mapping, OpenMode};
 use crate::protocol::Lie;
@@ -107,36 +107,43 @@ pub(crate) fn open_read_only(
     file: &str,
     side: Side,
 ) -> Result<Opened<ReadOnly>, OpenError> {
-    let Some(mapping) = map(channel, file, OpenMode::Read)? else {
+    let Some((mapping, size)) = map(channel, file, OpenMode::Read, u64::MAX)? else {
         return Ok(Opened::Missing);
     };
-    check(channel, file, side, Region::read_only(mapping))
+    check(channel, file, side, Region::read_only(mapping), size)
 }
 
-/// Opens a segment for writing: by its owner, or by a peer that holds a seat in it.
+/// Opens a segment for writing: by its owner, or by a peer that holds a seat in it. What belongs to other seats
+/// alone is not mapped.
 pub(crate) fn open_writable(
     channel: &ChannelDirectory,
     file: &str,
     side: Side,
 ) -> Result<Opened<Writable>, OpenError> {
-    let Some(mapping) = map(channel, file, OpenMode::ReadWrite)? else {
+    let most = if side == Side::Peers {
+        peers::HEAD
+    } else {
+        u64::MAX
+    };
+    let Some((mapping, size)) = map(channel, file, OpenMode::ReadWrite, most)? else {
         return Ok(Opened::Missing);
     };
     let region = Region::writable(mapping).expect("it was mapped writable");
-    check(channel, file, side, region)
+    check(channel, file, side, region, size)
 }
 
 fn map(
     channel: &ChannelDirectory,
     file: &str,
     mode: OpenMode,
-) -> Result<Option<Mapping>, OpenError> {
+    most: u64,
+) -> Result<Option<(Mapping, u64)>, OpenError> {
     let descriptor = match channel.files().open_file(file, mode) {
         Ok(descriptor) => descriptor,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(channel.error("open a segment", error)),
     };
-    match Mapping::new(&descriptor, mode == OpenMode::ReadWrite) {
+    match Mapping::head(&descriptor, most, mode == OpenMode::ReadWrite) {
         Ok(mapping) => Ok(Some(mapping)),
         Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(OpenError::WrongSize {
             channel: channel.name().to_owned(),
@@ -148,12 +155,13 @@ fn map(
     }
 }
 
-/// Reads the header once and checks everything that later code relies on.
+/// Reads the header once and checks everything that later code relies on. The file has `size` bytes.
 fn check<Access>(
     channel: &ChannelDirectory,
     file: &str,
     side: Side,
     region: Region<Access>,
+    size: u64,
 ) -> Result<Opened<Access>, OpenError>
 where
     Region<Access>: Shared,
@@ -162,7 +170,7 @@ where
         channel: channel.name().to_owned(),
         file: file.to_owned(),
         expected,
-        found: region.size(),
+        found: size,
     };
     let lie = |word: &'static str, place: u64, expected: &'static str, found: u64| {
         damaged(
@@ -176,7 +184,7 @@ where
             },
         )
     };
-    if region.size() < PAGE {
+    if size < PAGE {
         return Err(wrong_size(PAGE));
     }
     // SYNC publish: READY was stored Release after everything else in the header.
@@ -259,7 +267,7 @@ where
         instance: region.load(header::INSTANCE, Relaxed),
         created_ns: region.load(header::CREATED_NS, Relaxed),
     };
-    if header.total_size != region.size() {
+    if header.total_size != size {
         return Err(wrong_size(header.total_size));
     }
     if side != Side::Root && !(1..=MAX_SEATS).contains(&header.seat_count) {
@@ -284,10 +292,46 @@ where
         return Err(lie("base_seq", header::BASE_SEQ, "a multiple of 8", found));
     }
     let expected = geometry.total_size;
-    if region.size() != expected {
+    if size != expected {
         return Err(wrong_size(expected));
     }
     Ok(Opened::Segment(region, header))
+}
+
+/// The lane of a sender that holds the seat's lock: its memory is reserved, and nothing else is mapped. What lies in
+/// it stays.
+pub(crate) fn open_lane(
+    channel: &ChannelDirectory,
+    file: &str,
+    header: &Header,
+    seat: u32,
+) -> Result<Region<Writable>, OpenError> {
+    let at = mpsc::lane_at(header.payload_size, seat);
+    let descriptor = channel
+        .files()
+        .open_file(file, OpenMode::ReadWrite)
+        .map_err(|error| channel.error("open a segment", error))?;
+    os::reserve(&descriptor, at, header.payload_size)
+        .map_err(|error| no_space(channel, "reserve a lane", header.payload_size, error))?;
+    let mapping = Mapping::part(&descriptor, at, header.payload_size, true)
+        .map_err(|error| channel.error("map a lane", error))?;
+    Ok(Region::writable(mapping).expect("it was mapped writable"))
+}
+
+fn no_space(
+    channel: &ChannelDirectory,
+    operation: &'static str,
+    needed: u64,
+    error: io::Error,
+) -> OpenError {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => OpenError::NoSpace {
+            channel: channel.name().to_owned(),
+            needed,
+            free: channel.files().free_bytes().unwrap_or(0),
+        },
+        _ => channel.error(operation, error),
+    }
 }
 
 /// Makes a segment under an unfinished name, fills it, and only then gives it its own: whoever finds the
@@ -306,16 +350,12 @@ pub(crate) fn create(
         }
         _ => {}
     }
+    let reserved = header
+        .geometry(header.side)
+        .map_or(header.total_size, |geometry| geometry.reserved);
     let descriptor = files
-        .create_reserved(&unfinished, header.total_size)
-        .map_err(|error| match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => OpenError::NoSpace {
-                channel: channel.name().to_owned(),
-                needed: header.total_size,
-                free: files.free_bytes().unwrap_or(0),
-            },
-            _ => channel.error("make a segment", error),
-        })?;
+        .create_reserved(&unfinished, header.total_size, reserved)
+        .map_err(|error| no_space(channel, "make a segment", reserved, error))?;
     let mapping = Mapping::new(&descriptor, true);
     let region = mapping
         .map_err(|error| channel.error("map a segment", error))

@@ -27,6 +27,7 @@ macro_rules! block {
 pub(crate) mod geometry;
 pub(crate) mod header;
 pub(crate) mod last_error;
+pub(crate) mod mpsc;
 pub(crate) mod owner;
 pub(crate) mod peers;
 pub(crate) mod record;
@@ -84,7 +85,7 @@ pub struct Block {
 
 /// Every block of the ABI, in the order of `PROTOCOL.md`.
 #[must_use]
-pub fn abi() -> [&'static Block; 6] {
+pub fn abi() -> [&'static Block; 8] {
     [
         &header::HEADER,
         &root::ROOT,
@@ -92,6 +93,8 @@ pub fn abi() -> [&'static Block; 6] {
         &verdict::VERDICT,
         &seat::SEAT,
         &slots::SLOT,
+        &mpsc::LANE,
+        &mpsc::SENDER,
     ]
 }
 

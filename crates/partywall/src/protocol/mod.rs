@@ -1,12 +1,14 @@
 //! The state machines: no system calls, no mapping. Generic over where the words live, so that the model
 //! checker runs the very code that ships.
 //!
-//! Labels in comments (`SYNC ring-commit`) stand at both ends of each happens-before edge.
+//! Labels in comments (`SYNC record-commit`) stand at both ends of each happens-before edge.
 
+pub(crate) mod buffer;
 pub(crate) mod checksum;
 pub(crate) mod cursor;
 #[cfg(test)]
 mod models;
+pub(crate) mod mpsc;
 pub(crate) mod park;
 pub(crate) mod ring;
 pub(crate) mod seats;

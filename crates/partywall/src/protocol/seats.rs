@@ -6,6 +6,7 @@ use crate::layout::peers;
 use crate::layout::seat::{self, Claim, SeatState};
 use crate::layout::verdict::{self, Evicted};
 use crate::memory::{Shared, SharedMut};
+use crate::protocol::Lie;
 
 /// What an attempt to take a seat can come to besides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +19,21 @@ pub(crate) enum Refused {
 pub(crate) fn is_evicted(owner: &impl Shared, seat: u32, state: SeatState) -> bool {
     let word = Evicted(owner.load(verdict::at(seat) + verdict::EVICTED, Acquire));
     word.epoch() == state.epoch() && state.epoch() != 0
+}
+
+/// Whether a seat still says what its holder stored; if not, somebody scribbled over it, and the owner may no
+/// longer know of that holder.
+pub(crate) fn is_ours(peers: &impl Shared, seat: u32, state: SeatState) -> Result<(), Lie> {
+    let found = peers.load(peers::seat_at(seat) + seat::STATE, Relaxed);
+    if found == state.0 {
+        return Ok(());
+    }
+    Err(Lie {
+        word: "state of our seat",
+        place: u64::from(seat),
+        expected: "what we stored there",
+        found,
+    })
 }
 
 /// Gives a seat up: FREE, or ABSENT for a durable consumer that will come back.

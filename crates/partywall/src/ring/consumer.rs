@@ -18,7 +18,7 @@ use crate::memory::{Shared, SharedMut};
 use crate::os::{self, Process};
 use crate::protocol::Lie;
 use crate::protocol::cursor;
-use crate::protocol::ring::consumer::Found;
+use crate::protocol::buffer::Found;
 use crate::protocol::{park, seats};
 use crate::wait::{SLICE, Step, StopToken, WaitStrategy, Waiter};
 

@@ -16,7 +16,8 @@ use crate::layout::{owner, record};
 use crate::memory::SharedMut;
 use crate::os::{self, Process};
 use crate::protocol::park;
-use crate::protocol::ring::producer::{Claimed, Scan};
+use crate::protocol::buffer::Claimed;
+use crate::protocol::ring::producer::Scan;
 use crate::wait::{SLICE, Step, StopToken, WaitStrategy, Waiter};
 
 /// What became of a record.

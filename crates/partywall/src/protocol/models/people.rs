@@ -5,7 +5,8 @@ use crate::layout::record;
 use crate::memory::{Shared, SharedMut};
 use crate::protocol::SeatLocks;
 use crate::protocol::ring::consumer::RingConsumer;
-use crate::protocol::ring::producer::{Pending, RingProducer};
+use crate::protocol::buffer::Pending;
+use crate::protocol::ring::producer::RingProducer;
 use crate::protocol::ring::seats;
 
 pub(super) type Producer = RingProducer<Handle, Handle>;
