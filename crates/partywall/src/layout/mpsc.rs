@@ -11,7 +11,7 @@
 //! multiple of every page, and of what Windows wants. What lies between them is never touched and takes no memory.
 
 use super::geometry::{Geometry, Impossible};
-use super::{LINE, MAX_SEATS, PAGE, header, owner, peers, round_up, seat};
+use super::{LINE, MAX_SEATS, PAGE, header, owner, peers, record, round_up, seat};
 
 block! {
     /// What the receiver writes for one lane; offsets from the start of the line.
@@ -47,6 +47,12 @@ pub(crate) const MIN_LANE: u64 = PAGE;
 pub(crate) const MAX_LANE: u64 = 1 << 32;
 /// Bytes that stay free behind every record: the next header, and BYE, so that closing never waits.
 pub(crate) const RESERVE: u64 = 16;
+
+/// The largest payload in a lane of so many bytes. Eight bytes less than in a ring of that size, for a record must
+/// always find room once everything before it was read: behind HELLO and padding, with [`RESERVE`] left.
+pub(crate) const fn max_payload(lane: u64) -> u64 {
+    record::max_payload(lane) - record::HEADER
+}
 
 /// Offset of a lane's line on the owner side.
 pub(crate) const fn lane_words(seat: u32) -> u64 {

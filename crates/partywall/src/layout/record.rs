@@ -206,7 +206,12 @@ mod tests {
                 Some(LaneHeader::Control(control))
             );
             assert_eq!(RecordHeader::decode(word, 4096, 4096), None);
-            for wrong in [word | PADDING, word & !COMMITTED, word | 1 << 52, word & !EPOCH] {
+            for wrong in [
+                word | PADDING,
+                word & !COMMITTED,
+                word | 1 << 52,
+                word & !EPOCH,
+            ] {
                 assert_eq!(LaneHeader::decode(wrong, 4096, 4096), None, "{wrong:#x}");
             }
         }

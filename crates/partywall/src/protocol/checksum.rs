@@ -61,10 +61,7 @@ mod tests {
             (&b""[..], 0),
             (b"a", 0xe8b7_be43),
             (b"123456789", 0xcbf4_3926),
-            (
-                b"The quick brown fox jumps over the lazy dog",
-                0x414f_a339,
-            ),
+            (b"The quick brown fox jumps over the lazy dog", 0x414f_a339),
         ] {
             assert_eq!(checksum(text), known, "{text:?}");
         }

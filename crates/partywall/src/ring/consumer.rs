@@ -17,8 +17,8 @@ use crate::layout::{owner, peers, seat};
 use crate::memory::{Shared, SharedMut};
 use crate::os::{self, Process};
 use crate::protocol::Lie;
-use crate::protocol::cursor;
 use crate::protocol::buffer::Found;
+use crate::protocol::cursor;
 use crate::protocol::{park, seats};
 use crate::wait::{SLICE, Step, StopToken, WaitStrategy, Waiter};
 

@@ -15,8 +15,8 @@ use crate::layout::last_error::LastError;
 use crate::layout::{owner, record};
 use crate::memory::SharedMut;
 use crate::os::{self, Process};
-use crate::protocol::park;
 use crate::protocol::buffer::Claimed;
+use crate::protocol::park;
 use crate::protocol::ring::producer::Scan;
 use crate::wait::{SLICE, Step, StopToken, WaitStrategy, Waiter};
 

@@ -109,7 +109,7 @@ impl<M: SharedMut, B: Buffer, K: Mark<M>> BufferWriter<M, B, K> {
     }
 
     /// Claims room for a record of `len` bytes, which the caller has checked against the maximum; `None` if
-    /// the readers must make room first.
+    /// the readers must make room first, and then nothing was stored.
     #[inline(always)]
     pub(crate) fn claim(&mut self, len: u64) -> Option<Claimed> {
         // Free on x86-64. The stores below stay behind the last store of the mark, so that a reader without
@@ -117,7 +117,7 @@ impl<M: SharedMut, B: Buffer, K: Mark<M>> BufferWriter<M, B, K> {
         self.memory.fence(Release);
         let total = record::total(len);
         let to_end = self.buffer.to_end(self.mark.position());
-        if total > to_end && !self.commit_padding(to_end) {
+        if total > to_end && !self.commit_padding(to_end, total) {
             return None;
         }
         let position = self.mark.position();
@@ -129,10 +129,13 @@ impl<M: SharedMut, B: Buffer, K: Mark<M>> BufferWriter<M, B, K> {
         Some(Claimed { position, total })
     }
 
-    /// Closes the end of the buffer by a commit of its own.
+    /// Closes the end of the buffer by a commit of its own, if a record of `total` bytes has room behind it: a
+    /// reader that sleeps would not be told of padding alone. Where everything was read, there is room for both.
     #[cold]
-    fn commit_padding(&mut self, to_end: u64) -> bool {
-        let committed = self.commit_bare(RecordHeader::encode_padding(to_end), to_end, 0);
+    fn commit_padding(&mut self, to_end: u64, total: u64) -> bool {
+        let end = self.mark.position().wrapping_add(to_end + total);
+        let committed =
+            self.allowed(end) && self.commit_bare(RecordHeader::encode_padding(to_end), to_end, 0);
         // As in `claim`, for the record that follows.
         self.memory.fence(Release);
         committed
@@ -187,18 +190,21 @@ impl<M: SharedMut, B: Buffer, K: Mark<M>> BufferWriter<M, B, K> {
         let total = record::total(len);
         let mut position = self.mark.position().wrapping_add(pending.bytes);
         let to_end = self.buffer.to_end(position);
-        if total > to_end {
-            let end = position.wrapping_add(to_end);
-            if !self.allowed(end) {
-                return false;
-            }
-            self.put_header(pending, position, end, RecordHeader::encode_padding(to_end));
+        let padding = if total > to_end { to_end } else { 0 };
+        if !self.allowed(position.wrapping_add(padding + total)) {
+            return false;
+        }
+        if padding > 0 {
+            let end = position.wrapping_add(padding);
+            self.put_header(
+                pending,
+                position,
+                end,
+                RecordHeader::encode_padding(padding),
+            );
             position = end;
         }
         let end = position.wrapping_add(total);
-        if !self.allowed(end) {
-            return false;
-        }
         // Header, payload, next header: everything ascends through the memory.
         self.put_header(pending, position, end, RecordHeader::encode(len, kind));
         let payload_at = self.buffer.data(position) + record::HEADER;

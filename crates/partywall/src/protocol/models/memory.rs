@@ -5,19 +5,23 @@
 //! after which whatever it stores is ignored.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::rc::Rc;
 use std::sync::atomic::AtomicU64 as Plain;
 
-use crate::layout::{owner, peers, ring, seat, verdict};
+use crate::layout::{mpsc as lanes, owner, peers, ring, seat, verdict};
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::Ordering::{self, AcqRel, Acquire, Relaxed, Release, SeqCst};
 use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use loom::sync::{Condvar, Mutex};
 
 use crate::layout::header::{self, State};
+use crate::layout::record::LaneHeader;
 use crate::memory::{Doorbell, Shared, SharedMut};
 use crate::protocol::SeatLocks;
+use crate::protocol::buffer::{self, Buffer};
 use crate::protocol::ring::Shape;
+use crate::protocol::{cursor, mpsc};
 
 /// One segment. Words that no protocol depends on (names, counters for people) are not in it: they are read
 /// as 0, and stores to them vanish.
@@ -26,28 +30,33 @@ pub(super) struct Memory {
     halves: BTreeMap<u64, AtomicU32>,
     /// Stands for each word of data. Loom's atomics never return a value from the future, so they would not
     /// show a byte that is overwritten before its reader is through; this does, as a data race.
-    cells: Vec<UnsafeCell<()>>,
+    cells: BTreeMap<u64, UnsafeCell<()>>,
     /// The kernel's queue of those who sleep on a half-word of this segment.
     futex: (Mutex<()>, Condvar),
 }
 
 impl Memory {
-    fn new(words: impl Iterator<Item = u64>, halves: impl Iterator<Item = u64>, data: u64) -> Self {
+    /// `data` are the ranges of bytes in which records lie.
+    fn new(
+        words: impl Iterator<Item = u64>,
+        halves: impl Iterator<Item = u64>,
+        data: impl Iterator<Item = Range<u64>>,
+    ) -> Self {
+        let data: Vec<u64> = data.flat_map(|range| range.step_by(8)).collect();
         Memory {
             words: words
-                .chain((0..data / 8).map(|index| ring::PAYLOAD_OFFSET + 8 * index))
+                .chain(data.iter().copied())
                 .map(|at| (at, AtomicU64::new(0)))
                 .collect(),
             halves: halves.map(|at| (at, AtomicU32::new(0))).collect(),
-            cells: (0..data / 8).map(|_| UnsafeCell::new(())).collect(),
+            cells: data.iter().map(|&at| (at, UnsafeCell::new(()))).collect(),
             futex: (Mutex::new(()), Condvar::new()),
         }
     }
 
     /// The data word at `at`, if that is data.
     fn cell(&self, at: u64) -> Option<&UnsafeCell<()>> {
-        let index = at.checked_sub(ring::PAYLOAD_OFFSET)? / 8;
-        self.cells.get(index as usize)
+        self.cells.get(&at)
     }
 }
 
@@ -97,7 +106,8 @@ impl Handle {
 
 impl Shared for Handle {
     fn size(&self) -> u64 {
-        ring::PAYLOAD_OFFSET + 8 * self.memory.cells.len() as u64
+        let words = self.memory.words.last_key_value();
+        words.map_or(0, |(at, _)| at + 8)
     }
 
     fn load(&self, at: u64, order: Ordering) -> u64 {
@@ -190,25 +200,38 @@ impl SeatLocks for Locks {
     }
 }
 
-/// One generation of a ring, READY. Loom's threads are coroutines of one thread, hence `Rc`.
+/// One generation, READY. Loom's threads are coroutines of one thread, hence `Rc`.
 #[derive(Clone)]
-pub(super) struct World {
+pub(super) struct World<S = Shape> {
     owner: Rc<Memory>,
     peers: Rc<Memory>,
     pub(super) locks: Rc<Locks>,
-    pub(super) shape: Shape,
+    pub(super) shape: S,
 }
 
-impl World {
+/// The words of a counted position.
+fn counted(at: u64) -> [u64; 3] {
+    [at, at + 8, at + 16]
+}
+
+/// The half-words that every owner side has.
+const OWNER_HALVES: [u64; 3] = [header::STATE, owner::OWNER_BELL, owner::OWNER_PARKED];
+
+/// The half-words that every peer side has.
+fn peer_halves(seats: u32) -> impl Iterator<Item = u64> {
+    (0..seats).flat_map(|seat| [peers::parked(seat), peers::seat_at(seat) + seat::SEAT_BELL])
+}
+
+impl World<Shape> {
+    /// A ring.
     pub(super) fn new(capacity: u64, seats: u32, base: u64) -> Self {
-        let cursor = |at: u64| [at, at + 8, at + 16];
         let owner_words =
-            cursor(owner::WRITE_SEQ)
+            counted(owner::WRITE_SEQ)
                 .into_iter()
                 .chain((0..seats).map(verdict::at).flat_map(|at| {
                     [verdict::EVICTED, verdict::LOST_0, verdict::LOST_1].map(|word| at + word)
                 }));
-        let owner_halves = [header::STATE, owner::OWNER_BELL, owner::OWNER_PARKED];
+        let data = ring::PAYLOAD_OFFSET..ring::PAYLOAD_OFFSET + capacity;
         let seat_words = [
             seat::STATE,
             seat::ABANDONED_0,
@@ -218,19 +241,58 @@ impl World {
         ];
         let peer_words = (0..seats).map(peers::seat_at).flat_map(|at| {
             let own = seat_words.map(|word| at + word);
-            own.into_iter().chain(cursor(at + seat::READ_SEQ))
+            own.into_iter().chain(counted(at + seat::READ_SEQ))
         });
-        let peer_halves = (0..seats)
-            .flat_map(|seat| [peers::parked(seat), peers::seat_at(seat) + seat::SEAT_BELL]);
+        let shape = Shape {
+            capacity,
+            seats,
+            base,
+        };
+        let owner = Memory::new(owner_words, OWNER_HALVES.into_iter(), [data].into_iter());
+        let peers = Memory::new(peer_words, peer_halves(seats), [].into_iter());
+        World::ready(owner, peers, seats, shape)
+    }
+}
+
+impl World<mpsc::Shape> {
+    /// Lanes of so many bytes.
+    pub(super) fn mpsc(lane: u64, seats: u32) -> Self {
+        let shape = mpsc::Shape { lane, seats };
+        let owner_words = (0..seats).map(lanes::lane_words).flat_map(|at| {
+            counted(at + lanes::LANE_READ_SEQ)
+                .into_iter()
+                .chain([at + lanes::LANE_STATE])
+        });
+        let peer_words = (0..seats).map(|seat| peers::seat_at(seat) + seat::STATE);
+        let notices = (0..seats).map(|seat| lanes::notice(seats, seat));
+        let data = (0..seats).map(|seat| {
+            let at = shape.lane_of(seat).data(0);
+            at..at + lane
+        });
+        let owner = Memory::new(owner_words, OWNER_HALVES.into_iter(), [].into_iter());
+        let peers = Memory::new(peer_words, peer_halves(seats).chain(notices), data);
+        World::ready(owner, peers, seats, shape)
+    }
+
+    /// Records committed in a lane since the channel began, by the receiver's count and a walk; when nobody acts.
+    pub(super) fn committed(&self, seat: u32, process: &Process) -> u64 {
+        let read = cursor::read(
+            &process.owner,
+            lanes::lane_words(seat) + lanes::LANE_READ_SEQ,
+        );
+        let lane = self.shape.lane_of(seat);
+        let walked = buffer::walk::<LaneHeader>(&process.peers, lane, read.position).unwrap();
+        read.records.unwrap() + walked.records
+    }
+}
+
+impl<S: Copy> World<S> {
+    fn ready(owner: Memory, peers: Memory, seats: u32, shape: S) -> Self {
         let world = World {
-            owner: Rc::new(Memory::new(owner_words, owner_halves.into_iter(), capacity)),
-            peers: Rc::new(Memory::new(peer_words, peer_halves, 0)),
+            owner: Rc::new(owner),
+            peers: Rc::new(peers),
             locks: Rc::new(Locks((0..seats).map(|_| AtomicBool::new(false)).collect())),
-            shape: Shape {
-                capacity,
-                seats,
-                base,
-            },
+            shape,
         };
         let owner = world.process(None).owner;
         owner.store32(header::STATE, State::READY.0, Release);

@@ -10,6 +10,7 @@ mod people;
 
 mod crash;
 mod join;
+mod mpsc;
 mod park;
 mod properties;
 mod seats;

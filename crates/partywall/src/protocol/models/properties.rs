@@ -17,11 +17,11 @@ use crate::protocol::ring::producer::RingProducer;
 use crate::protocol::ring::{Shape, seats, walk};
 
 /// A segment of which every byte is there.
-#[derive(Clone)]
-struct Plain(Rc<[Cell<u8>]>);
+#[derive(Clone, Debug)]
+pub(super) struct Plain(Rc<[Cell<u8>]>);
 
 impl Plain {
-    fn new(size: u64) -> Self {
+    pub(super) fn new(size: u64) -> Self {
         Plain((0..size).map(|_| Cell::new(0)).collect())
     }
 }
@@ -74,7 +74,7 @@ impl SharedMut for Plain {
 }
 
 /// Everybody is dead.
-struct NoLocks;
+pub(super) struct NoLocks;
 
 impl SeatLocks for NoLocks {
     fn try_lock(&self, _: u32) -> bool {

@@ -19,11 +19,7 @@ const RUN: u32 = 32;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
     /// A record; its bytes stay until the next call.
-    Record {
-        seat: u32,
-        epoch: u64,
-        found: Found,
-    },
+    Record { seat: u32, epoch: u64, found: Found },
     /// A sender has come.
     Opened { seat: u32, epoch: u64 },
     /// It has left in an orderly way, and everything of it was handed out.

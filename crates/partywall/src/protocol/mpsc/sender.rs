@@ -164,8 +164,13 @@ impl<O: Shared, P: SharedMut, L: SharedMut> Sender<O, P, L> {
         self.writer.mark().records
     }
 
+    /// Whether HELLO is committed, so that this holder's end will be told.
+    pub(crate) fn greeted(&self) -> bool {
+        self.greeted
+    }
+
     /// Looks how far the receiver is; says HELLO as soon as there is room for it. Called when the limit is used up,
-    /// at first before anything is sent.
+    /// at first before anything is sent. Then the receiver is to be woken, as after any commit.
     pub(crate) fn look(&mut self) -> Result<Look, Lie> {
         let words = mpsc::lane_words(self.seat);
         let lane_state = LaneState(self.owner.load(words + mpsc::LANE_STATE, Acquire));
@@ -240,9 +245,7 @@ impl<O: Shared, P: SharedMut, L: SharedMut> Sender<O, P, L> {
     pub(crate) fn leave(mut self) {
         if self.greeted {
             let bye = Control::Bye(self.state.epoch()).encode();
-            let said = self
-                .writer
-                .commit_bare(bye, HEADER, mpsc::RESERVE - HEADER);
+            let said = self.writer.commit_bare(bye, HEADER, mpsc::RESERVE - HEADER);
             debug_assert!(said, "every commit left room for it");
         }
         seats::leave(self.peers(), self.seat, self.state, false);

@@ -3,10 +3,10 @@
 use std::sync::atomic::Ordering::Acquire;
 
 use super::Shape;
+use crate::layout::peers;
+use crate::layout::record::RecordHeader;
 use crate::layout::seat::SeatState;
 use crate::layout::verdict::{self, Evicted, EvictionReason};
-use crate::layout::record::RecordHeader;
-use crate::layout::peers;
 use crate::memory::{Shared, SharedMut};
 use crate::protocol::Lie;
 use crate::protocol::buffer::{self, Buffer, Found};

@@ -172,9 +172,10 @@ impl<O: Shared> CursorReader<O> {
     /// Whether [`Self::read`] would find something.
     #[inline(always)]
     pub(crate) fn has_news(&self) -> bool {
-        let mark = self
-            .owner
-            .load(self.shape.slot(self.next) + crate::layout::slots::MARK, Acquire);
+        let mark = self.owner.load(
+            self.shape.slot(self.next) + crate::layout::slots::MARK,
+            Acquire,
+        );
         mark.wrapping_sub(complete(self.next)) as i64 >= 0
     }
 
