@@ -409,3 +409,95 @@ fn write(region: &Region<Writable>, header: &Header) {
     // Last of all but the state: whoever maps an unfinished file by accident finds no magic.
     region.store(header::MAGIC, MAGIC_VALUE, Relaxed);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::namespace::Namespace;
+    use super::*;
+
+    /// The peer side of an mpsc channel.
+    fn peer_side(lane: u64, seats: u32) -> Header {
+        let header = Header {
+            pattern: Pattern::Mpsc,
+            side: Side::Peers,
+            state: State::READY,
+            flags: 0,
+            total_size: 0,
+            generation: 1,
+            payload_offset: 0,
+            payload_size: lane,
+            record_size: 0,
+            seat_count: seats,
+            schema_size: 0,
+            schema_hash: 0,
+            base_seq: 0,
+            base_records: 0,
+            instance: 7,
+            created_ns: 0,
+        };
+        let geometry = header.geometry(Side::Peers).unwrap();
+        Header {
+            total_size: geometry.total_size,
+            payload_offset: geometry.payload_offset,
+            ..header
+        }
+    }
+
+    #[test]
+    fn a_lane_takes_memory_when_it_is_claimed_and_is_all_that_a_sender_maps_of_the_lanes() {
+        let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+        let namespace = Namespace::open(directory.path()).unwrap();
+        let channel = ChannelDirectory::open(&namespace, "c", true)
+            .unwrap()
+            .unwrap();
+        let lane = 1 << 20;
+        let header = peer_side(lane, 64);
+        drop(create(&channel, "1.peers", &header, |_| {}).unwrap());
+        let taken = || channel.files().bytes_of("1.peers").unwrap();
+        let head = taken();
+        assert!(head <= peers::HEAD, "{head} bytes");
+
+        let opened = open_writable(&channel, "1.peers", Side::Peers).unwrap();
+        let (seats, found) = opened.expect_segment(&channel, "1.peers").unwrap();
+        assert_eq!(found.payload_size, lane);
+        assert_eq!(seats.size(), peers::HEAD);
+        let own = open_lane(&channel, "1.peers", &found, 63).unwrap();
+        assert_eq!(own.size(), lane);
+        assert_eq!(taken(), head + lane);
+        own.store(lane - 8, 42, Relaxed);
+
+        // What was in it stays, and the receiver finds it where the lane lies.
+        let again = open_lane(&channel, "1.peers", &found, 63).unwrap();
+        assert_eq!(again.load(lane - 8, Relaxed), 42);
+        assert_eq!(taken(), head + lane);
+        let opened = open_read_only(&channel, "1.peers", Side::Peers).unwrap();
+        let (all, _) = opened.expect_segment(&channel, "1.peers").unwrap();
+        assert_eq!(all.size(), header.total_size);
+        let at = mpsc::lane_at(lane, 63);
+        assert_eq!(all.load(at + lane - 8, Relaxed), 42);
+    }
+
+    #[test]
+    fn a_lane_that_memory_does_not_suffice_for_is_refused_with_the_numbers() {
+        let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+        let namespace = Namespace::open(directory.path()).unwrap();
+        let channel = ChannelDirectory::open(&namespace, "c", true)
+            .unwrap()
+            .unwrap();
+        let header = peer_side(4096, 2);
+        drop(create(&channel, "1.peers", &header, |_| {}).unwrap());
+        let taken = channel.files().bytes_of("1.peers").unwrap();
+        // No machine has so much.
+        let lane = 1 << 45;
+        let header = Header {
+            payload_size: lane,
+            ..header
+        };
+        let refused = open_lane(&channel, "1.peers", &header, 1).unwrap_err();
+        assert!(
+            matches!(refused, OpenError::NoSpace { needed, .. } if needed == lane),
+            "{refused}"
+        );
+        assert_eq!(channel.files().bytes_of("1.peers").unwrap(), taken);
+    }
+}

@@ -164,3 +164,54 @@ impl LaneState {
 
 const _: () = assert!(reserved(MAX_SEATS) <= LANES);
 const _: () = assert!(MAX_LANE <= 1 << 32 && MIN_LANE >= PAGE);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lanes_lie_where_the_document_says() {
+        assert_eq!(notices(3), 512 + 512 * 3);
+        assert_eq!(notice(3, 2), 512 + 512 * 3 + 8);
+        assert_eq!(lane_words(2), 4096 + 2 * 128);
+        assert_eq!(lane_at(4096, 2), 65536 + 2 * 65536);
+        assert_eq!(lane_at(1 << 20, 2), 65536 + (2 << 20));
+        let peers = peer_side(4096, 64).unwrap();
+        assert_eq!((peers.payload_offset, peers.payload_size), (65536, 4096));
+        assert_eq!(peers.total_size, 65536 + 64 * 65536);
+        assert_eq!(peers.reserved, (512 + 516 * 64_u64).next_multiple_of(4096));
+        let owner = owner_side(4096, 33).unwrap();
+        assert_eq!(owner.total_size, 4096 + 2 * 4096);
+        for lane in [0, 2048, 5000, 1 << 33] {
+            assert!(owner_side(lane, 1).is_err() && peer_side(lane, 1).is_err());
+        }
+    }
+
+    #[test]
+    fn every_commit_changes_the_notice() {
+        // From one header to a whole lane, from any position.
+        for position in [0, 8, u64::from(u32::MAX) * 8, u64::MAX & !7] {
+            for bytes in [8, 16, MAX_LANE - 16, MAX_LANE] {
+                let end = position.wrapping_add(bytes);
+                assert_ne!(notice_of(position), notice_of(end));
+            }
+        }
+    }
+
+    #[test]
+    fn a_lane_word_says_what_it_was_made_of() {
+        for epoch in [0, 1, u64::MAX >> 16] {
+            let (open, ended, cut) = (
+                LaneState::open(epoch),
+                LaneState::ended(epoch),
+                LaneState::cut(epoch),
+            );
+            for state in [open, ended, cut] {
+                assert!(state.is_known() && state.epoch() == epoch);
+                assert_eq!(state.is_open(), state == open);
+                assert_eq!(state.is_cut(), state == cut);
+            }
+        }
+        assert!(!LaneState(3).is_known() && !LaneState(4).is_known());
+    }
+}
