@@ -1,6 +1,7 @@
 """Runs the examples, built in release mode, and looks at what they print. Standard library only."""
 
 import os
+import re
 import subprocess
 import tempfile
 
@@ -27,5 +28,8 @@ with tempfile.TemporaryDirectory(dir="/dev/shm") as place:
     assert "got 50 frames, all of them whole" in finish(inspector)
     text = finish(run("durable", env=environment))
     assert text.split() == "resumed: true got first got second got third".split(), text
+    watcher = run("watch_depth", env=environment)
+    assert "put 300000 updates" in finish(run("depth", "300000", env=environment))
+    assert re.fullmatch(r"saw [1-9]\d* of 300000 updates, each of them whole\n", finish(watcher))
     assert os.listdir(place) == [], os.listdir(place)
-print("camera, inspector and durable: as they should")
+print("the examples do as they should")

@@ -71,16 +71,7 @@ fn describe(info: &ChannelInfo) -> String {
             ),
         ),
         pair("memory", format::bytes(info.bytes_reserved)),
-        pair(
-            "committed",
-            format!(
-                "{} records, {} (write_seq {}), last {}",
-                info.records,
-                format::bytes(info.write_seq),
-                info.write_seq,
-                format::age(info.last_update_age_ns)
-            ),
-        ),
+        pair("committed", committed(info)),
         pair(
             "not delivered",
             format!(
@@ -184,4 +175,19 @@ pub(crate) fn abi() -> String {
         }
     }
     text
+}
+
+/// How far the owner came, as its pattern counts.
+fn committed(info: &ChannelInfo) -> String {
+    let last = format::age(info.last_update_age_ns);
+    let records = info.records;
+    match info.pattern {
+        "snapshot" | "guarded" => format!("{records} values, last {last}"),
+        "broadcast" => format!("{records} records, last {last}"),
+        _ => format!(
+            "{records} records, {} (write_seq {}), last {last}",
+            format::bytes(info.write_seq),
+            info.write_seq,
+        ),
+    }
 }

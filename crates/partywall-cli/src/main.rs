@@ -1,11 +1,14 @@
 //! The `partywall` command: send, receive, look inside, clean up, demonstrate, measure.
 
 mod bench;
+mod broadcast;
 mod demo;
+mod ended;
 mod exit;
 mod format;
 mod in_place;
 mod info;
+mod input;
 mod kinds;
 mod ls;
 mod manage;
@@ -14,6 +17,8 @@ mod output;
 mod recv;
 mod send;
 mod signals;
+mod snapshot;
+mod value;
 
 use std::process::ExitCode;
 
@@ -46,6 +51,16 @@ enum Command {
     Send(send::SendArguments),
     /// Receive a channel to standard output
     Recv(recv::RecvArguments),
+    /// Put a value into a snapshot, where it stays
+    Put(snapshot::PutArguments),
+    /// Get the latest value of a snapshot
+    Get(snapshot::GetArguments),
+    /// Follow a snapshot: write each new value
+    Watch(snapshot::WatchArguments),
+    /// Broadcast standard input to whoever listens, without ever waiting
+    Pub(broadcast::PubArguments),
+    /// Listen to a broadcast; says what was lost
+    Sub(broadcast::SubArguments),
     /// List the channels
     Ls(ls::LsArguments),
     /// Show everything about one channel
@@ -56,7 +71,7 @@ enum Command {
     Clean(manage::CleanArguments),
     /// Give up a durable consumer, so that its producer no longer waits for it
     Forget(manage::ForgetArguments),
-    /// Show it at work: a camera that is killed half-way, and two consumers that go on
+    /// Show a pattern at work: a writer is killed half-way, and those who read go on
     Demo(demo::DemoArgs),
     /// Measure against the limit of this machine
     Bench(bench::BenchArgs),
@@ -82,6 +97,11 @@ fn main() -> ExitCode {
         }
         Command::Send(options) => send::run(&options, &arguments.place),
         Command::Recv(options) => recv::run(&options, &arguments.place),
+        Command::Put(options) => snapshot::put(&options, &arguments.place),
+        Command::Get(options) => snapshot::get(&options, &arguments.place),
+        Command::Watch(options) => snapshot::watch(&options, &arguments.place),
+        Command::Pub(options) => broadcast::publish(&options, &arguments.place),
+        Command::Sub(options) => broadcast::subscribe(&options, &arguments.place),
         Command::Ls(options) => ls::run(&options, &arguments.place),
         Command::Info(options) => info::run(&options, &arguments.place),
         Command::Rm(options) => manage::remove(&options, &arguments.place),

@@ -1,15 +1,15 @@
 //! `partywall recv`: a channel to standard output.
 
-use std::io;
 use std::time::Duration;
 
 use clap::Args;
 use partywall::RecvError;
 use partywall::ring::{Consumer, ConsumerOptions, Delivery, InPlaceConsumer};
 
+use crate::ended::{self, Ended};
 use crate::exit::{Exit, Failure};
 use crate::options::{Place, Wait, seconds};
-use crate::output::{Output, Unwritten};
+use crate::output::Output;
 use crate::signals::Signals;
 use crate::{in_place, kinds};
 
@@ -56,28 +56,6 @@ pub(crate) struct RecvArguments {
     timeout: Option<Duration>,
 }
 
-/// Why receiving ended before the end of the stream.
-enum Ended {
-    Signal,
-    /// Nobody reads our output any more.
-    OutputClosed,
-    Failed(Failure),
-}
-
-impl From<Unwritten> for Ended {
-    fn from(unwritten: Unwritten) -> Self {
-        match unwritten {
-            Unwritten::Signal => Ended::Signal,
-            Unwritten::Failed(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-                Ended::OutputClosed
-            }
-            Unwritten::Failed(error) => {
-                Ended::Failed(Failure::stream("write to standard output", &error))
-            }
-        }
-    }
-}
-
 /// Runs the command.
 pub(crate) fn run(arguments: &RecvArguments, place: &Place) -> Result<Exit, Failure> {
     let signals = Signals::install()?;
@@ -97,17 +75,11 @@ pub(crate) fn run(arguments: &RecvArguments, place: &Place) -> Result<Exit, Fail
     loop {
         let consumer = match options.attach(&arguments.channel) {
             Ok(consumer) => consumer,
-            Err(partywall::OpenError::Stopped { .. }) => {
-                return Ok(signals.exit().unwrap_or(Exit::Interrupted));
-            }
-            Err(error) => return Err(error.into()),
+            Err(error) => return ended::exit(Err(error.into()), &signals),
         };
         match Receiver::new(consumer, arguments, &signals).run() {
             Ok(()) if arguments.follow => {}
-            // A reader that has seen enough, such as `head`, is no failure.
-            Ok(()) | Err(Ended::OutputClosed) => return Ok(Exit::Done),
-            Err(Ended::Signal) => return Ok(signals.exit().unwrap_or(Exit::Interrupted)),
-            Err(Ended::Failed(failure)) => return Err(failure),
+            outcome => return ended::exit(outcome, &signals),
         }
     }
 }
@@ -252,8 +224,7 @@ impl Records<'_> {
         self.flush()?;
         match error {
             RecvError::Closed { .. } => Ok(()),
-            RecvError::Stopped { .. } => Err(Ended::Signal),
-            error => Err(Ended::Failed(error.into())),
+            error => Err(error.into()),
         }
     }
 }

@@ -1,19 +1,17 @@
 //! `partywall send`: standard input into a channel.
 
-use std::io;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use partywall::SendError;
 use partywall::ring::{Alone, InPlaceProducer, Overflow, Producer, ProducerOptions, Sent};
 
+use crate::ended::{self, Ended};
 use crate::exit::{Exit, Failure};
+use crate::input::{CHUNK, Input};
 use crate::options::{Place, Wait, seconds, size};
 use crate::signals::Signals;
 use crate::{in_place, kinds};
-
-/// Bytes read at once: as many as a pipe can hold, or a good piece of a file.
-const CHUNK: usize = 1 << 20;
 
 /// Options of `partywall send`.
 #[derive(Args, Debug)]
@@ -86,21 +84,6 @@ enum WhenAlone {
     Discard,
 }
 
-/// Why sending ended before the end of input.
-enum Ended {
-    Signal,
-    Failed(Failure),
-}
-
-impl From<SendError> for Ended {
-    fn from(error: SendError) -> Self {
-        match error {
-            SendError::Stopped { .. } => Ended::Signal,
-            error => Ended::Failed(error.into()),
-        }
-    }
-}
-
 /// Runs the command.
 pub(crate) fn run(arguments: &SendArguments, place: &Place) -> Result<Exit, Failure> {
     let record_size = arguments
@@ -146,12 +129,8 @@ pub(crate) fn run(arguments: &SendArguments, place: &Place) -> Result<Exit, Fail
             other => other.map_err(Ended::from),
         }
     });
-    match sent {
-        Ok(()) => Ok(Exit::Done),
-        // Dropping the producer closes the channel: consumers get the end of the stream.
-        Err(Ended::Signal) => Ok(signals.exit().unwrap_or(Exit::Interrupted)),
-        Err(Ended::Failed(failure)) => Err(failure),
-    }
+    // Dropping the producer closes the channel: consumers get the end of the stream.
+    ended::exit(sent, &signals)
 }
 
 fn open(arguments: &SendArguments, place: &Place, signals: &Signals) -> Result<Producer, Failure> {
@@ -177,40 +156,6 @@ fn open(arguments: &SendArguments, place: &Place, signals: &Signals) -> Result<P
         options = options.capacity((16 << 20).max(bytes.saturating_add(8).saturating_mul(4)));
     }
     Ok(options.open(&arguments.channel)?)
-}
-
-/// Standard input, read without the standard library's buffer, which would copy everything once more.
-struct Input<'a> {
-    signals: &'a Signals,
-}
-
-impl Input<'_> {
-    /// Reads what is there, at most so much; 0 at the end.
-    fn read(&self, buffer: &mut [u8]) -> Result<usize, Ended> {
-        let failed = |error| Ended::Failed(Failure::stream("read standard input", &error));
-        loop {
-            if !self.signals.wait_for_input(io::stdin()).map_err(failed)? {
-                return Err(Ended::Signal);
-            }
-            match rustix::io::read(io::stdin(), &mut *buffer) {
-                Ok(read) => return Ok(read),
-                Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => {}
-                Err(error) => return Err(failed(error.into())),
-            }
-        }
-    }
-
-    /// Reads once, or until the buffer is full; how much, and whether that was the end.
-    fn fill(&self, buffer: &mut [u8], whole: bool) -> Result<(usize, bool), Ended> {
-        let mut filled = 0;
-        loop {
-            let read = self.read(&mut buffer[filled..])?;
-            filled += read;
-            if read == 0 || !whole || filled == buffer.len() {
-                return Ok((filled, read == 0));
-            }
-        }
-    }
 }
 
 struct Sender<'a> {

@@ -1,11 +1,12 @@
 //! The demo as a user runs it, and proof that its accounts would show a loss.
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 fn demo(dir: &Path, arguments: &[&str]) -> Output {
@@ -51,31 +52,95 @@ fn left_in(dir: &Path) -> Vec<String> {
         .collect()
 }
 
+/// Each pattern: its name, options that make it quick, and the writer that is killed.
+const PATTERNS: [(&str, &[&str], &str); 3] = [
+    ("ring", &["--frame-size", "64x48x3"], "producer"),
+    ("snapshot", &[], "exchange"),
+    ("broadcast", &[], "sensor"),
+];
+
+/// The demo of a pattern, with the options that make it quick.
+fn show(dir: &Path, (pattern, quick, _): (&str, &[&str], &str), arguments: &[&str]) -> Output {
+    demo(dir, &[&["--pattern", pattern], quick, arguments].concat())
+}
+
+/// How many processes have their channels there.
+fn processes_in(dir: &Path) -> usize {
+    let wanted = format!("PARTYWALL_DIR={}", dir.display());
+    let processes = fs::read_dir("/proc").expect("there are processes");
+    processes
+        .filter_map(|process| fs::read(process.ok()?.path().join("environ")).ok())
+        .filter(|variables| {
+            variables
+                .split(|&byte| byte == 0)
+                .any(|one| one == wanted.as_bytes())
+        })
+        .count()
+}
+
+/// Looks again and again, as long as a busy machine may need.
+fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        std::thread::yield_now();
+    }
+}
+
 #[test]
-fn a_killed_camera_costs_no_frame() {
+fn a_killed_writer_costs_nothing_whatever_the_pattern() {
+    let place = place();
+    for pattern in PATTERNS {
+        let output = show(place.path(), pattern, &["--seconds", "1", "--kills", "2"]);
+        let report = report(&output);
+        assert!(output.status.success(), "{report}");
+        assert_eq!(report["pattern"], pattern.0);
+        assert_eq!(report["ok"], true);
+        for (what, expected) in [("lost", 0), ("torn", 0), ("repeated", 0), ("kills", 2)] {
+            assert_eq!(report[what], expected, "{report}");
+        }
+        let count = |object: &Value, what: &str| {
+            let count = object[what].as_u64();
+            count.unwrap_or_else(|| panic!("no {what}: {object}"))
+        };
+        let records = count(&report, "records");
+        assert!(records > 0, "{report}");
+        assert_eq!(
+            count(&report, "bytes"),
+            records * count(&report, "record_size")
+        );
+        for what in ["seconds", "records_per_s", "gb_per_s", "recovery_ms"] {
+            let number = report[what].as_f64();
+            assert!(number > Some(0.0), "{what}: {report}");
+        }
+        assert!(count(&report, "p50_ns") <= count(&report, "p99_ns"));
+        let consumers = report["consumers"].as_array().expect("a list");
+        assert_eq!(consumers.len(), 2);
+        for consumer in consumers {
+            // What did not come was told by the channel, or is of no interest in a snapshot.
+            let told = count(consumer, "overruns") + count(consumer, "missed");
+            assert_eq!(count(consumer, "received") + told, records, "{report}");
+            assert_eq!(consumer["recovery_ms"].as_array().map(Vec::len), Some(2));
+        }
+        assert_eq!(left_in(place.path()), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn the_ring_shows_frames_and_no_consumer_misses_one() {
     let place = place();
     let output = demo(place.path(), &["--seconds", "1", "--frame-size", "64x48x3"]);
     let report = report(&output);
     assert!(output.status.success(), "{report}");
-    for (what, expected) in [("lost", 0), ("torn", 0), ("repeated", 0), ("kills", 1)] {
-        assert_eq!(report[what], expected, "{report}");
-    }
     let frames = report["frames"].as_u64().expect("a count");
-    assert!(frames > 0);
     assert_eq!(report["bytes"], frames * 64 * 48 * 3);
-    for what in ["seconds", "gb_per_s", "recovery_ms"] {
-        assert!(
-            report[what].as_f64().expect("a number") > 0.0,
-            "{what}: {report}"
-        );
-    }
-    assert!(report["p50_ns"].as_u64() <= report["p99_ns"].as_u64());
-    let consumers = report["consumers"].as_array().expect("a list");
-    assert_eq!(consumers.len(), 2);
-    for consumer in consumers {
+    assert_eq!(
+        (&report["overruns"], &report["missed"]),
+        (&0.into(), &0.into())
+    );
+    for consumer in report["consumers"].as_array().expect("a list") {
         assert_eq!(consumer["received"], frames, "{report}");
     }
-    assert_eq!(left_in(place.path()), Vec::<String>::new());
 }
 
 #[test]
@@ -91,45 +156,38 @@ fn frames_of_full_size_survive_several_kills() {
 }
 
 #[test]
-fn a_corrupted_frame_is_counted_as_torn_by_both() {
+fn a_corrupted_record_is_counted_as_torn_by_each_watcher() {
     let place = place();
-    let output = demo(
-        place.path(),
-        &[
-            "--seconds",
-            "0.5",
-            "--frame-size",
-            "5000",
-            "--fault",
-            "corrupt",
-        ],
-    );
-    let report = report(&output);
-    assert_eq!(output.status.code(), Some(1), "{report}");
-    assert_eq!(report["torn"], 2, "{report}");
-    assert_eq!(report["lost"], 0, "{report}");
+    for pattern in PATTERNS {
+        let arguments = ["--seconds", "0.5", "--fault", "corrupt"];
+        let output = show(place.path(), pattern, &arguments);
+        let report = report(&output);
+        assert_eq!(output.status.code(), Some(1), "{report}");
+        assert_eq!(report["ok"], false, "{report}");
+        assert_eq!(report["lost"], 0, "{report}");
+        for consumer in report["consumers"].as_array().expect("a list") {
+            assert_eq!(consumer["torn"], 1, "{report}");
+        }
+    }
 }
 
 #[test]
-fn an_overlooked_frame_is_counted_as_lost_by_the_viewer() {
+fn an_overlooked_record_is_counted_as_lost_by_who_overlooked_it() {
     let place = place();
-    let output = demo(
-        place.path(),
-        &[
-            "--seconds",
-            "0.5",
-            "--frame-size",
-            "5000",
-            "--fault",
-            "lose",
-        ],
-    );
-    let report = report(&output);
-    assert_eq!(output.status.code(), Some(1), "{report}");
-    assert_eq!(report["lost"], 1, "{report}");
-    assert_eq!(report["consumers"][0]["lost"], 0, "{report}");
-    assert_eq!(report["consumers"][1]["lost"], 1, "{report}");
-    assert_eq!(report["torn"], 0, "{report}");
+    for pattern in PATTERNS {
+        let output = show(
+            place.path(),
+            pattern,
+            &["--seconds", "0.5", "--fault", "lose"],
+        );
+        let report = report(&output);
+        assert_eq!(output.status.code(), Some(1), "{report}");
+        assert_eq!(report["ok"], false, "{report}");
+        assert_eq!(report["torn"], 0, "{report}");
+        assert_eq!(report["lost"], 1, "{report}");
+        let last = report["consumers"].as_array().and_then(|list| list.last());
+        assert_eq!(last.expect("there is one")["lost"], 1, "{report}");
+    }
 }
 
 #[test]
@@ -193,37 +251,81 @@ fn nonsense_is_refused_by_name_and_leaves_nothing() {
 }
 
 #[test]
-fn a_camera_that_fails_ends_the_demo() {
+fn options_for_frames_are_refused_where_there_are_none() {
     let place = place();
-    let output = demo(place.path(), &["--seconds", "5", "--fault", "fail"]);
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1));
-    assert!(
-        said.contains("the producer ended before its time"),
-        "{said}"
-    );
+    for (pattern, _, _) in &PATTERNS[1..] {
+        let file: &[&str] = &["--input", "/dev/null", "--frame-size", "9"];
+        for arguments in [&file[2..], file] {
+            let arguments = [&["--pattern", pattern], arguments].concat();
+            let output = demo(place.path(), &arguments);
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(2), "{said}");
+            assert!(
+                said.contains(arguments[2]) && said.contains(pattern),
+                "{said}"
+            );
+        }
+    }
     assert_eq!(left_in(place.path()), Vec::<String>::new());
+}
+
+#[test]
+fn a_writer_that_fails_ends_the_demo() {
+    let place = place();
+    for pattern in PATTERNS {
+        let output = show(
+            place.path(),
+            pattern,
+            &["--seconds", "5", "--fault", "fail"],
+        );
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1));
+        let expected = format!("the {} ended before its time", pattern.2);
+        assert!(said.contains(&expected), "{said}");
+        assert_eq!(left_in(place.path()), Vec::<String>::new());
+    }
+}
+
+/// A demo that is at work, for a minute.
+fn running(dir: &Path, (pattern, quick, _): (&str, &[&str], &str)) -> Child {
+    let running = Command::new(env!("CARGO_BIN_EXE_partywall"))
+        .arg("--dir")
+        .arg(dir)
+        .args(["demo", "--seconds", "60", "--pattern", pattern])
+        .args(quick)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("the command starts");
+    wait_until("the channel is there", || !left_in(dir).is_empty());
+    assert!(processes_in(dir) > 0, "its children can be found");
+    running
+}
+
+fn signal(process: &Child, signal: Signal) {
+    kill_process(Pid::from_child(process), signal).expect("a signal");
 }
 
 #[test]
 fn ctrl_c_ends_everything_and_tidies_up() {
     let place = place();
-    let mut running = Command::new(env!("CARGO_BIN_EXE_partywall"))
-        .arg("--dir")
-        .arg(place.path())
-        .args(["demo", "--seconds", "60", "--frame-size", "1000"])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .spawn()
-        .expect("the command starts");
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while left_in(place.path()).is_empty() {
-        assert!(Instant::now() < deadline, "the channel did not come up");
-        std::thread::sleep(Duration::from_millis(5));
+    for pattern in PATTERNS {
+        let mut running = running(place.path(), pattern);
+        signal(&running, Signal::INT);
+        let status = running.wait().expect("it ends");
+        assert_eq!(status.code(), Some(130));
+        assert_eq!(left_in(place.path()), Vec::<String>::new());
+        assert_eq!(processes_in(place.path()), 0, "{}", pattern.0);
     }
-    let process = rustix::process::Pid::from_child(&running);
-    rustix::process::kill_process(process, rustix::process::Signal::INT).expect("a signal");
-    let status = running.wait().expect("it ends");
-    assert_eq!(status.code(), Some(130));
-    assert_eq!(left_in(place.path()), Vec::<String>::new());
+}
+
+#[test]
+fn nobody_outlives_a_conductor_that_is_killed() {
+    for pattern in PATTERNS {
+        let place = place();
+        let mut running = running(place.path(), pattern);
+        signal(&running, Signal::KILL);
+        running.wait().expect("it ends");
+        wait_until("its children have gone", || processes_in(place.path()) == 0);
+    }
 }

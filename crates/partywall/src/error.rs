@@ -228,9 +228,9 @@ pub enum OpenError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
-    /// It is larger than half the ring.
+    /// It is larger than the channel was made for (in a ring: than half of it).
     #[error(
-        "channel {channel}: a record of {len} bytes, and at most {max} fit; send it in pieces, or create the channel with a larger capacity"
+        "channel {channel}: a record of {len} bytes, and at most {max} fit; send it in pieces, or create the channel for larger ones"
     )]
     TooLarge {
         /// The channel's name.
@@ -351,6 +351,24 @@ pub enum RecvError {
     /// The channel was removed.
     #[error("channel {channel}: it was removed; attach anew once it exists again")]
     Deleted {
+        /// The channel's name.
+        channel: String,
+    },
+    /// The sender has lapped this receiver, which goes on behind what was lost: call again.
+    #[error(
+        "channel {channel}: overrun: {lost} records were overwritten before they were read; read faster, or have the channel made with more slots"
+    )]
+    Overrun {
+        /// The channel's name.
+        channel: String,
+        /// How many records, exactly.
+        lost: u64,
+    },
+    /// Each value was written over while it was copied: the writer is too fast for this reader.
+    #[error(
+        "channel {channel}: every value was overwritten while it was copied; call again, or have the channel made with more slots"
+    )]
+    Contended {
         /// The channel's name.
         channel: String,
     },

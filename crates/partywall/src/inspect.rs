@@ -10,7 +10,7 @@ use crate::channel::namespace::{Namespace, check_name};
 use crate::channel::root::{self, Found};
 use crate::channel::{generation, segment};
 use crate::error::{ManageError, OpenError};
-use crate::layout::header::{self, State};
+use crate::layout::header::{self, Pattern, State};
 use crate::layout::seat::{self, Claim, SeatState};
 use crate::layout::verdict::{self, Evicted};
 use crate::layout::{self, last_error};
@@ -57,7 +57,7 @@ impl fmt::Display for Liveness {
 pub struct ChannelInfo {
     /// The channel's name.
     pub name: String,
-    /// `ring`.
+    /// `ring`, `snapshot`, `broadcast`, `frames`, `mpsc` or `guarded`.
     pub pattern: &'static str,
     /// `initializing`, `ready`, `broken`, `retired`, `closed` or `deleted`.
     pub state: &'static str,
@@ -93,7 +93,8 @@ pub struct ChannelInfo {
     pub flags: u32,
     /// 0: no schema.
     pub schema_hash: u64,
-    /// Bytes committed since the channel began.
+    /// Bytes committed since the channel began; of a snapshot, a broadcast or a guarded record the sequence of its
+    /// latest value.
     pub write_seq: u64,
     /// Records committed since the channel began.
     pub records: u64,
@@ -306,7 +307,16 @@ pub fn inspect(namespace: &Namespace, channel: &str) -> Result<ChannelInfo, Mana
     let (header, owner, peers) =
         generation::open_for_reading(&directory, generations.current, root_header.instance)?;
     let now = os::boottime_ns();
-    let written = cursor::read(&owner, owner::WRITE_SEQ);
+    let written = written(header.pattern, &owner);
+    // Where seats are only slept in, nobody in them is behind.
+    let awaited = if header.pattern.has_cursors() {
+        written
+    } else {
+        cursor::Counted {
+            position: 0,
+            records: None,
+        }
+    };
     info.pattern = header.pattern.name();
     info.state = header.state.name();
     info.heartbeat_age_ns = age(now, owner.load(header::HEARTBEAT_NS, Relaxed));
@@ -326,10 +336,25 @@ pub fn inspect(namespace: &Namespace, channel: &str) -> Result<ChannelInfo, Mana
     info.seats = (0..header.seat_count)
         .filter_map(|seat| {
             let byte = seat_byte(header.generation, seat);
-            seat_info(&owner, &peers, seat, written, now, lock.as_ref(), byte)
+            seat_info(&owner, &peers, seat, awaited, now, lock.as_ref(), byte)
         })
         .collect();
     Ok(info)
+}
+
+/// How far the owner came, in the pattern's own way of counting.
+fn written(pattern: Pattern, owner: &Region<ReadOnly>) -> cursor::Counted {
+    match pattern {
+        // One value, one step.
+        Pattern::Snapshot | Pattern::Broadcast | Pattern::Guarded => {
+            let sequence = owner.load(owner::WRITE_SEQ, Acquire);
+            cursor::Counted {
+                position: sequence,
+                records: Some(sequence),
+            }
+        }
+        Pattern::Ring | Pattern::Frames | Pattern::Mpsc => cursor::read(owner, owner::WRITE_SEQ),
+    }
 }
 
 fn fill_geometry(info: &mut ChannelInfo, header: &segment::Header) {

@@ -24,8 +24,10 @@
 
 #![forbid(non_ascii_idents)]
 
+pub mod broadcast;
 mod channel;
 mod error;
+mod handle;
 pub mod inspect;
 pub mod layout;
 pub mod manage;
@@ -33,6 +35,7 @@ mod memory;
 mod os;
 mod protocol;
 pub mod ring;
+pub mod snapshot;
 mod wait;
 
 pub use channel::namespace::Namespace;

@@ -6,7 +6,8 @@ use crate::channel::namespace::Namespace;
 use crate::channel::root::{self, Found};
 use crate::channel::{generation, owner, removal};
 use crate::error::{ManageError, OpenError};
-use crate::inspect;
+use crate::inspect::{self, Liveness};
+use crate::layout::header::FLAG_KEEP;
 use crate::layout::peers;
 use crate::layout::seat::{self, Claim, SeatState};
 use crate::memory::Shared;
@@ -97,7 +98,7 @@ fn mark_and_remove(channel: &ChannelDirectory) -> Result<(), OpenError> {
 }
 
 /// Removes every channel whose producer is dead, or that is closed, and of which nobody holds a seat, nor a
-/// durable consumer is expected back. Says what it did about each channel that no live producer owns.
+/// durable consumer is expected back, unless it was made to stay. Says what it did about each channel that no live producer owns.
 ///
 /// # Errors
 /// [`OpenError::Namespace`] if the directory cannot be read. What goes wrong with a channel is its row's
@@ -106,6 +107,18 @@ pub fn clean(namespace: &Namespace) -> Result<Vec<Cleaned>, ManageError> {
     let mut rows = Vec::new();
     for channel in inspect::names(namespace)? {
         let bytes = inspect::bytes_of(namespace, &channel).unwrap_or(0);
+        if let Ok(info) = inspect::inspect(namespace, &channel)
+            && info.flags & FLAG_KEEP != 0
+            && info.owner == Liveness::Dead
+        {
+            rows.push(Cleaned {
+                channel,
+                bytes,
+                removed: false,
+                reason: "it was made to stay; `partywall rm` removes it".to_owned(),
+            });
+            continue;
+        }
         let outcome = match remove(namespace, &channel, false) {
             Ok(_) => Ok(()),
             Err(ManageError::InUse { by, .. }) if by.contains("live producer") => continue,

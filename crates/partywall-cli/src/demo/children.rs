@@ -1,27 +1,38 @@
 //! Starting, hearing, killing and burying the demo's processes.
 
+use super::cast::Cast;
 use super::event::Event;
-use super::{DemoArgs, Fault, Part, WATCHERS};
-use std::io::{BufRead, BufReader};
+use super::{DemoArgs, Fault, Part, word};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::Sender;
 
-/// Who says something. Cameras are told apart by their run.
+/// Who says something, by the number in the cast. The processes of a writer are told apart by their run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Who {
     Watcher(usize),
-    Camera(u32),
+    Writer(usize, u32),
 }
 
-impl std::fmt::Display for Who {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl Who {
+    /// As people call it.
+    pub(super) fn name(self, cast: &Cast) -> String {
         match self {
-            Who::Watcher(index) => f.write_str(WATCHERS[*index]),
-            Who::Camera(1) => f.write_str("producer"),
-            Who::Camera(run) => write!(f, "producer {run}"),
+            Who::Watcher(index) => cast.watchers[index].name.to_owned(),
+            Who::Writer(index, 1) => cast.writers[index].to_owned(),
+            Who::Writer(index, run) => format!("{} {run}", cast.writers[index]),
         }
+    }
+
+    /// Which fault falls upon it, so that a test can tell whose it was.
+    fn fault(self, cast: &Cast, fault: Fault) -> Option<Fault> {
+        let his = match self {
+            Who::Watcher(index) => fault == Fault::Lose && index + 1 == cast.watchers.len(),
+            Who::Writer(index, _) => fault != Fault::Lose && index == cast.victim,
+        };
+        his.then_some(fault)
     }
 }
 
@@ -35,41 +46,39 @@ pub(super) struct Player(Child);
 impl Player {
     pub(super) fn start(
         who: Who,
+        cast: &Cast,
         args: &DemoArgs,
         namespace: &Path,
         channel: &str,
         heard: Sender<Heard>,
     ) -> Result<Player, String> {
-        let problem = |error: std::io::Error| format!("cannot start the {who}: {error}");
+        let problem =
+            |error: std::io::Error| format!("cannot start the {}: {error}", who.name(cast));
         // Not argv[0], which may be anything; the file itself, even if it was replaced meanwhile.
         let mut command = Command::new("/proc/self/exe");
+        let (part, index, run) = match who {
+            Who::Watcher(index) => (Part::Watcher, index, 1),
+            Who::Writer(index, run) => (Part::Writer, index, run),
+        };
         command
             .arg0("partywall")
             .arg("demo")
-            .args(["--channel", channel]);
-        let mut fault = args.fault;
-        match who {
-            Who::Watcher(index) => {
-                command.args(["--part", part_name(Part::Watcher)]);
-                // The inspector stays without fault, so that a test sees whose loss is counted.
-                fault = fault.filter(|&fault| fault == Fault::Lose && index == 1);
-            }
-            Who::Camera(run) => {
-                command.args(["--part", part_name(Part::Camera), "--run", &run.to_string()]);
-                fault = fault.filter(|&fault| fault != Fault::Lose);
-                if let Some(fps) = args.fps {
-                    command.args(["--fps", &fps.to_string()]);
-                }
-                if let Some(size) = args.frame_size {
-                    command.args(["--frame-size", &size.to_string()]);
-                }
-                if let Some(input) = &args.input {
-                    command.arg("--input").arg(input);
-                }
-            }
+            .args(["--pattern", &word(cast.pattern)])
+            .args(["--channel", channel])
+            .args(["--part", &word(part)])
+            .args(["--index", &index.to_string()])
+            .args(["--run", &run.to_string()]);
+        if let Some(fps) = args.fps {
+            command.args(["--fps", &fps.to_string()]);
         }
-        if let Some(fault) = fault {
-            command.args(["--fault", fault_name(fault)]);
+        if let Some(size) = args.frame_size {
+            command.args(["--frame-size", &size.to_string()]);
+        }
+        if let Some(input) = &args.input {
+            command.arg("--input").arg(input);
+        }
+        if let Some(fault) = args.fault.and_then(|fault| who.fault(cast, fault)) {
+            command.args(["--fault", &word(fault)]);
         }
         let mut child = command
             .env("PARTYWALL_DIR", namespace)
@@ -97,6 +106,12 @@ impl Player {
         Ok(player)
     }
 
+    /// Gives the cue to begin.
+    pub(super) fn begin(&mut self) {
+        // One that is dead already is heard of elsewhere.
+        let _ = self.0.stdin.as_mut().map(|pipe| pipe.write_all(b"\n"));
+    }
+
     /// SIGKILL, and no return before the kernel has taken everything from it.
     pub(super) fn kill(&mut self) -> std::io::Result<()> {
         self.0.kill()?;
@@ -116,20 +131,5 @@ impl Player {
 impl Drop for Player {
     fn drop(&mut self) {
         let _ = self.kill();
-    }
-}
-
-fn part_name(part: Part) -> &'static str {
-    match part {
-        Part::Camera => "camera",
-        Part::Watcher => "watcher",
-    }
-}
-
-fn fault_name(fault: Fault) -> &'static str {
-    match fault {
-        Fault::Corrupt => "corrupt",
-        Fault::Lose => "lose",
-        Fault::Fail => "fail",
     }
 }

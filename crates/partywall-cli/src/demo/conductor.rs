@@ -1,11 +1,15 @@
-//! The process that the user started: it brings the others up, kills the producer when it is least
+//! The process that the user started: it brings the others up, kills a writer when it is least
 //! welcome, and in the end compares the accounts.
 
+use super::DemoArgs;
+use super::account::Account;
+use super::cast::Cast;
 use super::children::{Heard, Player, Who};
-use super::event::{Event, Watched, now_ns};
-use super::report::{Outcome, Progress, Recovery};
+use super::event::{Event, now_ns};
+use super::progress::Progress;
+use super::report::{Outcome, Recovery};
 use super::scratch::{Scratch, random};
-use super::{DemoArgs, Source, WATCHERS};
+use super::source::Source;
 use partywall::{Namespace, inspect, manage};
 use std::path::Path;
 use std::process::ExitCode;
@@ -17,11 +21,12 @@ use std::time::{Duration, Instant};
 /// For anything that takes a moment on an idle machine. Generous: the machine may be a busy one.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How far a kill may lie after its time: several frames, so that it falls anywhere in one.
+/// How far a kill may lie after its time: several records, so that it falls anywhere in one.
 const JITTER_NS: u64 = 20_000_000;
 
 pub(super) fn run(
     args: &DemoArgs,
+    cast: &'static Cast,
     source: &Source,
     dir: Option<&Path>,
 ) -> Result<ExitCode, String> {
@@ -34,8 +39,8 @@ pub(super) fn run(
         signal_hook::flag::register_usize(number, Arc::clone(&signal), number as usize)
             .map_err(|error| format!("cannot watch for signals: {error}"))?;
     }
-    let stage = Stage::open(dir)?;
-    let mut show = Show::new(args, &stage, &signal);
+    let stage = Stage::open(cast, dir)?;
+    let mut show = Show::new(args, cast, &stage, &signal);
     let played = show.play(source);
     drop(show);
     drop(stage);
@@ -54,7 +59,7 @@ struct Stage {
 }
 
 impl Stage {
-    fn open(dir: Option<&Path>) -> Result<Stage, String> {
+    fn open(cast: &Cast, dir: Option<&Path>) -> Result<Stage, String> {
         let scratch = if dir.is_none() {
             Some(Scratch::create("demo")?)
         } else {
@@ -66,10 +71,10 @@ impl Stage {
             .or(dir)
             .unwrap_or(Path::new("."));
         let namespace = Namespace::open(path).map_err(|error| error.to_string())?;
-        // In a directory of the user's there may be a camera already.
+        // In a directory of the user's there may be a channel of this name already.
         let channel = match scratch {
-            Some(_) => "camera".to_owned(),
-            None => format!("demo-camera-{}", std::process::id()),
+            Some(_) => cast.channel.to_owned(),
+            None => format!("demo-{}-{}", cast.channel, std::process::id()),
         };
         Ok(Stage {
             namespace,
@@ -100,62 +105,77 @@ impl From<String> for Halt {
 
 struct Show<'a> {
     args: &'a DemoArgs,
+    cast: &'static Cast,
     stage: &'a Stage,
     signal: &'a AtomicUsize,
     sender: Sender<Heard>,
     heard: Receiver<Heard>,
-    run: u32,
+    /// The running process of each writer.
+    runs: Vec<u32>,
     attached: usize,
-    /// When each consumer got the first frame of the running camera.
-    firsts: [Option<u64>; WATCHERS.len()],
-    sent: Option<u64>,
-    watched: [Option<Watched>; WATCHERS.len()],
+    /// When each watcher got the first record of each writer's running process.
+    firsts: Vec<Vec<Option<u64>>>,
+    sent: Vec<Option<u64>>,
+    watched: Vec<Option<Account>>,
     recoveries: Vec<Recovery>,
     progress: Progress,
 }
 
 impl<'a> Show<'a> {
-    fn new(args: &'a DemoArgs, stage: &'a Stage, signal: &'a AtomicUsize) -> Show<'a> {
+    fn new(
+        args: &'a DemoArgs,
+        cast: &'static Cast,
+        stage: &'a Stage,
+        signal: &'a AtomicUsize,
+    ) -> Show<'a> {
         let (sender, heard) = channel();
+        let (watchers, writers) = (cast.watchers.len(), cast.writers.len());
         Show {
             args,
+            cast,
             stage,
             signal,
             sender,
             heard,
-            run: 1,
+            runs: vec![1; writers],
             attached: 0,
-            firsts: [None; WATCHERS.len()],
-            sent: None,
-            watched: Default::default(),
+            firsts: vec![vec![None; writers]; watchers],
+            sent: vec![None; writers],
+            watched: vec![None; watchers],
             recoveries: Vec::new(),
-            progress: Progress::new(args.json),
+            progress: Progress::new(cast, args.json),
         }
     }
 
     fn play(&mut self, source: &Source) -> Result<Outcome, Halt> {
-        let args = self.args;
+        let (args, cast) = (self.args, self.cast);
         self.progress
             .opening(source, self.stage.namespace.path(), args);
         let mut watchers = Vec::new();
-        for index in 0..WATCHERS.len() {
+        for index in 0..cast.watchers.len() {
             watchers.push(self.start(Who::Watcher(index))?);
         }
-        let mut camera = self.start(Who::Camera(1))?;
-        self.until("the first frame", PATIENCE, |show| show.firsts_are_in())?;
+        let mut writers = Vec::new();
+        for index in 0..cast.writers.len() {
+            writers.push(self.start(Who::Writer(index, 1))?);
+        }
+        // Who attaches late would rightly not get the first records; the demo wants to count them all.
+        self.until("the channel", |show| show.attached == cast.watchers.len())?;
+        writers.iter_mut().for_each(Player::begin);
+        self.until("the first records", Show::firsts_are_in)?;
         let began = Instant::now();
         for kill in 1..=args.kills {
             let at = args.seconds * f64::from(kill) / f64::from(args.kills + 1);
             let at = Duration::from_secs_f64(at) + Duration::from_nanos(random() % JITTER_NS);
             self.until_time(began + at)?;
-            camera = self.kill(camera)?;
+            self.kill(&mut writers[cast.victim])?;
         }
         self.until_time(began + Duration::from_secs_f64(args.seconds))?;
-        camera.finish();
-        self.until("the last frames to be read", PATIENCE, |show| {
-            show.sent.is_some() && show.watched.iter().all(Option::is_some)
+        writers.iter_mut().for_each(Player::finish);
+        self.until("the last records to be read", |show| {
+            show.sent.iter().all(Option::is_some) && show.watched.iter().all(Option::is_some)
         })?;
-        for player in watchers.iter_mut().chain([&mut camera]) {
+        for player in watchers.iter_mut().chain(&mut writers) {
             match player.wait() {
                 Ok(true) => {}
                 Ok(false) => return Err(Halt::Problem("a process of the demo ended badly".into())),
@@ -167,51 +187,52 @@ impl<'a> Show<'a> {
     }
 
     fn start(&self, who: Who) -> Result<Player, String> {
-        let namespace = self.stage.namespace.path();
         Player::start(
             who,
+            self.cast,
             self.args,
-            namespace,
+            self.stage.namespace.path(),
             &self.stage.channel,
             self.sender.clone(),
         )
     }
 
-    /// Kills the camera, starts the next, and sees to it that the consumers go on.
-    fn kill(&mut self, mut camera: Player) -> Result<Player, Halt> {
+    /// Kills the victim, starts its successor, and sees to it that the watchers go on.
+    fn kill(&mut self, player: &mut Player) -> Result<(), Halt> {
+        let victim = self.cast.victim;
+        let name = self.cast.writers[victim];
         let killed_ns = now_ns();
-        camera
+        player
             .kill()
-            .map_err(|error| format!("cannot kill the producer: {error}"))?;
-        self.run += 1;
-        self.firsts = [None; WATCHERS.len()];
-        let camera = self.start(Who::Camera(self.run))?;
-        self.until("the restarted producer's first frame", PATIENCE, |show| {
-            show.firsts_are_in()
-        })?;
+            .map_err(|error| format!("cannot kill the {name}: {error}"))?;
+        self.runs[victim] += 1;
+        for firsts in &mut self.firsts {
+            firsts[victim] = None;
+        }
+        *player = self.start(Who::Writer(victim, self.runs[victim]))?;
+        player.begin();
+        let awaited = format!("the restarted {name}'s first {}", self.cast.one);
+        self.until(&awaited, Show::firsts_are_in)?;
+        let since = |firsts: &Vec<Option<u64>>| {
+            let first = firsts[victim].unwrap_or(killed_ns);
+            first.saturating_sub(killed_ns)
+        };
         self.recoveries.push(Recovery {
-            ns: self
-                .firsts
-                .map(|first| first.unwrap_or(killed_ns).saturating_sub(killed_ns)),
+            ns: self.firsts.iter().map(since).collect(),
         });
-        self.progress.recoveries = self.recoveries.len();
-        Ok(camera)
+        self.progress.kills = self.recoveries.len();
+        Ok(())
     }
 
     fn firsts_are_in(&self) -> bool {
-        self.firsts.iter().all(Option::is_some)
+        self.firsts.iter().flatten().all(Option::is_some)
     }
 
-    fn until(
-        &mut self,
-        what: &str,
-        patience: Duration,
-        done: impl Fn(&Self) -> bool,
-    ) -> Result<(), Halt> {
-        let deadline = Instant::now() + patience;
+    fn until(&mut self, what: &str, done: impl Fn(&Self) -> bool) -> Result<(), Halt> {
+        let deadline = Instant::now() + PATIENCE;
         while !done(self) {
             if Instant::now() >= deadline {
-                let waited = patience.as_secs();
+                let waited = PATIENCE.as_secs();
                 return Err(Halt::Problem(format!(
                     "waited {waited} s for {what}, in vain"
                 )));
@@ -245,40 +266,54 @@ impl<'a> Show<'a> {
             }
         };
         match (who, event) {
-            // What the killed camera had still to say is of no interest any more.
-            (Who::Camera(run), _) if run != self.run => {}
-            (Who::Watcher(_), Some(Event::Attached)) => self.attached += 1,
-            (Who::Watcher(index), Some(Event::FirstOf { run, at_ns })) if run == self.run => {
-                self.firsts[index] = Some(at_ns);
+            // What a killed writer had still to say is of no interest any more.
+            (Who::Writer(index, run), _) if run != self.runs[index] => {}
+            (_, None) => return self.ended(who),
+            (Who::Watcher(index), Some(event)) => self.watcher_says(index, event),
+            (Who::Writer(index, _), Some(Event::Sent { records })) => {
+                self.sent[index] = Some(records);
             }
-            (
-                Who::Watcher(index),
-                Some(Event::Progress {
-                    received,
-                    p50_ns,
-                    p99_ns,
-                }),
-            ) => {
-                self.progress.heard(index, received, p50_ns, p99_ns);
+            (Who::Writer(_, run), Some(Event::Opened { adopted })) if run > 1 && !adopted => {
+                return Err(Halt::Problem(format!(
+                    "the {} did not find what was left",
+                    who.name(self.cast)
+                )));
             }
-            (Who::Watcher(index), Some(Event::Watched(watched))) => {
-                self.watched[index] = Some(*watched)
-            }
-            (Who::Camera(_), Some(Event::Sent { records })) => self.sent = Some(records),
-            (Who::Camera(run), Some(Event::Opened { adopted, .. })) if run > 1 && !adopted => {
-                return Err(Halt::Problem(
-                    "the restarted producer did not find the channel".into(),
-                ));
-            }
-            (Who::Watcher(index), None) if self.watched[index].is_some() => {}
-            (Who::Camera(_), None) if self.sent.is_some() => {}
-            (_, None) => {
-                self.progress.clear();
-                return Err(Halt::Problem(format!("the {who} ended before its time")));
-            }
-            _ => {}
+            (Who::Writer(..), _) => {}
         }
         Ok(())
+    }
+
+    fn watcher_says(&mut self, index: usize, event: Event) {
+        match event {
+            Event::Attached => self.attached += 1,
+            Event::FirstOf { writer, run, at_ns } if self.runs.get(writer) == Some(&run) => {
+                self.firsts[index][writer] = Some(at_ns);
+            }
+            Event::Progress {
+                received,
+                p50_ns,
+                p99_ns,
+            } => self.progress.heard(index, received, p50_ns, p99_ns),
+            Event::Watched(account) => self.watched[index] = Some(*account),
+            _ => {}
+        }
+    }
+
+    /// A process has ended: as it should, once it has said all.
+    fn ended(&self, who: Who) -> Result<(), Halt> {
+        let said_all = match who {
+            Who::Watcher(index) => self.watched[index].is_some(),
+            Who::Writer(index, _) => self.sent[index].is_some(),
+        };
+        if said_all {
+            return Ok(());
+        }
+        self.progress.clear();
+        Err(Halt::Problem(format!(
+            "the {} ended before its time",
+            who.name(self.cast)
+        )))
     }
 
     fn outcome(&mut self, source: &Source) -> Result<Outcome, Halt> {
@@ -286,18 +321,21 @@ impl<'a> Show<'a> {
             namespace, channel, ..
         } = self.stage;
         let channel = inspect::inspect(namespace, channel).map_err(|error| error.to_string())?;
-        let frames = channel.records;
-        if self.sent != Some(frames) {
+        let sent: Vec<u64> = self.sent.iter().copied().flatten().collect();
+        let records = sent.iter().sum();
+        if channel.records != records {
             return Err(Halt::Problem(format!(
-                "the producer counted {:?} committed frames, the channel {frames}",
-                self.sent
+                "the writers counted {records} {}, the channel {}",
+                self.cast.many, channel.records
             )));
         }
         Ok(Outcome {
-            frames,
+            cast: self.cast,
+            records,
+            sent,
             frame_size: source.frame_size(),
             recoveries: std::mem::take(&mut self.recoveries),
-            watched: std::mem::take(&mut self.watched).map(Option::unwrap_or_default),
+            watched: self.watched.drain(..).flatten().collect(),
         })
     }
 }

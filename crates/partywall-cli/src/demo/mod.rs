@@ -1,21 +1,31 @@
-//! `partywall demo`: a camera that dies, and two consumers that do not notice much.
+//! `partywall demo`: a writer that dies, and watchers that do not notice much.
 //!
-//! The conductor (this process) starts an inspector, a viewer and a camera, each the same binary
-//! again; kills the camera half-way with SIGKILL and starts another; and holds what the consumers
-//! say they got against what the channel says was committed.
+//! The conductor (this process) starts the cast of a pattern, each the same binary again; kills a writer in the
+//! middle with SIGKILL and starts another; and holds what the watchers say they got against what the channel
+//! says was committed. What is particular to a pattern stands in a file of its name.
 
-mod camera;
+mod account;
+mod broadcast;
+mod cast;
 mod children;
 mod conductor;
 mod event;
 mod frame;
 mod in_place;
+mod pace;
 mod part;
+mod progress;
+mod record;
 mod report;
+mod ring;
 pub(crate) mod scratch;
-mod watcher;
+mod snapshot;
+mod source;
 
+use cast::Pattern;
+use clap::error::ErrorKind;
 use clap::{Args, ValueEnum};
+use source::Source;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -25,10 +35,7 @@ const FULL_HD: usize = 1920 * 1080 * 3;
 /// Larger frames would want a channel of several times their size, and a memory to hold it.
 const LARGEST_FRAME: usize = 1 << 30;
 
-/// The consumer processes.
-const WATCHERS: [&str; 2] = ["inspector", "viewer"];
-
-/// The frame that a fault of `--fault` falls upon.
+/// The record that a loss of `--fault` falls upon, or the next after it that arrives.
 const FAULTY: u64 = 5;
 
 /// Latencies above this are counted as this.
@@ -37,7 +44,11 @@ const LONGEST_NS: u64 = 3_600_000_000_000;
 /// Options of `partywall demo`.
 #[derive(Args, Debug, Clone)]
 pub(crate) struct DemoArgs {
-    /// How long to send frames, in seconds
+    /// What to show
+    #[arg(long, value_enum, default_value_t = Pattern::Ring)]
+    pattern: Pattern,
+
+    /// How long it takes, in seconds
     #[arg(long, value_name = "S", default_value = "10", value_parser = seconds)]
     pub(crate) seconds: f64,
 
@@ -45,28 +56,31 @@ pub(crate) struct DemoArgs {
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// Send the frames of this raw video, over and over, instead of made ones
+    /// Send the frames of this raw video, over and over, instead of made ones (patterns of frames)
     #[arg(long, value_name = "FILE", requires = "frame_size")]
     pub(crate) input: Option<PathBuf>,
 
-    /// Size of a frame: BYTES, or WIDTHxHEIGHTxBYTES such as 1920x1080x3
-    #[arg(long, value_name = "SIZE", value_parser = frame_size)]
+    /// Size of a frame: BYTES, or WIDTHxHEIGHTxBYTES such as 1920x1080x3 (patterns of frames)
+    #[arg(long, value_name = "SIZE", value_parser = source::frame_size)]
     pub(crate) frame_size: Option<usize>,
 
-    /// Frames a second; without it, as many as the memory carries
+    /// Frames, values or records a second of each writer; without it, as many as the memory carries, or what the
+    /// pattern's writers do in life
     #[arg(long, value_name = "N", value_parser = frames_per_second)]
     pub(crate) fps: Option<f64>,
 
-    /// How often the camera is killed and restarted, evenly over the time
+    /// How often a writer is killed and restarted, evenly over the time
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) kills: u32,
 
     // What follows is how the conductor tells its children who they are, and how tests make sure
-    // that a loss or a torn frame would be seen.
+    // that a loss or a torn record would be seen.
     #[arg(long, hide = true)]
     part: Option<Part>,
-    #[arg(long, hide = true, default_value = "camera")]
+    #[arg(long, hide = true, default_value = "demo")]
     channel: String,
+    #[arg(long, hide = true, default_value_t = 0)]
+    index: usize,
     #[arg(long, hide = true, default_value_t = 1)]
     run: u32,
     #[arg(long, hide = true)]
@@ -75,93 +89,18 @@ pub(crate) struct DemoArgs {
 
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
-    Camera,
+    Writer,
     Watcher,
 }
 
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
-    /// The camera changes one byte of a frame after its checksum was decided.
+    /// The writer that is killed has one wrong byte in its last record.
     Corrupt,
-    /// The viewer overlooks a frame.
+    /// The last of the watchers overlooks a record.
     Lose,
-    /// The camera ends in an error.
+    /// The writer that is killed ends in an error.
     Fail,
-}
-
-/// Where frames come from.
-#[derive(Debug, Clone)]
-enum Source {
-    Made {
-        frame_size: usize,
-    },
-    File {
-        path: PathBuf,
-        frame_size: usize,
-        frames: u64,
-    },
-}
-
-impl Source {
-    fn of(args: &DemoArgs) -> Result<Source, String> {
-        let Some(path) = &args.input else {
-            return Ok(Source::Made {
-                frame_size: args.frame_size.unwrap_or(FULL_HD),
-            });
-        };
-        let frame_size = args.frame_size.ok_or("--input needs --frame-size")?;
-        let problem = |what: String| format!("--input {}: {what}", path.display());
-        let file = std::fs::metadata(path).map_err(|error| problem(error.to_string()))?;
-        if !file.is_file() {
-            return Err(problem(
-                "not a regular file; the demo reads its frames many times".into(),
-            ));
-        }
-        let frames = file.len() / frame_size as u64;
-        if frames == 0 {
-            return Err(problem(format!(
-                "{} bytes, less than one frame of {frame_size}; is --frame-size right?",
-                file.len()
-            )));
-        }
-        Ok(Source::File {
-            path: path.clone(),
-            frame_size,
-            frames,
-        })
-    }
-
-    fn frame_size(&self) -> usize {
-        match self {
-            Source::Made { frame_size } | Source::File { frame_size, .. } => *frame_size,
-        }
-    }
-}
-
-/// Room for two frames: one is written while the one before is read. More would not be faster, for
-/// what counts is that the ring stays in the cache; and a frame would wait longer to be looked at.
-fn capacity_for(frame_size: usize) -> u64 {
-    (2 * (frame_size + frame::HEADER + 64) as u64)
-        .next_power_of_two()
-        .max(1 << 20)
-}
-
-fn frame_size(text: &str) -> Result<usize, String> {
-    let mut size = 1_usize;
-    for factor in text.split(['x', 'X']) {
-        let factor: usize = factor
-            .parse()
-            .map_err(|_| "expected BYTES or WIDTHxHEIGHTxBYTES, such as 1920x1080x3".to_owned())?;
-        size = size
-            .checked_mul(factor)
-            .filter(|&size| size <= LARGEST_FRAME)
-            .ok_or_else(|| format!("a frame may have at most {LARGEST_FRAME} bytes (1 GiB)"))?;
-    }
-    if size == 0 {
-        Err("a frame must have at least one byte".into())
-    } else {
-        Ok(size)
-    }
 }
 
 fn seconds(text: &str) -> Result<f64, String> {
@@ -189,44 +128,40 @@ fn frames_per_second(text: &str) -> Result<f64, String> {
 /// Runs the demo, or the part of it that the conductor gave this process. `dir` is the namespace
 /// that the user asked for; without it the demo makes one of its own and removes it.
 pub(crate) fn run(args: &DemoArgs, dir: Option<&Path>) -> Result<ExitCode, String> {
+    let cast = args.pattern.cast();
+    let frame_option = [
+        ("--input", args.input.is_some()),
+        ("--frame-size", args.frame_size.is_some()),
+    ];
+    if let Some((option, _)) = frame_option.iter().find(|(_, given)| *given)
+        && !cast.shows_frames()
+    {
+        let problem = format!(
+            "{option} is for patterns that show frames; --pattern {} sends {} of its own",
+            word(args.pattern),
+            cast.many,
+        );
+        return Ok(wrong_usage(&problem));
+    }
     let source = Source::of(args)?;
     match args.part {
-        Some(role) => part::run(args, role, &source),
-        None => conductor::run(args, &source, dir),
+        Some(part) => part::run(args, part, source),
+        None => conductor::run(args, cast, &source, dir),
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Complains as the parser of the command line does.
+fn wrong_usage(problem: &str) -> ExitCode {
+    let mut command = DemoArgs::augment_args(clap::Command::new("partywall demo"));
+    let error = command.error(ErrorKind::ArgumentConflict, problem);
+    // With standard error closed there is nobody to tell.
+    let _ = error.print();
+    ExitCode::from(error.exit_code() as u8)
+}
 
-    #[test]
-    fn a_frame_size_is_bytes_or_a_product() {
-        assert_eq!(frame_size("1920x1080x3"), Ok(FULL_HD));
-        assert_eq!(frame_size("17"), Ok(17));
-        for bad in [
-            "",
-            "0",
-            "0x5x5",
-            "x",
-            "1x",
-            "-1",
-            "1.5",
-            "99999999999",
-            "4294967296x4294967296x4294967296",
-        ] {
-            assert!(frame_size(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_channel_holds_two_frames_of_any_size() {
-        for size in [1, 4096, FULL_HD, LARGEST_FRAME] {
-            let largest_record = capacity_for(size) / 2;
-            assert!(
-                (size + frame::HEADER + 16) as u64 <= largest_record,
-                "{size}"
-            );
-        }
-    }
+/// The word that stands for a value on the command line.
+fn word(value: impl ValueEnum) -> String {
+    value
+        .to_possible_value()
+        .map_or_else(String::new, |value| value.get_name().to_owned())
 }

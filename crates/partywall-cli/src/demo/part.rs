@@ -1,28 +1,218 @@
-//! What all child processes of the demo share: they end when the conductor does.
+//! What the child processes of the demo do: they wait for their cue, play their part, and end when the conductor
+//! does.
 
-use super::{DemoArgs, Fault, Part, Source, camera, watcher};
+use super::account::Ledger;
+use super::cast::{Cast, Look, Problem};
+use super::event::{Event, now_ns, tell};
+use super::pace::Pace;
+use super::record::{HEADER, Header};
+use super::source::Source;
+use super::{DemoArgs, Fault, Part};
+use partywall::RecvError;
 use rustix::process::{Signal, set_parent_process_death_signal};
 use std::io::Read;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::{Duration, Instant};
 
-pub(super) fn run(args: &DemoArgs, role: Part, source: &Source) -> Result<ExitCode, String> {
-    // A conductor that is killed takes its children along...
+const REPORT_EVERY: Duration = Duration::from_millis(100);
+
+/// How long a watcher that naps waits for what is there already.
+const GLANCE: Duration = Duration::from_millis(1);
+
+/// How long the channel may take to come up.
+pub(super) const OPENING: Option<Duration> = Some(Duration::from_secs(30));
+
+/// What a child process is in the show.
+#[derive(Debug)]
+pub(super) struct Role {
+    pub(super) cast: &'static Cast,
+    pub(super) channel: String,
+    /// Which watcher, or which writer.
+    index: usize,
+    /// Which process of that writer.
+    run: u32,
+    pub(super) source: Source,
+    fault: Option<Fault>,
+}
+
+impl Role {
+    /// What this writer puts in front of its records.
+    pub(super) fn words(&self) -> Words {
+        Words {
+            writer: self.index as u32,
+            run: self.run,
+            flaw: self.fault == Some(Fault::Corrupt),
+        }
+    }
+}
+
+/// What a writer puts into its records besides their content.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Words {
+    writer: u32,
+    run: u32,
+    flaw: bool,
+}
+
+impl Words {
+    /// Whether this record gets a wrong byte.
+    pub(super) fn corrupts(&self, last: bool) -> bool {
+        self.flaw && last
+    }
+
+    /// The header of a record that is complete now.
+    pub(super) fn header(
+        &self,
+        sequence: u64,
+        length: usize,
+        checksum: Option<u64>,
+        last: bool,
+    ) -> [u8; HEADER] {
+        Header {
+            sequence,
+            stamp_ns: now_ns(),
+            length: length as u64,
+            checksum,
+            run: self.run,
+            writer: self.writer,
+            last,
+        }
+        .encode()
+    }
+
+    /// Makes a whole record of made content in `record`.
+    pub(super) fn compose(
+        &self,
+        record: &mut [u8],
+        sequence: u64,
+        last: bool,
+        make: impl FnOnce(u64, &mut [u8]),
+    ) {
+        let (header, content) = record.split_at_mut(HEADER);
+        make(sequence, content);
+        if self.corrupts(last) {
+            content[0] ^= 1;
+        }
+        header.copy_from_slice(&self.header(sequence, content.len(), None, last));
+    }
+}
+
+/// When to begin and when to end.
+struct Cue {
+    begin: Receiver<()>,
+    end: Arc<AtomicBool>,
+}
+
+impl Cue {
+    /// Standard input is the conductor's: a byte on it says begin, its end says end.
+    fn listen() -> Cue {
+        let (begins, begin) = sync_channel(1);
+        let end = Arc::new(AtomicBool::new(false));
+        let ends = Arc::clone(&end);
+        std::thread::spawn(move || {
+            let mut input = std::io::stdin().lock();
+            if input.read_exact(&mut [0]).is_ok() {
+                let _ = begins.send(());
+                let _ = input.read_to_end(&mut Vec::new());
+            }
+            ends.store(true, Ordering::Relaxed);
+        });
+        Cue { begin, end }
+    }
+
+    /// Waits for the beginning; `false` if the end came first.
+    fn begins(&self) -> bool {
+        self.begin.recv().is_ok()
+    }
+
+    fn ended(&self) -> bool {
+        self.end.load(Ordering::Relaxed)
+    }
+}
+
+pub(super) fn run(args: &DemoArgs, part: Part, source: Source) -> Result<ExitCode, String> {
+    // A conductor that is killed takes its children along, and one that died before this has closed the pipe.
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(|error| error.to_string())?;
-    // ... and one that died before the line above has closed the pipe.
-    let stop = Arc::new(AtomicBool::new(false));
-    let seen = Arc::clone(&stop);
-    std::thread::spawn(move || {
-        let _ = std::io::stdin().lock().read_to_end(&mut Vec::new());
-        seen.store(true, Ordering::Relaxed);
-    });
-    let outcome = match role {
-        Part::Camera if args.fault == Some(Fault::Fail) => Err("told to fail".into()),
-        Part::Camera => camera::run(args, source, &stop),
-        Part::Watcher => watcher::run(args, &stop),
+    let cue = Cue::listen();
+    let role = Role {
+        cast: args.pattern.cast(),
+        channel: args.channel.clone(),
+        index: args.index,
+        run: args.run,
+        source,
+        fault: args.fault,
+    };
+    let (watchers, writers) = (role.cast.watchers.len(), role.cast.writers.len());
+    let outcome = match part {
+        Part::Writer if role.index >= writers => Err("there is no such writer".into()),
+        Part::Watcher if role.index >= watchers => Err("there is no such watcher".into()),
+        Part::Writer => write(&role, args.fps, &cue),
+        Part::Watcher => watch(&role, &cue),
     };
     outcome
         .map(|()| ExitCode::SUCCESS)
         .map_err(|error| error.to_string())
+}
+
+fn write(role: &Role, fps: Option<f64>, cue: &Cue) -> Result<(), Problem> {
+    if role.fault == Some(Fault::Fail) {
+        return Err("told to fail".into());
+    }
+    let mut writer = (role.cast.enter)(role)?;
+    tell(&Event::Opened {
+        adopted: writer.adopted(),
+    });
+    if !cue.begins() {
+        return Ok(());
+    }
+    let mut pace = Pace::new(fps.or(role.cast.rate));
+    while !cue.ended() {
+        pace.wait(&cue.end);
+        writer.send(false)?;
+    }
+    writer.send(true)?;
+    let records = writer.finish()?;
+    tell(&Event::Sent { records });
+    Ok(())
+}
+
+fn watch(role: &Role, cue: &Cue) -> Result<(), Problem> {
+    let cast = role.cast;
+    let nap = cast.watchers[role.index].nap;
+    let mut watcher = (cast.attach)(role)?;
+    tell(&Event::Attached);
+    let overlook = role.fault == Some(Fault::Lose);
+    let mut ledger = Ledger::new(cast.promise, cast.writers.len(), overlook)?;
+    let mut reported = Instant::now();
+    let wait = nap.map_or(REPORT_EVERY, |_| GLANCE);
+    // The pipe ends when the conductor has gone: nobody is left to count for.
+    while !cue.ended() {
+        let look = watcher.look(&mut ledger, wait)?;
+        ledger.firsts().for_each(|first| tell(&first));
+        match look {
+            Look::More => {}
+            Look::Current => std::thread::sleep(nap.unwrap_or_default()),
+            Look::End => {
+                tell(&Event::Watched(Box::new(ledger.close())));
+                return Ok(());
+            }
+        }
+        if reported.elapsed() >= REPORT_EVERY {
+            reported = Instant::now();
+            tell(&ledger.progress());
+        }
+    }
+    Ok(())
+}
+
+/// What it means for a watcher that nothing was received.
+pub(super) fn nothing(error: RecvError) -> Result<Look, Problem> {
+    match error {
+        RecvError::TimedOut { .. } => Ok(Look::Current),
+        RecvError::Closed { .. } => Ok(Look::End),
+        error => Err(error.into()),
+    }
 }

@@ -1,38 +1,43 @@
-//! Telling people, and programs, how it goes and how it went.
+//! Telling people, and programs, how it went.
 
-use super::event::Watched;
-use super::{DemoArgs, LONGEST_NS, Source, WATCHERS};
+use super::account::Account;
+use super::cast::{Cast, Promise, Size};
+use super::{LONGEST_NS, word};
 use hdrhistogram::Histogram;
 use serde::Serialize;
-use std::io::{IsTerminal, Write};
-use std::path::Path;
+use std::io::Write;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
 
-/// After a kill: how long until each consumer had a frame of the successor.
+/// After a kill: how long until each watcher had a record of the successor.
 #[derive(Debug, Clone)]
 pub(super) struct Recovery {
-    pub(super) ns: [u64; WATCHERS.len()],
+    pub(super) ns: Vec<u64>,
 }
 
 /// All that was measured.
 #[derive(Debug)]
 pub(super) struct Outcome {
+    pub(super) cast: &'static Cast,
     /// Committed, as the channel itself counted them.
-    pub(super) frames: u64,
+    pub(super) records: u64,
+    /// As each writer counted them.
+    pub(super) sent: Vec<u64>,
     pub(super) frame_size: usize,
     pub(super) recoveries: Vec<Recovery>,
-    pub(super) watched: [Watched; WATCHERS.len()],
+    pub(super) watched: Vec<Account>,
 }
 
 #[derive(Debug, Serialize)]
 struct Summary {
-    frames: u64,
-    frame_size: usize,
-    /// Of content, as sent; each consumer read them all.
+    pattern: String,
+    records: u64,
+    record_size: usize,
+    #[serde(flatten)]
+    frames: Option<Frames>,
+    /// Of content, as written.
     bytes: u64,
     seconds: f64,
-    frames_per_s: f64,
+    records_per_s: f64,
     gb_per_s: f64,
     p50_ns: u64,
     p99_ns: u64,
@@ -40,11 +45,23 @@ struct Summary {
     lost: u64,
     torn: u64,
     repeated: u64,
+    overruns: u64,
+    missed: u64,
     kills: usize,
-    /// Of the slowest consumer after the slowest kill.
+    /// Of the slowest watcher after the slowest kill.
     recovery_ms: f64,
     consumers: Vec<Row>,
     ok: bool,
+    #[serde(skip)]
+    cast: &'static Cast,
+}
+
+/// The same by the name that frames have.
+#[derive(Debug, Serialize)]
+struct Frames {
+    frames: u64,
+    frame_size: usize,
+    frames_per_s: f64,
 }
 
 #[derive(Debug, Serialize)]
@@ -54,9 +71,14 @@ struct Row {
     lost: u64,
     torn: u64,
     repeated: u64,
+    overruns: u64,
+    missed: u64,
     p50_ns: u64,
     p99_ns: u64,
     recovery_ms: Vec<f64>,
+    /// Takes what comes at once; times of the others tell only how long they nap.
+    #[serde(skip)]
+    prompt: bool,
 }
 
 impl Outcome {
@@ -73,28 +95,23 @@ impl Outcome {
     }
 
     fn summary(&self) -> Summary {
-        let rows: Vec<Row> = self
-            .watched
-            .iter()
-            .enumerate()
-            .map(|(index, watched)| self.row(index, watched))
+        let accounts = self.watched.iter().enumerate();
+        let rows: Vec<Row> = accounts
+            .map(|(index, account)| self.row(index, account))
             .collect();
-        let all = histogram(&self.watched);
-        let began = self
-            .watched
-            .iter()
-            .map(|watched| watched.first_stamp_ns)
-            .min()
-            .unwrap_or(0);
-        let ended = self
-            .watched
-            .iter()
-            .map(|watched| watched.last_ns)
-            .max()
-            .unwrap_or(0);
+        let prompt = rows.iter().zip(&self.watched).filter(|(row, _)| row.prompt);
+        let all = histogram(prompt.map(|(_, account)| account));
+        let began = self.watched.iter().map(|account| account.first_stamp_ns);
+        let ended = self.watched.iter().map(|account| account.last_ns);
+        let (began, ended) = (began.min().unwrap_or(0), ended.max().unwrap_or(0));
         let seconds = ended.saturating_sub(began) as f64 / 1e9;
-        let bytes = self.frames * self.frame_size as u64;
         let per_second = |what: f64| if seconds > 0.0 { what / seconds } else { 0.0 };
+        let record_size = match self.cast.size {
+            Size::OfFrames => self.frame_size,
+            Size::Fixed(size) => size,
+        };
+        let bytes = self.records * record_size as u64;
+        let records_per_s = per_second(self.records as f64);
         let sum = |of: fn(&Row) -> u64| rows.iter().map(of).sum::<u64>();
         let (lost, torn, repeated) = (
             sum(|row| row.lost),
@@ -103,16 +120,23 @@ impl Outcome {
         );
         let recovery_ms = rows
             .iter()
+            .filter(|row| row.prompt)
             .flat_map(|row| &row.recovery_ms)
             .copied()
             .fold(0.0, f64::max);
         let kills = self.recoveries.len();
         Summary {
-            frames: self.frames,
-            frame_size: self.frame_size,
+            pattern: word(self.cast.pattern),
+            records: self.records,
+            record_size,
+            frames: self.cast.shows_frames().then_some(Frames {
+                frames: self.records,
+                frame_size: record_size,
+                frames_per_s: records_per_s,
+            }),
             bytes,
             seconds,
-            frames_per_s: per_second(self.frames as f64),
+            records_per_s,
             gb_per_s: per_second(bytes as f64 / 1e9),
             p50_ns: quantile(&all, 0.5),
             p99_ns: quantile(&all, 0.99),
@@ -120,22 +144,27 @@ impl Outcome {
             lost,
             torn,
             repeated,
+            overruns: sum(|row| row.overruns),
+            missed: sum(|row| row.missed),
             kills,
             recovery_ms,
-            ok: lost == 0 && torn == 0 && repeated == 0 && self.frames > 0 && kills > 0,
+            ok: lost == 0 && torn == 0 && repeated == 0 && self.records > 0 && kills > 0,
             consumers: rows,
+            cast: self.cast,
         }
     }
 
-    fn row(&self, index: usize, watched: &Watched) -> Row {
-        let latency = histogram(std::slice::from_ref(watched));
+    fn row(&self, index: usize, account: &Account) -> Row {
+        let latency = histogram([account]);
+        let watcher = &self.cast.watchers[index];
         Row {
-            name: WATCHERS[index],
-            received: watched.received,
-            // Gaps in what came, and what should have come after the last that did.
-            lost: watched.missing + self.frames.saturating_sub(watched.next),
-            torn: watched.torn,
-            repeated: watched.repeated,
+            name: watcher.name,
+            received: account.received,
+            lost: self.cast.promise.lost(account, &self.sent),
+            torn: account.torn,
+            repeated: account.repeated,
+            overruns: account.overruns,
+            missed: account.missed,
             p50_ns: quantile(&latency, 0.5),
             p99_ns: quantile(&latency, 0.99),
             recovery_ms: self
@@ -143,14 +172,17 @@ impl Outcome {
                 .iter()
                 .map(|recovery| recovery.ns[index] as f64 / 1e6)
                 .collect(),
+            prompt: watcher.nap.is_none(),
         }
     }
 }
 
-fn histogram(watched: &[Watched]) -> Option<Histogram<u64>> {
+fn histogram<'a>(accounts: impl IntoIterator<Item = &'a Account>) -> Option<Histogram<u64>> {
     let mut all = Histogram::new_with_bounds(1, LONGEST_NS, 2).ok()?;
-    for &(value, count) in watched.iter().flat_map(|watched| &watched.latency) {
-        all.saturating_record_n(value, count);
+    for account in accounts {
+        for &(value, count) in &account.latency {
+            all.saturating_record_n(value, count);
+        }
     }
     Some(all)
 }
@@ -163,134 +195,85 @@ fn quantile(latency: &Option<Histogram<u64>>, quantile: f64) -> u64 {
 
 impl Summary {
     fn text(&self) -> String {
-        let each = |of: fn(&Row) -> u64| {
-            let counts: Vec<String> = self
-                .consumers
-                .iter()
-                .map(|row| format!("{} {}", row.name, grouped(of(row))))
-                .collect();
-            counts.join(", ")
-        };
+        let Cast { one, many, .. } = self.cast;
+        let victim = self.cast.writers[self.cast.victim];
         let times = if self.kills == 1 {
             "once".to_owned()
         } else {
             format!("{} times", self.kills)
         };
-        let verdict = if self.ok {
-            "Every frame that was committed reached both consumers, whole and in order."
-        } else if self.frames == 0 {
-            "FAILED: nothing was sent."
+        let mut lines = vec![
+            format!(
+                "sent      {} {many} of {} bytes in {:.1} s: {:.0} {many}/s, {}",
+                grouped(self.records),
+                grouped(self.record_size as u64),
+                self.seconds,
+                self.records_per_s,
+                throughput(self.gb_per_s),
+            ),
+            format!("received  {}", self.each(|row| row.received)),
+            format!(
+                "latency   {} median, {} for 99 of 100 {many}, {} at worst{}",
+                duration(self.p50_ns),
+                duration(self.p99_ns),
+                duration(self.max_ns),
+                self.whose_times(),
+            ),
+            format!(
+                "killed    the {victim} {times} by SIGKILL; its successor's first {one} came after {:.1} ms",
+                self.recovery_ms
+            ),
+            self.count("lost", self.lost, |row| row.lost),
+            self.count("torn", self.torn, |row| row.torn),
+        ];
+        if self.repeated > 0 {
+            lines.push(self.count("repeated", self.repeated, |row| row.repeated));
+        }
+        if self.overruns > 0 {
+            let overruns = self.count("overrun", self.overruns, |row| row.overruns);
+            lines.push(overruns + ": each was told how many");
+        }
+        if self.cast.promise == Promise::Latest {
+            let missed = self.count("missed", self.missed, |row| row.missed);
+            lines.push(missed + ": replaced by newer ones before anybody looked");
+        }
+        lines.push(if self.ok {
+            self.cast.verdict.to_owned()
+        } else if self.records == 0 {
+            "FAILED: nothing was sent.".to_owned()
         } else {
-            "FAILED: see above."
-        };
-        format!(
-            "sent      {} frames of {} bytes in {:.1} s: {:.0} frames/s, {:.2} GB/s, read in full by each consumer\n\
-             latency   {} median, {} for 99 of 100 frames, {} at worst\n\
-             killed    the producer {times} by SIGKILL; its successor's first frame came after {:.1} ms\n\
-             lost      {} ({})\n\
-             torn      {} ({})\n\
-             {}{verdict}\n",
-            grouped(self.frames),
-            grouped(self.frame_size as u64),
-            self.seconds,
-            self.frames_per_s,
-            self.gb_per_s,
-            duration(self.p50_ns),
-            duration(self.p99_ns),
-            duration(self.max_ns),
-            self.recovery_ms,
-            grouped(self.lost),
-            each(|row| row.lost),
-            grouped(self.torn),
-            each(|row| row.torn),
-            if self.repeated == 0 {
-                String::new()
-            } else {
-                format!(
-                    "repeated  {} ({})\n",
-                    grouped(self.repeated),
-                    each(|row| row.repeated)
-                )
-            },
-        )
-    }
-}
-
-/// The line on a terminal that says how it goes. Silent anywhere else.
-#[derive(Debug)]
-pub(super) struct Progress {
-    terminal: bool,
-    quiet: bool,
-    drawn: Instant,
-    counted: (Instant, u64),
-    received: [u64; WATCHERS.len()],
-    frame_size: usize,
-    pub(super) recoveries: usize,
-}
-
-impl Progress {
-    pub(super) fn new(json: bool) -> Progress {
-        let now = Instant::now();
-        Progress {
-            terminal: std::io::stderr().is_terminal(),
-            quiet: json,
-            drawn: now,
-            counted: (now, 0),
-            received: [0; WATCHERS.len()],
-            frame_size: 0,
-            recoveries: 0,
-        }
+            "FAILED: see above.".to_owned()
+        });
+        lines.join("\n") + "\n"
     }
 
-    pub(super) fn opening(&mut self, source: &Source, place: &Path, args: &DemoArgs) {
-        self.frame_size = source.frame_size();
-        if self.quiet {
-            return;
-        }
-        let what = match source {
-            Source::Made { .. } => "made frames".to_owned(),
-            Source::File { path, frames, .. } => {
-                format!("the {frames} frames of {}", path.display())
-            }
-        };
-        println!(
-            "One producer sends {what}, {} bytes each, to two consumers for {} s; meanwhile it is killed and restarted.\n\
-             Look on from elsewhere: partywall ls --dir {}\n",
-            grouped(self.frame_size as u64),
-            args.seconds,
-            place.display(),
-        );
+    fn count(&self, what: &str, sum: u64, of: fn(&Row) -> u64) -> String {
+        format!("{what:<10}{} ({})", grouped(sum), self.each(of))
     }
 
-    pub(super) fn heard(&mut self, who: usize, received: u64, p50_ns: u64, p99_ns: u64) {
-        self.received[who] = received;
-        let since = self.drawn.elapsed();
-        if !self.terminal || since < Duration::from_millis(250) {
-            return;
-        }
-        self.drawn = Instant::now();
-        let slowest = self.received.iter().copied().min().unwrap_or(0);
-        let (then, count) = std::mem::replace(&mut self.counted, (self.drawn, slowest));
-        let rate = slowest.saturating_sub(count) as f64 / then.elapsed().as_secs_f64().max(1e-9);
-        eprint!(
-            "\r\x1b[2K{} frames  {rate:.0} frames/s  {:.2} GB/s  latency {} median, {} p99  kills {}",
-            grouped(slowest),
-            rate * self.frame_size as f64 / 1e9,
-            duration(p50_ns),
-            duration(p99_ns),
-            self.recoveries,
-        );
+    fn each(&self, of: fn(&Row) -> u64) -> String {
+        let counts = self.consumers.iter();
+        let counts = counts.map(|row| format!("{} {}", row.name, grouped(of(row))));
+        counts.collect::<Vec<_>>().join(", ")
     }
 
-    /// Leaves the line empty for what comes next.
-    pub(super) fn clear(&self) {
-        if self.terminal {
-            eprint!("\r\x1b[2K");
+    /// Whose latency it is, if not everybody's.
+    fn whose_times(&self) -> String {
+        let prompt: Vec<&str> = self
+            .consumers
+            .iter()
+            .filter(|row| row.prompt)
+            .map(|row| row.name)
+            .collect();
+        if prompt.len() == self.consumers.len() {
+            String::new()
+        } else {
+            format!(" ({})", prompt.join(", "))
         }
     }
 }
 
-fn duration(ns: u64) -> String {
+pub(super) fn duration(ns: u64) -> String {
     match ns {
         0..1_000 => format!("{ns} ns"),
         1_000..1_000_000 => format!("{:.1} us", ns as f64 / 1e3),
@@ -299,8 +282,19 @@ fn duration(ns: u64) -> String {
     }
 }
 
+/// In the unit that leaves something to see.
+pub(super) fn throughput(gb_per_s: f64) -> String {
+    if gb_per_s >= 0.1 {
+        format!("{gb_per_s:.2} GB/s")
+    } else if gb_per_s >= 1e-4 {
+        format!("{:.2} MB/s", gb_per_s * 1e3)
+    } else {
+        format!("{:.2} kB/s", gb_per_s * 1e6)
+    }
+}
+
 /// Thousands apart, for people.
-fn grouped(number: u64) -> String {
+pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
     for (index, digit) in digits.chars().enumerate() {
@@ -314,50 +308,90 @@ fn grouped(number: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::cast::Pattern;
     use super::*;
 
-    fn watched(received: u64, missing: u64, next: u64) -> Watched {
-        Watched {
+    fn account(received: u64, missing: u64, next: u64) -> Account {
+        Account {
             received,
             missing,
-            next,
+            next: vec![next],
             last_ns: 1_000_000_000,
-            ..Watched::default()
+            latency: vec![(1_000, received)],
+            ..Account::default()
         }
     }
 
-    fn outcome(watched: [Watched; 2]) -> Outcome {
+    fn outcome(pattern: Pattern, watched: [Account; 2]) -> Outcome {
         Outcome {
-            frames: 10,
+            cast: pattern.cast(),
+            records: 10,
+            sent: vec![10],
             frame_size: 100,
-            recoveries: vec![Recovery { ns: [1, 2] }],
-            watched,
+            recoveries: vec![Recovery {
+                ns: vec![1_000_000, 2_000_000],
+            }],
+            watched: watched.into(),
         }
     }
 
     #[test]
     fn all_received_is_nothing_lost() {
-        let summary = outcome([watched(10, 0, 10), watched(10, 0, 10)]).summary();
+        let whole = || [account(10, 0, 10), account(10, 0, 10)];
+        let summary = outcome(Pattern::Ring, whole()).summary();
         assert_eq!((summary.lost, summary.ok), (0, true));
-        assert_eq!(summary.bytes, 1000);
+        assert_eq!((summary.bytes, summary.recovery_ms), (1000, 2.0));
+        let summary = outcome(Pattern::Broadcast, whole()).summary();
+        assert!(summary.ok && summary.frames.is_none());
+        assert_eq!(summary.recovery_ms, 1.0, "the plotter naps");
     }
 
     #[test]
     fn gaps_and_a_missing_tail_are_lost() {
-        let summary = outcome([watched(9, 1, 10), watched(7, 0, 7)]).summary();
+        let watched = || [account(9, 1, 10), account(7, 0, 7)];
+        let summary = outcome(Pattern::Ring, watched()).summary();
         assert_eq!((summary.lost, summary.ok), (4, false));
         assert_eq!(summary.consumers[0].lost, 1);
         assert_eq!(summary.consumers[1].lost, 3);
+        let summary = outcome(Pattern::Snapshot, watched()).summary();
+        assert_eq!((summary.lost, summary.ok), (1, false));
+        assert!(summary.text().contains("FAILED"));
     }
 
     #[test]
-    fn a_run_without_a_kill_or_without_frames_is_no_success() {
-        let mut without = outcome([watched(10, 0, 10), watched(10, 0, 10)]);
+    fn values_that_were_missed_and_samples_that_were_overrun_are_told_but_not_lost() {
+        let mut snapshot = outcome(Pattern::Snapshot, [account(8, 0, 10), account(10, 0, 10)]);
+        snapshot.watched[0].missed = 2;
+        let summary = snapshot.summary();
+        assert_eq!((summary.missed, summary.lost, summary.ok), (2, 0, true));
+        assert!(summary.text().contains("missed    2 (trader 2, screen 0)"));
+        let mut broadcast = outcome(Pattern::Broadcast, [account(10, 0, 10), account(7, 0, 10)]);
+        broadcast.watched[1].overruns = 3;
+        let summary = broadcast.summary();
+        assert_eq!((summary.overruns, summary.lost, summary.ok), (3, 0, true));
+        let text = summary.text();
+        assert!(
+            text.contains("overrun   3 (controller 0, plotter 3)"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_run_without_a_kill_or_without_records_is_no_success() {
+        let whole = || [account(10, 0, 10), account(10, 0, 10)];
+        let mut without = outcome(Pattern::Ring, whole());
         without.recoveries.clear();
         assert!(!without.summary().ok);
-        let mut empty = outcome([watched(0, 0, 0), watched(0, 0, 0)]);
-        empty.frames = 0;
+        let mut empty = outcome(Pattern::Ring, [account(0, 0, 0), account(0, 0, 0)]);
+        (empty.records, empty.sent) = (0, vec![0]);
         assert!(!empty.summary().ok);
+    }
+
+    #[test]
+    fn what_goes_through_is_told_in_a_unit_that_fits() {
+        assert_eq!(throughput(8.014), "8.01 GB/s");
+        assert_eq!(throughput(0.0008), "0.80 MB/s");
+        assert_eq!(throughput(0.000_05), "50.00 kB/s");
     }
 
     #[test]

@@ -179,16 +179,8 @@ impl Claiming<'_> {
             return Ok(Seat::Changed);
         };
         if opened.header.state == State::BROKEN {
-            return Err(OpenError::Damaged {
-                channel: self.channel.name().to_owned(),
-                file: super::directory::owner_file(self.generations.current),
-                lie: Lie {
-                    word: "state",
-                    place: crate::layout::header::STATE,
-                    expected: "READY",
-                    found: State::BROKEN.0.into(),
-                },
-            });
+            let current = self.generations.current;
+            return Err(super::owner::broken(self.channel.name(), current));
         }
         if opened.header.state != State::READY {
             return Ok(Seat::NotReady);

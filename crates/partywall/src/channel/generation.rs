@@ -143,6 +143,19 @@ pub(crate) fn open_for_reading(
     Ok((header, owner, peers))
 }
 
+/// Opens the owner side alone, for looking only.
+pub(crate) fn open_owner_side(
+    channel: &ChannelDirectory,
+    generation: u64,
+    instance: u64,
+) -> Result<(Header, Region<ReadOnly>), OpenError> {
+    let name = owner_file(generation);
+    let (owner, header) =
+        segment::open_read_only(channel, &name, Side::Owner)?.expect_segment(channel, &name)?;
+    check_side(channel, generation, instance, &header)?;
+    Ok((header, owner))
+}
+
 /// Both sides must belong to this channel, this generation and each other: a file copied from elsewhere has
 /// a valid header too.
 fn check_pair(
@@ -152,41 +165,58 @@ fn check_pair(
     owner: &Header,
     peers: &Header,
 ) -> Result<(), OpenError> {
-    for (side, header) in [("owner", owner), ("peers", peers)] {
-        let claims = [
-            (
-                "pattern",
-                header.pattern.number().into(),
-                owner.pattern.number().into(),
-            ),
-            ("generation", header.generation, generation),
-            ("instance", header.instance, instance),
-            (
-                "seat_count",
-                header.seat_count.into(),
-                owner.seat_count.into(),
-            ),
-        ];
+    check_side(channel, generation, instance, owner)?;
+    check_side(channel, generation, instance, peers)?;
+    let of = |header: &Header| {
         // Both sides of an mpsc channel say how long a lane is.
-        let lane = (owner.pattern == Pattern::Mpsc).then_some((
-            "payload_size",
-            header.payload_size,
-            owner.payload_size,
-        ));
-        for (word, found, expected) in claims.into_iter().chain(lane) {
-            if found != expected {
-                return Err(OpenError::Damaged {
-                    channel: channel.name().to_owned(),
-                    file: format!("{generation}.{side}"),
-                    lie: Lie {
-                        word,
-                        place: expected,
-                        expected: "the same as in the root and on the other side",
-                        found,
-                    },
-                });
-            }
-        }
+        let lane = (owner.pattern == Pattern::Mpsc).then_some(header.payload_size);
+        [
+            ("pattern", header.pattern.number().into()),
+            ("seat_count", header.seat_count.into()),
+            ("payload_size", lane.unwrap_or(0)),
+        ]
+    };
+    for ((word, expected), (_, found)) in of(owner).into_iter().zip(of(peers)) {
+        check_claim(channel, generation, Side::Peers, word, expected, found)?;
     }
     Ok(())
+}
+
+fn check_side(
+    channel: &ChannelDirectory,
+    generation: u64,
+    instance: u64,
+    header: &Header,
+) -> Result<(), OpenError> {
+    let claim = |word, expected, found| {
+        check_claim(channel, generation, header.side, word, expected, found)
+    };
+    claim("generation", generation, header.generation)?;
+    claim("instance", instance, header.instance)
+}
+
+fn check_claim(
+    channel: &ChannelDirectory,
+    generation: u64,
+    side: Side,
+    word: &'static str,
+    expected: u64,
+    found: u64,
+) -> Result<(), OpenError> {
+    if found == expected {
+        return Ok(());
+    }
+    Err(OpenError::Damaged {
+        channel: channel.name().to_owned(),
+        file: match side {
+            Side::Peers => peers_file(generation),
+            _ => owner_file(generation),
+        },
+        lie: Lie {
+            word,
+            place: expected,
+            expected: "the same as in the root and on the other side",
+            found,
+        },
+    })
 }

@@ -22,3 +22,5 @@ pub(crate) mod owner;
 pub(crate) mod removal;
 pub(crate) mod root;
 pub(crate) mod segment;
+pub(crate) mod visit;
+pub(crate) mod watch;

@@ -40,6 +40,10 @@ pub(crate) trait OwnerRole: Sized {
     /// Where a generation after this one would begin.
     fn base(&self) -> Base;
 
+    /// What goes over into a generation that replaces `old` while nobody had closed that; by then nobody looks
+    /// at this one yet.
+    fn inherit(&mut self, _old: &Self) {}
+
     /// Durable peers of older generations are on their way here.
     fn set_older(&mut self, _older: Vec<(Region<ReadOnly>, u32)>) {}
 }
@@ -192,7 +196,7 @@ pub(crate) fn open<R: OwnerRole>(
     })
 }
 
-fn broken(name: &str, generation: u64) -> OpenError {
+pub(super) fn broken(name: &str, generation: u64) -> OpenError {
     OpenError::Damaged {
         channel: name.to_owned(),
         file: owner_file(generation),
@@ -334,7 +338,8 @@ impl<R: OwnerRole> Owned<R> {
         if !self.is_unused() {
             return Err(mismatch(self.channel.name(), &self.header, wanted));
         }
-        let made = self.make_next(wanted)?;
+        let mut made = self.make_next(wanted)?;
+        made.1.inherit(&self.role);
         let locked: Vec<u64> = (0..self.header.seat_count)
             .map(|seat| seat_byte(number, seat))
             .take_while(|&byte| matches!(self.lock.try_lock(byte), Ok(true)))

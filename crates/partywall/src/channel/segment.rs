@@ -7,7 +7,7 @@ use super::directory::{ChannelDirectory, UNFINISHED};
 use crate::error::OpenError;
 use crate::layout::geometry::{Geometry, Sizes};
 use crate::layout::header::{self, KNOWN_INCOMPATIBLE, MAGIC_VALUE, Pattern, Side, State};
-use crate::layout::{self, MAX_SEATS, PAGE, mpsc, peers};
+use crate::layout::{self, MAX_SEATS, PAGE, mpsc, peers, slots};
 use crate::memory::{ReadOnly, Region, Shared, SharedMut, Writable};
 use crate::os::{self, Mapping, OpenMode};
 use crate::protocol::Lie;
@@ -290,6 +290,14 @@ where
     if pattern == Pattern::Ring && header.base_seq & 7 != 0 {
         let found = header.base_seq;
         return Err(lie("base_seq", header::BASE_SEQ, "a multiple of 8", found));
+    }
+    let of_slots = matches!(
+        pattern,
+        Pattern::Snapshot | Pattern::Broadcast | Pattern::Guarded
+    );
+    if of_slots && header.base_seq > slots::LAST_VERSION {
+        let (found, expected) = (header.base_seq, "a version, at most 2^62");
+        return Err(lie("base_seq", header::BASE_SEQ, expected, found));
     }
     let expected = geometry.total_size;
     if size != expected {

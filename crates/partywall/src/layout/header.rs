@@ -104,6 +104,11 @@ impl Pattern {
             .find(|pattern| pattern.number() == number)
     }
 
+    /// Whether peers publish in their seats how far they came.
+    pub(crate) const fn has_cursors(self) -> bool {
+        matches!(self, Pattern::Ring | Pattern::Frames | Pattern::Mpsc)
+    }
+
     /// As in commands and messages.
     pub(crate) const fn name(self) -> &'static str {
         match self {

@@ -25,6 +25,7 @@ macro_rules! block {
 }
 
 pub(crate) mod geometry;
+pub(crate) mod guarded;
 pub(crate) mod header;
 pub(crate) mod last_error;
 pub(crate) mod mpsc;
@@ -85,7 +86,7 @@ pub struct Block {
 
 /// Every block of the ABI, in the order of `PROTOCOL.md`.
 #[must_use]
-pub fn abi() -> [&'static Block; 8] {
+pub fn abi() -> [&'static Block; 9] {
     [
         &header::HEADER,
         &root::ROOT,
@@ -93,6 +94,7 @@ pub fn abi() -> [&'static Block; 8] {
         &verdict::VERDICT,
         &seat::SEAT,
         &slots::SLOT,
+        &guarded::GUARDED,
         &mpsc::LANE,
         &mpsc::SENDER,
     ]

@@ -29,6 +29,9 @@ pub(crate) const MAX_VALUE: u32 = 1 << 30;
 /// All slots together, in bytes.
 pub(crate) const MAX_PAYLOAD: u64 = 1 << 40;
 
+/// The last version there can be: a word that names a later one is a lie.
+pub(crate) const LAST_VERSION: u64 = 1 << 62;
+
 /// Bytes that a slot for values of up to `value` bytes takes.
 pub(crate) const fn stride(value: u32) -> u64 {
     round_up(HEADER + value as u64, GRAIN)

@@ -6,6 +6,7 @@
 pub(crate) mod buffer;
 pub(crate) mod checksum;
 pub(crate) mod cursor;
+pub(crate) mod guarded;
 #[cfg(test)]
 mod models;
 pub(crate) mod mpsc;

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use crate::layout::peers;
 use crate::layout::seat::{self, Claim, SeatState};
-use crate::layout::verdict::{self, Evicted};
+use crate::layout::verdict::{self, Evicted, EvictionReason};
 use crate::memory::{Shared, SharedMut};
 use crate::protocol::Lie;
 
@@ -21,8 +21,15 @@ pub(crate) fn is_evicted(owner: &impl Shared, seat: u32, state: SeatState) -> bo
     word.epoch() == state.epoch() && state.epoch() != 0
 }
 
+/// Why the owner evicted the holder of a seat, if it did.
+pub(crate) fn evicted(owner: &impl Shared, seat: u32, state: SeatState) -> Option<EvictionReason> {
+    let word = Evicted(owner.load(verdict::at(seat) + verdict::EVICTED, Acquire));
+    // Whatever the reason byte says, the seat is lost.
+    (word.epoch() == state.epoch()).then(|| word.reason().unwrap_or(EvictionReason::Lied))
+}
+
 /// Whether a seat still says what its holder stored; if not, somebody scribbled over it, and the owner may no
-/// longer know of that holder.
+/// longer be counting it.
 pub(crate) fn is_ours(peers: &impl Shared, seat: u32, state: SeatState) -> Result<(), Lie> {
     let found = peers.load(peers::seat_at(seat) + seat::STATE, Relaxed);
     if found == state.0 {

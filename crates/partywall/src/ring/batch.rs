@@ -36,12 +36,12 @@ impl<'a> Batch<'a> {
     /// As [`Producer::send`].
     #[inline(always)]
     pub fn push_kind(&mut self, kind: u16, payload: &[u8]) -> Result<Sent, SendError> {
-        if self.producer.process.is_this()
+        if self.producer.handle.is_ours()
             && payload.len() <= self.producer.max_record
             && self
                 .producer
-                .owned
-                .role
+                .handle
+                .role_mut()
                 .push(&mut self.pending, kind, payload)
         {
             return Ok(Sent::Committed);
@@ -52,14 +52,14 @@ impl<'a> Batch<'a> {
     #[cold]
     #[inline(never)]
     fn push_slow(&mut self, kind: u16, payload: &[u8]) -> Result<Sent, SendError> {
-        if !self.producer.process.is_this() {
-            return Err(self.producer.forked());
+        if !self.producer.handle.is_ours() {
+            return Err(self.producer.handle.forked());
         }
         if payload.len() > self.producer.max_record {
             return Err(self.producer.too_large(payload.len()));
         }
         loop {
-            let producer = &mut self.producer.owned.role;
+            let producer = self.producer.handle.role_mut();
             if producer.push(&mut self.pending, kind, payload) {
                 return Ok(Sent::Committed);
             }
@@ -79,10 +79,14 @@ impl<'a> Batch<'a> {
 
     fn commit_pending(&mut self) {
         // A forked child does not have the mapping.
-        if !self.producer.process.is_this() {
+        if !self.producer.handle.is_ours() {
             return;
         }
-        let records = self.producer.owned.role.commit_pending(&mut self.pending);
+        let records = self
+            .producer
+            .handle
+            .role_mut()
+            .commit_pending(&mut self.pending);
         if records > 0 {
             self.producer.announce(records);
         }

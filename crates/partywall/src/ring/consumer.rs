@@ -7,49 +7,26 @@ use super::options::{ConsumerOptions, Delivery};
 use super::record::{Losses, Meta, Record, Records};
 use super::role::MappedConsumer;
 use crate::channel::attach::Attached;
-use crate::channel::heartbeat::Heartbeat;
-use crate::channel::{liveness, removal, root};
 use crate::error::{OpenError, RecvError};
-use crate::layout::header::{self, State};
-use crate::layout::last_error::LastError;
+use crate::handle::PeerHandle;
 use crate::layout::verdict::{self, Evicted};
-use crate::layout::{owner, peers, seat};
+use crate::layout::{owner, seat};
 use crate::memory::{Shared, SharedMut};
-use crate::os::{self, Process};
-use crate::protocol::Lie;
 use crate::protocol::buffer::Found;
 use crate::protocol::cursor;
-use crate::protocol::{park, seats};
-use crate::wait::{SLICE, Step, StopToken, WaitStrategy, Waiter};
+use crate::wait::WaitStrategy;
 
 /// A reader of a ring: gets every record that is committed while it is attached. Dropping it detaches: what
 /// it received counts as processed then, unless the thread is panicking.
 #[derive(Debug)]
 pub struct Consumer {
-    heartbeat: Option<Heartbeat>,
-    pub(super) process: Process,
-    pub(super) attached: Attached<MappedConsumer>,
+    pub(super) handle: PeerHandle,
+    pub(super) role: MappedConsumer,
+    resumed: bool,
     durable: bool,
     delivery: Delivery,
-    await_successor: bool,
-    wait: WaitStrategy,
-    stop: Option<StopToken>,
     /// Records received that are not in the seat's counter yet.
     uncounted: u64,
-    /// What ended this handle for good.
-    ended: Option<Ended>,
-    /// When `try_recv` looked around last.
-    looked_ms: u64,
-}
-
-/// Why a handle can give nothing more.
-#[derive(Clone, Debug)]
-enum Ended {
-    Damaged(Lie),
-    Evicted(crate::EvictionReason),
-    Closed,
-    Deleted,
-    Superseded,
 }
 
 /// Looks at the next header before a wait begins in earnest: some crossings between two cores. What was passed
@@ -66,28 +43,15 @@ impl Consumer {
     }
 
     pub(super) fn new(attached: Attached<MappedConsumer>, options: &ConsumerOptions) -> Self {
-        let peers = attached.role.peers();
-        let at = attached.role.seat_at();
-        peers.store(at + seat::PID, os::process_id().into(), Relaxed);
-        peers.store(at + seat::SINCE_NS, os::boottime_ns(), Relaxed);
-        peers.count(at + seat::ATTACHED, 1);
-        // A dead holder may have slept.
-        peers.store32(peers::parked(attached.role.seat()), 0, Relaxed);
-        let heartbeat = options
-            .heartbeat
-            .then(|| Heartbeat::start(peers.clone(), at + seat::HEARTBEAT_NS));
+        let resumed = attached.resumed;
+        let (handle, role) = PeerHandle::seated(attached, options.settings.clone());
         Consumer {
-            heartbeat,
-            process: Process::current(),
-            attached,
+            handle,
+            role,
+            resumed,
             durable: options.durable.is_some(),
             delivery: options.delivery,
-            await_successor: options.await_successor,
-            wait: options.wait,
-            stop: options.stop.clone(),
             uncounted: 0,
-            ended: None,
-            looked_ms: os::coarse_ms(),
         }
     }
 
@@ -179,7 +143,7 @@ impl Consumer {
 
     /// Everything received so far counts as processed, from now on.
     pub fn acknowledge(&mut self) {
-        if self.ended.is_none() && self.process.is_this() {
+        if !self.handle.has_ended() && self.handle.is_ours() {
             self.publish();
         }
     }
@@ -190,28 +154,28 @@ impl Consumer {
     /// Where the next record begins: bytes since the channel did.
     #[must_use]
     pub fn position(&self) -> u64 {
-        self.attached.role.position()
+        self.role.position()
     }
 
     /// The seat's number.
     #[must_use]
     pub fn seat(&self) -> u32 {
-        self.attached.role.seat()
+        self.role.seat()
     }
 
     /// Whether this went on where a consumer of the same name had stood.
     #[must_use]
     pub fn resumed(&self) -> bool {
-        self.attached.resumed
+        self.resumed
     }
 
     /// What this seat lost so far.
     #[must_use]
     pub fn losses(&self) -> Losses {
-        if !self.process.is_this() {
+        if !self.handle.is_ours() {
             return Losses::default();
         }
-        let consumer = &self.attached.role;
+        let consumer = &self.role;
         let at = consumer.seat_at();
         let verdict = verdict::at(consumer.seat());
         let selector =
@@ -231,37 +195,26 @@ impl Consumer {
     /// The channel's name.
     #[must_use]
     pub fn channel(&self) -> &str {
-        self.attached.channel.name()
+        self.handle.channel()
     }
 
     /// Counts the channel's generations from 1.
     #[must_use]
     pub fn generation(&self) -> u64 {
-        self.attached.header.generation
+        self.handle.header().generation
     }
 
     /// Counts the owners of this generation from 1: changes when a new producer adopts the channel.
     #[must_use]
     pub fn owner_epoch(&self) -> u64 {
-        if !self.process.is_this() {
-            return 0;
-        }
-        self.attached
-            .role
-            .owner()
-            .load(header::OWNER_EPOCH, Acquire)
+        self.handle.owner_epoch()
     }
 
     /// One look, on the fast path. Asking for a record says that the one before is done with.
     #[inline(always)]
     fn look(&mut self) -> Result<Option<Found>, RecvError> {
-        if !self.process.is_this() {
-            return Err(self.forked());
-        }
-        if self.ended.is_some() {
-            return Err(self.ended());
-        }
-        if self.attached.role.ought_to_publish() {
+        self.handle.check()?;
+        if self.role.ought_to_publish() {
             self.publish();
         }
         self.peek()
@@ -269,9 +222,9 @@ impl Consumer {
 
     #[inline(always)]
     fn peek(&mut self) -> Result<Option<Found>, RecvError> {
-        match self.attached.role.peek() {
+        match self.role.peek() {
             Ok(found) => Ok(found),
-            Err(lie) => Err(self.damaged(lie)),
+            Err(lie) => Err(self.handle.damaged(lie)),
         }
     }
 
@@ -284,10 +237,7 @@ impl Consumer {
         } else {
             payload.truncate(len);
         }
-        self.attached
-            .role
-            .owner()
-            .copy_out(found.payload_at, payload);
+        self.role.owner().copy_out(found.payload_at, payload);
         self.pass(found);
         Meta {
             len,
@@ -298,7 +248,7 @@ impl Consumer {
 
     #[inline(always)]
     pub(super) fn pass(&mut self, found: Found) {
-        self.attached.role.pass(found);
+        self.role.pass(found);
         self.uncounted += 1;
         if self.delivery == Delivery::AtMostOnce {
             self.publish();
@@ -324,13 +274,13 @@ impl Consumer {
     /// Lets the producer have what was passed.
     #[inline(never)]
     fn publish(&mut self) {
-        if self.attached.role.publish() {
-            let consumer = &self.attached.role;
+        if self.role.publish() {
+            let consumer = &self.role;
             consumer
                 .peers()
                 .count(consumer.seat_at() + seat::RECEIVED, self.uncounted);
             self.uncounted = 0;
-            park::wake_owner(consumer.owner(), consumer.peers(), consumer.seat());
+            self.handle.wake_owner();
         }
     }
 
@@ -339,23 +289,17 @@ impl Consumer {
     #[inline(never)]
     fn found_nothing(&mut self) -> Result<Option<Found>, RecvError> {
         self.publish();
-        let now = os::coarse_ms();
-        if now.wrapping_sub(self.looked_ms) >= SLICE.as_millis() as u64 {
-            self.looked_ms = now;
-            if let Some(found) = self.look_around()? {
-                return Ok(Some(found));
-            }
-        }
-        self.look_at_state()
+        let role = &mut self.role;
+        self.handle.look_for_the_end(&mut || role.peek())
     }
 
     /// A few looks before anything else: what is under way arrives within them.
     #[inline(always)]
     fn spin_for_record(&mut self, timeout: Option<Duration>) -> Result<Found, RecvError> {
-        if self.wait != WaitStrategy::Park {
+        if self.handle.strategy() != WaitStrategy::Park {
             for _ in 0..FIRST_LOOKS {
                 std::hint::spin_loop();
-                self.attached.role.prefetch();
+                self.role.prefetch();
                 if let Some(found) = self.peek()? {
                     return Ok(found);
                 }
@@ -368,212 +312,30 @@ impl Consumer {
     #[inline(never)]
     fn wait_for_record(&mut self, timeout: Option<Duration>) -> Result<Found, RecvError> {
         self.publish();
-        if let Some(found) = self.look_at_state()? {
-            return Ok(found);
-        }
-        let stop = self.stop.clone();
-        let mut waiter = Waiter::new(self.wait, timeout, stop.as_ref());
-        loop {
-            match waiter.step() {
-                Step::Spin => {}
-                Step::LookAround => {
-                    if let Some(found) = self.look_around()? {
-                        return Ok(found);
-                    }
-                }
-                Step::Park(longest) => {
-                    if let Some(found) = self.park(longest)? {
-                        return Ok(found);
-                    }
-                    if let Some(found) = self.look_at_state()? {
-                        return Ok(found);
-                    }
-                }
-                Step::TimedOut => {
-                    self.note(LastError::TimedOut);
-                    return Err(RecvError::TimedOut {
-                        channel: self.channel().to_owned(),
-                        waited: waiter.waited(),
-                    });
-                }
-                Step::Stopped => {
-                    return Err(RecvError::Stopped {
-                        channel: self.channel().to_owned(),
-                    });
-                }
-            }
-            if let Some(found) = self.peek()? {
-                return Ok(found);
-            }
-        }
-    }
-
-    fn park(&mut self, longest: Duration) -> Result<Option<Found>, RecvError> {
-        let owner = self.attached.role.owner().clone();
-        let peers = self.attached.role.peers().clone();
-        let seat = self.attached.role.seat();
-        let mut seen = Ok(None);
-        park::park_peer(
-            &owner,
-            &peers,
-            seat,
-            || {
-                seen = self.peek();
-                let state = State(owner.load32(header::STATE, Acquire));
-                !matches!(seen, Ok(None)) || state != State::READY
-            },
-            |bell| os::futex_wait(owner.half_word(owner::OWNER_BELL), bell, longest),
-        );
-        seen
-    }
-
-    /// Nothing is there: is the stream at its end? One load while it is not.
-    fn look_at_state(&mut self) -> Result<Option<Found>, RecvError> {
-        // SYNC close
-        let state = State(self.attached.role.owner().load32(header::STATE, Acquire));
-        if state == State::READY {
-            return Ok(None);
-        }
-        // The header again, behind the state: the last record may have come in between.
-        if let Some(found) = self.peek()? {
-            return Ok(Some(found));
-        }
-        Err(self.end(match state {
-            State::CLOSED => Ended::Closed,
-            State::RETIRED => Ended::Superseded,
-            _ => Ended::Damaged(Lie {
-                word: "state",
-                place: header::STATE,
-                expected: "READY, RETIRED or CLOSED",
-                found: state.0.into(),
-            }),
-        }))
-    }
-
-    /// Once a slice: is the channel there, the seat ours, the owner alive?
-    fn look_around(&mut self) -> Result<Option<Found>, RecvError> {
-        if root::state(&self.attached.root) == State::DELETED {
-            // What was committed before is still delivered.
-            return match self.peek()? {
-                Some(found) => Ok(Some(found)),
-                None => Err(self.end(Ended::Deleted)),
-            };
-        }
-        if let Err(lie) = self.attached.role.seat_is_ours() {
-            return Err(self.end(Ended::Damaged(lie)));
-        }
-        if let Some(reason) = self.attached.role.evicted() {
-            return Err(self.end(Ended::Evicted(reason)));
-        }
-        if self.await_successor || self.owner_lives() {
-            return Ok(None);
-        }
-        // Dead. State and header once more, both behind the look at the lock: it may have closed properly,
-        // or committed, just before.
-        if let Some(found) = self.look_at_state()? {
-            return Ok(Some(found));
-        }
-        match self.peek()? {
-            Some(found) => Ok(Some(found)),
-            None => {
-                self.note(LastError::OwnerDied);
-                Err(RecvError::OwnerDied {
-                    channel: self.channel().to_owned(),
-                })
-            }
-        }
-    }
-
-    fn owner_lives(&self) -> bool {
-        // An error is no proof of death.
-        self.attached
-            .lock
-            .is_locked(liveness::OWNER)
-            .unwrap_or(true)
-    }
-
-    /// Notes what went wrong, for whoever looks from outside.
-    fn note(&self, error: LastError) {
-        let consumer = &self.attached.role;
-        let at = consumer.seat_at() + seat::LAST_ERROR;
-        consumer.peers().store(at, error as u64, Relaxed);
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn forked(&self) -> RecvError {
-        RecvError::Forked {
-            channel: self.channel().to_owned(),
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn damaged(&mut self, lie: Lie) -> RecvError {
-        self.end(Ended::Damaged(lie))
-    }
-
-    fn end(&mut self, ended: Ended) -> RecvError {
-        match ended {
-            Ended::Damaged(_) => self.note(LastError::Damaged),
-            Ended::Evicted(_) => self.note(LastError::Evicted),
-            Ended::Deleted => self.note(LastError::Deleted),
-            Ended::Superseded => self.note(LastError::Superseded),
-            // As it should be.
-            Ended::Closed => {}
-        }
-        self.ended = Some(ended);
-        self.ended()
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn ended(&self) -> RecvError {
-        let channel = self.channel().to_owned();
-        match self.ended.clone() {
-            Some(Ended::Damaged(lie)) => RecvError::Damaged { channel, lie },
-            Some(Ended::Evicted(reason)) => RecvError::Evicted { channel, reason },
-            Some(Ended::Deleted) => RecvError::Deleted { channel },
-            Some(Ended::Superseded) => RecvError::Superseded { channel },
-            Some(Ended::Closed) | None => RecvError::Closed { channel },
-        }
+        let role = &mut self.role;
+        self.handle.wait(timeout, &mut || role.peek())
     }
 }
 
 impl Drop for Consumer {
     fn drop(&mut self) {
-        if !self.process.is_this() {
+        if !self.handle.is_ours() {
             return;
         }
-        // The stamping stops before the seat is another's.
-        self.heartbeat = None;
-        if matches!(self.ended, Some(Ended::Evicted(_))) {
-            // The seat is not ours to write any more, but for saying that it is free.
-            let consumer = &self.attached.role;
-            seats::leave(consumer.peers(), consumer.seat(), consumer.state(), false);
-            return;
-        }
-        if !std::thread::panicking() {
+        if !std::thread::panicking() && !self.handle.was_evicted() {
             self.publish();
         }
-        let consumer = &self.attached.role;
-        let peers = consumer.peers();
-        let at = consumer.seat_at();
-        if !self.durable {
-            let written = cursor::read(consumer.owner(), owner::WRITE_SEQ);
-            let unread = written
-                .records
-                .map_or(0, |records| records.saturating_sub(consumer.records()));
-            peers.count(at + seat::UNREAD, unread);
-        }
-        peers.count(at + seat::DETACHED, 1);
-        seats::leave(peers, consumer.seat(), consumer.state(), self.durable);
-        park::wake_owner(consumer.owner(), peers, consumer.seat());
-        let byte = liveness::seat_byte(self.attached.header.generation, consumer.seat());
-        let _ = self.attached.lock.unlock(byte);
-        let state = State(consumer.owner().load32(header::STATE, Acquire));
-        if state == State::CLOSED {
-            removal::remove_if_closed_and_unused(&self.attached.channel, &self.attached.lock);
-        }
+        let (consumer, durable) = (&self.role, self.durable);
+        self.handle.leave(durable, |_| {
+            if !durable {
+                let written = cursor::read(consumer.owner(), owner::WRITE_SEQ);
+                let unread = written
+                    .records
+                    .map_or(0, |records| records.saturating_sub(consumer.records()));
+                consumer
+                    .peers()
+                    .count(consumer.seat_at() + seat::UNREAD, unread);
+            }
+        });
     }
 }

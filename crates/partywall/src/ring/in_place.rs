@@ -146,7 +146,7 @@ impl ReservationMut<'_> {
 
     /// Where the room is, and how much; nothing in a forked child, which does not have the mapping.
     fn room(&self) -> (*mut u8, usize) {
-        if !self.reservation.producer.process.is_this() {
+        if !self.reservation.producer.handle.is_ours() {
             return (NonNull::dangling().as_ptr(), 0);
         }
         let reservation = &self.reservation;
@@ -273,11 +273,11 @@ impl Deref for RecordRef<'_> {
 
     fn deref(&self) -> &[u8] {
         // A forked child does not have the mapping.
-        if !self.consumer.process.is_this() {
+        if !self.consumer.handle.is_ours() {
             return &[];
         }
         let len = u64::from(self.found.len);
-        let owner = self.consumer.attached.role.owner();
+        let owner = self.consumer.role.owner();
         let pointer = owner.pointer(self.found.payload_at, len);
         // SAFETY: the range lies in the mapping (`pointer` checks it), which the consumer keeps alive. The
         // record is committed, our Acquire load of its header saw it, and `read_seq` does not pass it while
@@ -289,7 +289,7 @@ impl Deref for RecordRef<'_> {
 
 impl Drop for RecordRef<'_> {
     fn drop(&mut self) {
-        if self.consumer.process.is_this() {
+        if self.consumer.handle.is_ours() {
             self.consumer.pass(self.found);
         }
     }

@@ -3,13 +3,11 @@
 use std::time::Duration;
 
 use super::{Consumer, Producer};
-use crate::channel::attach;
-use crate::channel::generation::Wanted;
-use crate::channel::joining::Request;
-use crate::channel::namespace::Namespace;
-use crate::channel::owner;
+use crate::channel::{attach, owner};
 use crate::error::OpenError;
-use crate::layout::{self, ring, seat};
+use crate::handle::options::{invalid, owner_options, peer_options};
+use crate::handle::{OwnerSettings, PeerSettings};
+use crate::layout::{ring, seat};
 use crate::wait::{StopToken, WaitStrategy};
 
 /// What a send does when the consumers have not made room.
@@ -61,61 +59,37 @@ pub enum Delivery {
 /// ```
 #[derive(Clone, Debug)]
 pub struct ProducerOptions {
-    namespace: Option<Namespace>,
+    settings: OwnerSettings,
     capacity: u64,
-    seats: u32,
-    keep: bool,
     pub(super) overflow: Overflow,
     pub(super) block_timeout: Option<Duration>,
     pub(super) alone: Alone,
     pub(super) wait: WaitStrategy,
-    pub(super) heartbeat: bool,
     pub(super) stop: Option<StopToken>,
 }
 
 impl Default for ProducerOptions {
     fn default() -> Self {
         ProducerOptions {
-            namespace: None,
+            settings: OwnerSettings::default(),
             capacity: 16 << 20,
-            seats: 8,
-            keep: false,
             overflow: Overflow::default(),
             block_timeout: None,
             alone: Alone::default(),
             wait: WaitStrategy::default(),
-            heartbeat: true,
             stop: None,
         }
     }
 }
 
+owner_options!(ProducerOptions);
+
 impl ProducerOptions {
-    /// The defaults, as each method below tells them.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Where the channel is; default [`Namespace::open_default`].
-    #[must_use]
-    pub fn namespace(mut self, namespace: Namespace) -> Self {
-        self.namespace = Some(namespace);
-        self
-    }
-
     /// Bytes of the ring, rounded up to a power of two, 4 KiB to 1 TiB; default 16 MiB. A record takes at
     /// most half of it. The memory is reserved at once.
     #[must_use]
     pub fn capacity(mut self, bytes: u64) -> Self {
         self.capacity = bytes;
-        self
-    }
-
-    /// How many consumers there can be, 1 to 64; default 8.
-    #[must_use]
-    pub fn seats(mut self, seats: u32) -> Self {
-        self.seats = seats;
         self
     }
 
@@ -148,21 +122,6 @@ impl ProducerOptions {
         self
     }
 
-    /// Whether the channel stays when it was closed and the last consumer has left; default no.
-    #[must_use]
-    pub fn keep_when_closed(mut self, keep: bool) -> Self {
-        self.keep = keep;
-        self
-    }
-
-    /// Whether a background thread (one a process) stamps signs of life, by which tools tell a stuck
-    /// producer from a live one; default yes.
-    #[must_use]
-    pub fn heartbeat(mut self, heartbeat: bool) -> Self {
-        self.heartbeat = heartbeat;
-        self
-    }
-
     /// A token that ends every wait of the handle.
     #[must_use]
     pub fn stop_token(mut self, token: StopToken) -> Self {
@@ -179,27 +138,13 @@ impl ProducerOptions {
     /// reserved; [`OpenError::Mismatch`] if it is in use and smaller than asked for; and whatever is wrong
     /// with its name, its namespace or its files. In all cases nothing was changed.
     pub fn open(&self, channel: &str) -> Result<Producer, OpenError> {
-        let invalid = |option, expected, found: u64| OpenError::InvalidOption {
-            option,
-            expected,
-            found: found.to_string(),
-        };
         if self.capacity == 0 || self.capacity > ring::MAX_CAPACITY {
             return Err(invalid("capacity", "1 byte to 1 TiB", self.capacity));
         }
-        if !(1..=layout::MAX_SEATS).contains(&self.seats) {
-            return Err(invalid("seats", "1 to 64", self.seats.into()));
-        }
-        let wanted = Wanted {
-            payload_size: self.capacity.next_power_of_two().max(ring::MIN_CAPACITY),
-            record_size: 0,
-            seats: self.seats,
-            keep: self.keep,
-            checksums: false,
-        };
-        let namespace = open_namespace(self.namespace.as_ref())?;
-        let owned = owner::open(&namespace, channel, &wanted)?;
-        Producer::new(owned, self)
+        let capacity = self.capacity.next_power_of_two().max(ring::MIN_CAPACITY);
+        let wanted = self.settings.wanted(capacity, 0, false)?;
+        let owned = owner::open(&self.settings.namespace()?, channel, &wanted)?;
+        Producer::new(owned, self, self.settings.heartbeat)
     }
 }
 
@@ -217,47 +162,16 @@ impl ProducerOptions {
 ///     .attach("cam0");
 /// assert!(matches!(refused, Err(partywall::OpenError::Missing { .. })));
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct ConsumerOptions {
-    namespace: Option<Namespace>,
+    pub(super) settings: PeerSettings,
     pub(super) durable: Option<String>,
-    attach_timeout: Option<Duration>,
     pub(super) delivery: Delivery,
-    pub(super) await_successor: bool,
-    pub(super) wait: WaitStrategy,
-    pub(super) heartbeat: bool,
-    pub(super) stop: Option<StopToken>,
 }
 
-impl Default for ConsumerOptions {
-    fn default() -> Self {
-        ConsumerOptions {
-            namespace: None,
-            durable: None,
-            attach_timeout: Some(Duration::from_secs(5)),
-            delivery: Delivery::default(),
-            await_successor: false,
-            wait: WaitStrategy::default(),
-            heartbeat: true,
-            stop: None,
-        }
-    }
-}
+peer_options!(ConsumerOptions);
 
 impl ConsumerOptions {
-    /// The defaults, as each method below tells them.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Where the channel is; default [`Namespace::open_default`].
-    #[must_use]
-    pub fn namespace(mut self, namespace: Namespace) -> Self {
-        self.namespace = Some(namespace);
-        self
-    }
-
     /// A name, 1 to 64 bytes of UTF-8, under which the consumer resumes where it stood, after a detach as
     /// after its death. Until then the producer keeps what it has not read. Default: none.
     #[must_use]
@@ -273,42 +187,6 @@ impl ConsumerOptions {
         self
     }
 
-    /// How long to wait for the channel and its producer; default 5 s; `None`: for ever; zero: not at all.
-    #[must_use]
-    pub fn attach_timeout(mut self, timeout: Option<Duration>) -> Self {
-        self.attach_timeout = timeout;
-        self
-    }
-
-    /// Whether a receive goes on waiting when the producer died, until a new one adopts the channel. Default
-    /// no: [`RecvError::OwnerDied`](crate::RecvError::OwnerDied), after everything committed was read.
-    #[must_use]
-    pub fn await_successor(mut self, wait: bool) -> Self {
-        self.await_successor = wait;
-        self
-    }
-
-    /// See [`WaitStrategy`].
-    #[must_use]
-    pub fn wait(mut self, wait: WaitStrategy) -> Self {
-        self.wait = wait;
-        self
-    }
-
-    /// As [`ProducerOptions::heartbeat`].
-    #[must_use]
-    pub fn heartbeat(mut self, heartbeat: bool) -> Self {
-        self.heartbeat = heartbeat;
-        self
-    }
-
-    /// A token that ends every wait of the handle.
-    #[must_use]
-    pub fn stop_token(mut self, token: StopToken) -> Self {
-        self.stop = Some(token);
-        self
-    }
-
     /// Takes a seat. A new consumer receives what is committed from now on; a durable one that was here
     /// before goes on where it stood.
     ///
@@ -317,27 +195,18 @@ impl ConsumerOptions {
     /// [`OpenError::NoFreeSeat`]; [`OpenError::ConsumerInUse`] if a consumer of the same name is attached;
     /// and whatever is wrong with the channel's name, namespace or files.
     pub fn attach(&self, channel: &str) -> Result<Consumer, OpenError> {
-        if let Some(name) = &self.durable
+        let durable = self.durable.as_deref();
+        if let Some(name) = durable
             && !(1..=seat::MAX_NAME).contains(&name.len())
         {
-            return Err(OpenError::InvalidOption {
-                option: "the name of a durable consumer",
-                expected: "1 to 64 bytes long",
-                found: name.clone(),
-            });
+            return Err(invalid(
+                "the name of a durable consumer",
+                "1 to 64 bytes long",
+                name,
+            ));
         }
-        let namespace = open_namespace(self.namespace.as_ref())?;
-        let attached = attach::attach(&Request {
-            namespace: &namespace,
-            channel,
-            durable: self.durable.as_deref(),
-            timeout: self.attach_timeout,
-            stop: self.stop.as_ref(),
-        })?;
-        Ok(Consumer::new(attached, self))
+        let namespace = self.settings.namespace()?;
+        let request = self.settings.request(&namespace, channel, durable);
+        Ok(Consumer::new(attach::attach(&request)?, self))
     }
-}
-
-fn open_namespace(chosen: Option<&Namespace>) -> Result<Namespace, OpenError> {
-    chosen.map_or_else(Namespace::open_default, |namespace| Ok(namespace.clone()))
 }

@@ -1,20 +1,19 @@
 //! The producer's handle.
 
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::batch::Batch;
 use super::options::{Alone, Overflow, ProducerOptions};
 use super::reservation::Reservation;
 use super::role::MappedProducer;
-use crate::channel::heartbeat::Heartbeat;
 use crate::channel::liveness::GenerationLocks;
 use crate::channel::owner::Owned;
 use crate::error::{OpenError, SendError};
+use crate::handle::OwnerHandle;
 use crate::layout::last_error::LastError;
 use crate::layout::{owner, record};
 use crate::memory::SharedMut;
-use crate::os::{self, Process};
+use crate::os;
 use crate::protocol::buffer::Claimed;
 use crate::protocol::park;
 use crate::protocol::ring::producer::Scan;
@@ -33,9 +32,7 @@ pub enum Sent {
 /// it looks dead to its consumers, as it should.
 #[derive(Debug)]
 pub struct Producer {
-    heartbeat: Option<Heartbeat>,
-    pub(super) process: Process,
-    pub(super) owned: Owned<MappedProducer>,
+    pub(super) handle: OwnerHandle<MappedProducer>,
     overflow: Overflow,
     block_timeout: Option<Duration>,
     alone: Alone,
@@ -44,22 +41,9 @@ pub struct Producer {
     pub(super) max_record: usize,
     /// No consumer was counted at the last scan.
     unheard: bool,
-    /// Seats whose parked word is set though nobody woke, with the state word of the holder that died
-    /// asleep there.
-    asleep_for_good: Vec<(u32, u64)>,
-    /// Rings in a row that woke nobody.
-    vain_rings: u32,
-    /// When the channel was looked at last.
-    looked: Instant,
     /// When locks were probed last.
     probed: Option<Instant>,
-    /// Older generations still have durable consumers.
-    older: bool,
-    closed: bool,
 }
-
-/// After so many rings that wake nobody, the sleepers' locks are looked at.
-const VAIN_RINGS: u32 = 32;
 
 /// What a wait for room ends with.
 pub(super) enum Room {
@@ -88,18 +72,13 @@ impl Producer {
     pub(super) fn new(
         mut owned: Owned<MappedProducer>,
         options: &ProducerOptions,
+        heartbeat: bool,
     ) -> Result<Self, OpenError> {
-        let older = owned.reclaim()?;
         owned
             .role
             .set_discard_when_alone(options.alone == Alone::Discard);
-        let heartbeat = options
-            .heartbeat
-            .then(|| Heartbeat::of_producer(owned.role.owner().clone()));
         let capacity = owned.role.shape().capacity;
         Ok(Producer {
-            heartbeat,
-            process: Process::current(),
             overflow: options.overflow,
             block_timeout: options.block_timeout,
             alone: options.alone,
@@ -107,13 +86,8 @@ impl Producer {
             stop: options.stop.clone(),
             max_record: usize::try_from(record::max_payload(capacity)).unwrap_or(usize::MAX),
             unheard: true,
-            asleep_for_good: Vec::new(),
-            vain_rings: 0,
-            looked: Instant::now(),
             probed: None,
-            older,
-            owned,
-            closed: false,
+            handle: OwnerHandle::new(owned, heartbeat)?,
         })
     }
 
@@ -166,7 +140,7 @@ impl Producer {
             Room::Claimed(claimed) => claimed,
             Room::Drop => return Ok(Sent::Dropped),
         };
-        let producer = &mut self.owned.role;
+        let producer = self.handle.role_mut();
         producer
             .owner()
             .copy_in_backwards(producer.payload_at(claimed), payload);
@@ -205,13 +179,11 @@ impl Producer {
 
     #[inline(always)]
     pub(super) fn claim(&mut self, len: usize, patience: Patience) -> Result<Room, SendError> {
-        if !self.process.is_this() {
-            return Err(self.forked());
-        }
+        self.handle.check_process()?;
         if len > self.max_record {
             return Err(self.too_large(len));
         }
-        match self.owned.role.claim(len as u64) {
+        match self.handle.role_mut().claim(len as u64) {
             Some(claimed) => Ok(Room::Claimed(claimed)),
             None => self.make_room(len, patience),
         }
@@ -221,22 +193,22 @@ impl Producer {
     #[cold]
     #[inline(never)]
     fn make_room(&mut self, len: usize, patience: Patience) -> Result<Room, SendError> {
-        if self.looked.elapsed() >= SLICE {
-            self.look_at_channel()?;
+        if self.handle.looked().elapsed() >= SLICE {
+            self.handle.look_at_channel()?;
         }
         let mut scan = self.scan();
-        if let Some(claimed) = self.owned.role.claim(len as u64) {
+        if let Some(claimed) = self.handle.role_mut().claim(len as u64) {
             return Ok(Room::Claimed(claimed));
         }
         // A look at locks is a system call: not for every send that finds the ring full.
         if self.probed.is_none_or(|probed| probed.elapsed() >= SLICE) {
             self.evict_dead(scan);
             scan = self.scan();
-            if let Some(claimed) = self.owned.role.claim(len as u64) {
+            if let Some(claimed) = self.handle.role_mut().claim(len as u64) {
                 return Ok(Room::Claimed(claimed));
             }
         }
-        let owner = self.owned.role.owner();
+        let owner = self.handle.role().owner();
         let timeout = match (patience, self.overflow) {
             (Patience::None, _) | (Patience::Policy, Overflow::Fail) => return Err(self.full()),
             (Patience::Policy, Overflow::DropNewest) => {
@@ -250,11 +222,11 @@ impl Producer {
         let started = Instant::now();
         let mut claimed = None;
         let outcome = self.wait_until(timeout, scan, "room", |producer, _| {
-            claimed = producer.owned.role.claim(len as u64);
+            claimed = producer.handle.owned.role.claim(len as u64);
             claimed.is_some()
         });
         let blocked = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.owned.role.owner().count(owner::BLOCKED_NS, blocked);
+        self.handle.role().owner().count(owner::BLOCKED_NS, blocked);
         outcome?;
         Ok(Room::Claimed(claimed.expect("the wait ended with a claim")))
     }
@@ -273,18 +245,15 @@ impl Producer {
             match waiter.step() {
                 Step::Spin => {}
                 Step::LookAround => {
-                    self.look_at_channel()?;
+                    self.handle.look_at_channel()?;
                     self.evict_dead(scan);
-                    if self.older {
-                        // What cannot be looked at now is kept, and counted as before.
-                        self.older = self.owned.reclaim().unwrap_or(true);
-                    }
+                    self.handle.reclaim();
                 }
                 Step::Park(longest) => {
-                    let owner = self.owned.role.owner().clone();
-                    let peers = self.owned.role.peers().clone();
+                    let owner = self.handle.role().owner().clone();
+                    let peers = self.handle.role().peers().clone();
                     // Who holds us rings when it makes room; with nobody there, who comes rings.
-                    let all = u64::MAX >> (64 - self.owned.role.shape().seats);
+                    let all = u64::MAX >> (64 - self.handle.role().shape().seats);
                     let holding = if scan.holding == 0 { all } else { scan.holding };
                     let seats = (0..64).filter(|seat| holding >> seat & 1 != 0);
                     let mut ready = false;
@@ -310,7 +279,7 @@ impl Producer {
                     }
                 }
                 Step::TimedOut => {
-                    self.note(LastError::TimedOut);
+                    self.handle.note(LastError::TimedOut);
                     return Err(SendError::TimedOut {
                         channel: self.channel().to_owned(),
                         waited: waiter.waited(),
@@ -331,77 +300,27 @@ impl Producer {
     }
 
     fn scan(&mut self) -> Scan {
-        let scan = self.owned.role.scan();
+        let scan = self.handle.role_mut().scan();
         self.unheard = scan.counted == 0 && !scan.joining;
         scan
-    }
-
-    /// Is the channel still there, and still as we wrote it?
-    fn look_at_channel(&mut self) -> Result<(), SendError> {
-        self.looked = Instant::now();
-        let channel = || self.channel().to_owned();
-        match self.owned.stands() {
-            Ok(Some(())) => Ok(()),
-            Ok(None) => {
-                self.note(LastError::Deleted);
-                Err(SendError::Deleted { channel: channel() })
-            }
-            Err(lie) => {
-                self.note(LastError::Damaged);
-                Err(SendError::Damaged {
-                    channel: channel(),
-                    lie,
-                })
-            }
-        }
     }
 
     /// Evicts what is dead among the seats that hold us. Durable consumers stay: they come back.
     fn evict_dead(&mut self, scan: Scan) {
         self.probed = Some(Instant::now());
         let locks = GenerationLocks {
-            lock: &self.owned.lock,
-            generation: self.owned.header.generation,
+            lock: &self.handle.owned.lock,
+            generation: self.handle.owned.header.generation,
         };
-        self.owned.role.evict_dead(&locks, scan.holding);
+        self.handle.owned.role.evict_dead(&locks, scan.holding);
     }
 
     /// After a commit: wakes who sleeps.
     #[inline(always)]
     pub(super) fn announce(&mut self, records: u64) {
-        let producer = &self.owned.role;
-        let seats = producer.shape().seats;
-        let asleep = park::sleepers(producer.owner(), producer.peers(), seats);
-        if asleep != 0 {
-            self.wake(asleep);
-        }
+        self.handle.wake_sleepers();
         if self.unheard && self.alone == Alone::Discard {
-            self.owned.role.owner().count(owner::DISCARDED, records);
-        }
-    }
-
-    /// A consumer that was killed asleep leaves its parked word set, and every commit would ring for it. So
-    /// after some rings that woke nobody, its lock is looked at; a dead one's word is not looked at again
-    /// until the seat has another holder.
-    #[cold]
-    #[inline(never)]
-    fn wake(&mut self, mut asleep: u64) {
-        for &(seat, state) in &self.asleep_for_good {
-            if self.owned.seat_state(seat) == state {
-                asleep &= !(1 << seat);
-            }
-        }
-        if asleep == 0 {
-            return;
-        }
-        if park::ring_for_peers(self.owned.role.owner()) > 0 {
-            self.vain_rings = 0;
-            return;
-        }
-        self.vain_rings += 1;
-        if self.vain_rings == VAIN_RINGS {
-            self.vain_rings = 0;
-            self.asleep_for_good = self.owned.dead_sleepers();
+            self.handle.role().owner().count(owner::DISCARDED, records);
         }
     }
 
@@ -412,9 +331,7 @@ impl Producer {
     /// [`SendError::TimedOut`] after `timeout` (`None`: no limit); [`SendError::Stopped`];
     /// [`SendError::Forked`].
     pub fn flush(&mut self, timeout: Option<Duration>) -> Result<(), SendError> {
-        if !self.process.is_this() {
-            return Err(self.forked());
-        }
+        self.handle.check_process()?;
         let scan = self.scan();
         let mut unread = None;
         let mut look = |producer: &mut Self, scan: Scan| {
@@ -425,7 +342,7 @@ impl Producer {
             if scan.counted > 0 {
                 return scan.slowest == position;
             }
-            unread = Some(producer.owned.role.unread_by_all());
+            unread = Some(producer.handle.owned.role.unread_by_all());
             true
         };
         if !look(self, scan) {
@@ -436,7 +353,7 @@ impl Producer {
         match unread {
             None | Some(0) => Ok(()),
             Some(unread_bytes) => {
-                self.note(LastError::NoConsumer);
+                self.handle.note(LastError::NoConsumer);
                 Err(SendError::NoConsumer {
                     channel: self.channel().to_owned(),
                     unread_bytes,
@@ -450,9 +367,7 @@ impl Producer {
     /// # Errors
     /// [`SendError::TimedOut`], [`SendError::Stopped`], [`SendError::Forked`].
     pub fn wait_for_consumer(&mut self, timeout: Option<Duration>) -> Result<(), SendError> {
-        if !self.process.is_this() {
-            return Err(self.forked());
-        }
+        self.handle.check_process()?;
         let scan = self.scan();
         if scan.counted > 0 {
             return Ok(());
@@ -466,40 +381,37 @@ impl Producer {
     /// # Errors
     /// [`SendError::Forked`].
     pub fn close(self) -> Result<(), SendError> {
-        if !self.process.is_this() {
-            return Err(self.forked());
-        }
-        Ok(())
+        self.handle.check_process()
     }
 
     /// Gives the channel up without ending the stream: consumers see the same as after a death, and the
     /// next producer goes on.
     pub fn abandon(mut self) {
-        self.closed = true;
+        self.handle.abandon();
     }
 
     /// Whether this took over what a dead or abandoning producer left.
     #[must_use]
     pub fn adopted(&self) -> bool {
-        self.owned.adopted
+        self.handle.owned.adopted
     }
 
     /// Records committed since the channel began, by all of its producers.
     #[must_use]
     pub fn records(&self) -> u64 {
-        self.owned.role.records()
+        self.handle.role().records()
     }
 
     /// Bytes committed since the channel began, headers and padding included.
     #[must_use]
     pub fn position(&self) -> u64 {
-        self.owned.role.position()
+        self.handle.role().position()
     }
 
     /// Consumers that are attached, and durable ones that are away.
     #[must_use]
     pub fn consumers(&mut self) -> usize {
-        if !self.process.is_this() {
+        if !self.handle.is_ours() {
             return 0;
         }
         self.scan().counted as usize
@@ -508,7 +420,7 @@ impl Producer {
     /// Bytes of the ring.
     #[must_use]
     pub fn capacity(&self) -> u64 {
-        self.owned.role.shape().capacity
+        self.handle.role().shape().capacity
     }
 
     /// The largest record, in bytes: half the capacity less its header.
@@ -520,36 +432,30 @@ impl Producer {
     /// Counts the channel's generations from 1.
     #[must_use]
     pub fn generation(&self) -> u64 {
-        self.owned.header.generation
+        self.handle.owned.header.generation
     }
 
     /// Counts the owners of this generation from 1.
     #[must_use]
     pub fn owner_epoch(&self) -> u64 {
-        self.owned.epoch
+        self.handle.owned.epoch
     }
 
     /// The channel's name.
     #[must_use]
     pub fn channel(&self) -> &str {
-        self.owned.channel.name()
+        self.handle.channel()
     }
 
     pub(super) fn payload_pointer(&self, claimed: Claimed, len: usize) -> *mut u8 {
-        let producer = &self.owned.role;
+        let producer = self.handle.role();
         producer
             .owner()
             .pointer(producer.payload_at(claimed), len as u64)
     }
 
-    /// Notes what went wrong, for whoever looks from outside.
-    fn note(&self, error: LastError) {
-        let owner = self.owned.role.owner();
-        owner.store(owner::LAST_ERROR, error as u64, Ordering::Relaxed);
-    }
-
     fn full(&self) -> SendError {
-        self.note(LastError::Full);
+        self.handle.note(LastError::Full);
         SendError::Full {
             channel: self.channel().to_owned(),
         }
@@ -557,33 +463,7 @@ impl Producer {
 
     #[cold]
     #[inline(never)]
-    pub(super) fn forked(&self) -> SendError {
-        SendError::Forked {
-            channel: self.channel().to_owned(),
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
     pub(super) fn too_large(&self, len: usize) -> SendError {
-        self.note(LastError::TooLarge);
-        SendError::TooLarge {
-            channel: self.channel().to_owned(),
-            len,
-            max: self.max_record,
-        }
-    }
-}
-
-impl Drop for Producer {
-    fn drop(&mut self) {
-        if !self.process.is_this() {
-            return;
-        }
-        // The stamping stops before the channel is another's.
-        self.heartbeat = None;
-        if !self.closed && !std::thread::panicking() {
-            self.owned.close();
-        }
+        self.handle.too_large(len, self.max_record)
     }
 }

@@ -54,10 +54,10 @@ impl<'a> Reservation<'a> {
             self.len
         );
         // A forked child does not have the mapping.
-        if !self.producer.process.is_this() {
+        if !self.producer.handle.is_ours() {
             return;
         }
-        let producer = &self.producer.owned.role;
+        let producer = self.producer.handle.role();
         let at = producer.payload_at(self.claimed) + offset as u64;
         producer.owner().copy_in(at, bytes);
     }
@@ -79,12 +79,12 @@ impl<'a> Reservation<'a> {
     /// If fewer were reserved.
     pub fn commit_len(self, len: usize) {
         assert!(len <= self.len, "{len} bytes of {} reserved", self.len);
-        if !self.producer.process.is_this() {
+        if !self.producer.handle.is_ours() {
             return;
         }
         self.producer
-            .owned
-            .role
+            .handle
+            .role_mut()
             .commit(self.claimed, len as u64, self.kind);
         self.producer.announce(1);
     }

@@ -3,14 +3,14 @@
 use partywall::ring::{Consumer, Delivery};
 use partywall::{ManageError, OpenError, RecvError, WaitStrategy, manage};
 
-use crate::Operation;
 use crate::victim::{Fault, Stage, run};
 use crate::world::{CHANNEL, World, receive};
+use crate::{Located, Swept};
 
-pub(crate) fn operations() -> Vec<Operation> {
+pub(crate) fn operations() -> Vec<Swept<World>> {
     vec![
         // No operation by itself: what others need who must find a dead consumer.
-        Operation {
+        Swept {
             name: "sit_down_and_vanish",
             least_points: 0,
             prepare: World::producing,
@@ -24,7 +24,7 @@ pub(crate) fn operations() -> Vec<Operation> {
             },
             check: |_, _| {},
         },
-        Operation {
+        Swept {
             name: "join_and_detach",
             least_points: 22,
             prepare: with_survivor,
@@ -35,7 +35,7 @@ pub(crate) fn operations() -> Vec<Operation> {
             },
             check: |world, _| world.producer_goes_on(0),
         },
-        Operation {
+        Swept {
             name: "take_over_a_dead_seat",
             least_points: 23,
             prepare: || {
@@ -62,7 +62,7 @@ pub(crate) fn operations() -> Vec<Operation> {
                 world.producer_goes_on(0);
             },
         },
-        Operation {
+        Swept {
             name: "join_durably",
             least_points: 25,
             prepare: with_survivor,
@@ -90,7 +90,7 @@ pub(crate) fn operations() -> Vec<Operation> {
                 world.producer_goes_on(0);
             },
         },
-        Operation {
+        Swept {
             name: "resume_and_detach",
             least_points: 19,
             prepare: with_durable,
@@ -106,7 +106,7 @@ pub(crate) fn operations() -> Vec<Operation> {
             },
             check: |world, _| durable_gets_the_rest(world, 0..=0),
         },
-        Operation {
+        Swept {
             name: "receive_and_publish",
             least_points: 10,
             prepare: with_durable,
@@ -121,7 +121,7 @@ pub(crate) fn operations() -> Vec<Operation> {
                 durable_gets_the_rest(world, 0..=got);
             },
         },
-        Operation {
+        Swept {
             name: "receive_at_most_once",
             least_points: 64,
             prepare: with_durable,
@@ -137,7 +137,7 @@ pub(crate) fn operations() -> Vec<Operation> {
                 durable_gets_the_rest(world, got..=got + 1);
             },
         },
-        Operation {
+        Swept {
             name: "receive_through_the_end",
             least_points: 10,
             prepare: || {
@@ -166,7 +166,7 @@ pub(crate) fn operations() -> Vec<Operation> {
                 durable_gets_the_rest(world, 120..=120 + got);
             },
         },
-        Operation {
+        Swept {
             name: "wait_for_a_record",
             least_points: 5,
             prepare: with_durable,
@@ -183,7 +183,7 @@ pub(crate) fn operations() -> Vec<Operation> {
             },
             check: |world, _| durable_gets_the_rest(world, 0..=20),
         },
-        Operation {
+        Swept {
             name: "move_to_the_next_generation",
             least_points: 35,
             prepare: || {
@@ -218,7 +218,7 @@ pub(crate) fn operations() -> Vec<Operation> {
                 durable_gets_the_rest(world, 1..=got + 1);
             },
         },
-        Operation {
+        Swept {
             name: "last_consumer_of_a_closed_channel",
             least_points: 29,
             prepare: World::empty,
@@ -237,7 +237,7 @@ pub(crate) fn operations() -> Vec<Operation> {
                 world.clean_removes_the_rest();
             },
         },
-        Operation {
+        Swept {
             name: "forget",
             least_points: 31,
             prepare: || {

@@ -11,37 +11,82 @@
 mod consumers;
 mod producers;
 mod random;
+mod slots;
 mod victim;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
 use victim::{Fault, Report};
-use world::World;
 
-/// One operation that a process is killed in.
-pub(crate) struct Operation {
+/// One operation that a process is killed in, on a stage of one pattern.
+pub(crate) struct Swept<W> {
     name: &'static str,
     /// The sweep fails if the operation has fewer points than this: then it no longer sweeps what it did.
     least_points: u64,
     /// Sets the stage, in the sweeping process.
-    prepare: fn() -> World,
+    prepare: fn() -> W,
     /// What the victim does. It arms the fault points itself, once it stands where the operation begins.
     act: fn(&victim::Stage),
     /// What must hold afterwards, wherever the victim died.
-    check: fn(World, &Report),
+    check: fn(W, &Report),
+}
+
+/// A stage lies in a namespace.
+pub(crate) trait Located {
+    fn path(&self) -> &Path;
+}
+
+/// A stage that was set, and what must hold on it afterwards.
+struct Prepared {
+    path: PathBuf,
+    check: Box<dyn FnOnce(&Report)>,
+}
+
+/// A [`Swept`] of any pattern.
+struct Operation {
+    name: &'static str,
+    least_points: u64,
+    prepare: Box<dyn Fn() -> Prepared>,
+    act: fn(&victim::Stage),
+}
+
+impl<W: Located + 'static> From<Swept<W>> for Operation {
+    fn from(swept: Swept<W>) -> Self {
+        let Swept { prepare, check, .. } = swept;
+        Operation {
+            name: swept.name,
+            least_points: swept.least_points,
+            prepare: Box::new(move || {
+                let world = prepare();
+                Prepared {
+                    path: world.path().to_owned(),
+                    check: Box::new(move |report| check(world, report)),
+                }
+            }),
+            act: swept.act,
+        }
+    }
 }
 
 fn main() -> ExitCode {
     let operations: Vec<Operation> = producers::operations()
         .into_iter()
         .chain(consumers::operations())
+        .map(Operation::from)
+        .chain(slots::operations().map(Operation::from))
         .collect();
     if let Some(role) = victim::role() {
-        if role == "send_without_end" {
-            random::send_without_end(&victim::Stage::enter());
+        match role.as_str() {
+            "send_without_end" => random::send_without_end(&victim::Stage::enter()),
+            "put_without_end" => slots::put_without_end(&victim::Stage::enter()),
+            "watch_without_end" => slots::read_without_end(&victim::Stage::enter(), false),
+            "receive_without_end" => slots::read_without_end(&victim::Stage::enter(), true),
+            "broadcast_without_end" => slots::broadcast_without_end(&victim::Stage::enter()),
+            _ => {}
         }
         let operation = operations.iter().find(|operation| operation.name == role);
         (operation.expect("the role is an operation's name").act)(&victim::Stage::enter());
@@ -64,10 +109,16 @@ fn main() -> ExitCode {
             Err(_) => failed += 1,
         }
     }
-    if wanted("random") {
-        match catch_unwind(|| random::kill_at_random_moments(full)) {
-            Ok(()) => passed += 1,
-            Err(_) => failed += 1,
+    let tortures: [(&str, fn(bool)); 2] = [
+        ("random_producers", random::kill_at_random_moments),
+        ("random_writers_and_readers", slots::kill_at_random_moments),
+    ];
+    for (name, torture) in tortures {
+        if wanted(name) {
+            match catch_unwind(|| torture(full)) {
+                Ok(()) => passed += 1,
+                Err(_) => failed += 1,
+            }
         }
     }
     println!("in {:.1} s", started.elapsed().as_secs_f64());
@@ -82,14 +133,14 @@ fn main() -> ExitCode {
 /// Kills at every point of one operation; how many there are.
 fn sweep(operation: &Operation, full: bool) -> u64 {
     let run = |fault: Fault| {
-        let world = (operation.prepare)();
-        let report = victim::run(operation.name, world.path(), fault);
+        let prepared = (operation.prepare)();
+        let report = victim::run(operation.name, &prepared.path, fault);
         let place = match fault {
             Fault::None => "undisturbed".to_owned(),
             Fault::Kill(point) => format!("killed before point {point}"),
             Fault::Stop(point) => format!("stopped before point {point}"),
         };
-        let checked = catch_unwind(AssertUnwindSafe(|| (operation.check)(world, &report)));
+        let checked = catch_unwind(AssertUnwindSafe(|| (prepared.check)(&report)));
         if let Err(panic) = checked {
             eprintln!("{}: {place}: {report:?}", operation.name);
             std::panic::resume_unwind(panic);

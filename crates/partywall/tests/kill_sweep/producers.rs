@@ -6,15 +6,15 @@ use std::thread;
 use partywall::ring::{Alone, Overflow, Sent};
 use partywall::{OpenError, RecvError, SendError, WaitStrategy, inspect, manage};
 
-use crate::Operation;
 use crate::victim::{Report, Stage, say};
 use crate::world::{
     CHANNEL, Payload, Sleeper, World, committed, consumer_options, producer_options, receive,
 };
+use crate::{Located, Swept};
 
-pub(crate) fn operations() -> Vec<Operation> {
+pub(crate) fn operations() -> Vec<Swept<World>> {
     vec![
-        Operation {
+        Swept {
             name: "create",
             least_points: 110,
             prepare: World::empty,
@@ -29,7 +29,7 @@ pub(crate) fn operations() -> Vec<Operation> {
             },
             check: |world, report| world.successor_goes_on(report, 0, 1),
         },
-        Operation {
+        Swept {
             name: "create_over_closed",
             least_points: 85,
             prepare: || {
@@ -51,7 +51,7 @@ pub(crate) fn operations() -> Vec<Operation> {
             },
             check: check_over_closed,
         },
-        Operation {
+        Swept {
             name: "adopt",
             least_points: 24,
             prepare: || World::abandoned(5),
@@ -64,7 +64,7 @@ pub(crate) fn operations() -> Vec<Operation> {
             },
             check: |world, report| world.successor_goes_on(report, 0, 1),
         },
-        Operation {
+        Swept {
             name: "send",
             least_points: 24,
             prepare: || World::abandoned(0),
@@ -79,7 +79,7 @@ pub(crate) fn operations() -> Vec<Operation> {
             },
             check: |world, report| world.successor_goes_on(report, 0, 1),
         },
-        Operation {
+        Swept {
             name: "send_with_padding",
             least_points: 22,
             prepare: || World::abandoned_before_the_end(320),
@@ -98,7 +98,7 @@ pub(crate) fn operations() -> Vec<Operation> {
                 world.successor_goes_on(report, before, 1);
             },
         },
-        Operation {
+        Swept {
             name: "reserve_and_commit_less",
             least_points: 28,
             prepare: || World::abandoned_before_the_end(256),
@@ -122,7 +122,7 @@ pub(crate) fn operations() -> Vec<Operation> {
                 world.successor_goes_on(report, before, 1);
             },
         },
-        Operation {
+        Swept {
             name: "batch_through_the_end",
             least_points: 38,
             prepare: || World::abandoned_before_the_end(256),
@@ -147,7 +147,7 @@ pub(crate) fn operations() -> Vec<Operation> {
                 world.successor_goes_on(report, before, 5);
             },
         },
-        Operation {
+        Swept {
             name: "drop_newest",
             least_points: 63,
             prepare: || World::abandoned(0),
@@ -170,7 +170,7 @@ pub(crate) fn operations() -> Vec<Operation> {
                 world.successor_after_a_full_ring(report);
             },
         },
-        Operation {
+        Swept {
             name: "wait_for_room",
             least_points: 4,
             prepare: || World::abandoned(0),
@@ -191,7 +191,7 @@ pub(crate) fn operations() -> Vec<Operation> {
             },
             check: |world, report| world.successor_after_a_full_ring(report),
         },
-        Operation {
+        Swept {
             name: "wake_a_sleeper",
             least_points: 9,
             prepare: || {
@@ -245,7 +245,7 @@ pub(crate) fn operations() -> Vec<Operation> {
                 world.nothing_is_left();
             },
         },
-        Operation {
+        Swept {
             name: "close",
             least_points: 11,
             prepare: || World::abandoned(3),
@@ -257,7 +257,7 @@ pub(crate) fn operations() -> Vec<Operation> {
             },
             check: check_close,
         },
-        Operation {
+        Swept {
             name: "close_with_nobody_there",
             least_points: 26,
             prepare: World::empty,
@@ -271,14 +271,14 @@ pub(crate) fn operations() -> Vec<Operation> {
                 world.successor_goes_on(&report, 0, 0);
             },
         },
-        Operation {
+        Swept {
             name: "close_with_nobody_there_then_clean",
             least_points: 26,
             prepare: World::empty,
             act: close_alone,
             check: |world, _| world.clean_removes_the_rest(),
         },
-        Operation {
+        Swept {
             name: "flush",
             least_points: 10,
             prepare: || World::abandoned_before_the_end(2000),
@@ -297,7 +297,7 @@ pub(crate) fn operations() -> Vec<Operation> {
                 world.successor_goes_on(report, before, 1);
             },
         },
-        Operation {
+        Swept {
             name: "clean",
             least_points: 22,
             prepare: || {
@@ -312,7 +312,7 @@ pub(crate) fn operations() -> Vec<Operation> {
             },
             check: |world, _| world.clean_removes_the_rest(),
         },
-        Operation {
+        Swept {
             name: "remove",
             least_points: 22,
             prepare: || {
@@ -327,7 +327,7 @@ pub(crate) fn operations() -> Vec<Operation> {
             },
             check: |world, _| world.clean_removes_the_rest(),
         },
-        Operation {
+        Swept {
             name: "remove_by_force",
             least_points: 15,
             prepare: || World::abandoned(3),
@@ -349,7 +349,7 @@ pub(crate) fn operations() -> Vec<Operation> {
                 world.clean_removes_the_rest();
             },
         },
-        Operation {
+        Swept {
             name: "evict_a_dead_consumer",
             least_points: 64,
             prepare: || {

@@ -2,23 +2,47 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::Located;
 use crate::victim::Stage;
 use crate::world::{CHANNEL, Payload, World, consumer_options, receive};
 
 const SEED: &str = "PARTYWALL_SEED";
 
+/// Moments that can be had again: the seed is printed, and taken from `PARTYWALL_SEED` if that is set.
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new(what: &str) -> Self {
+        let seed = std::env::var(SEED).map_or_else(
+            |_| RandomState::new().build_hasher().finish(),
+            |seed| seed.parse().expect("a number"),
+        );
+        println!("random kills of {what}: {SEED}={seed}");
+        Random(seed | 1)
+    }
+
+    /// Less than `end`. xorshift64 (Marsaglia 2003).
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % end
+    }
+
+    /// Any moment of some milliseconds.
+    pub(crate) fn moment(&mut self) -> Duration {
+        Duration::from_micros(3000 + self.below(12_000))
+    }
+}
+
 /// One producer after the other is killed while two consumers read on.
 pub(crate) fn kill_at_random_moments(full: bool) {
-    let seed = std::env::var(SEED).map_or_else(
-        |_| RandomState::new().build_hasher().finish(),
-        |seed| seed.parse().expect("a number"),
-    );
-    println!("random kills: {SEED}={seed}");
     let rounds = if full { 300 } else { 30 };
-    let mut random = seed | 1;
+    let mut random = Random::new("producers");
     let mut world = World::producing();
     let options = consumer_options(&world.namespace).await_successor(true);
     let mut consumers = [(); 2].map(|()| options.attach(CHANNEL).unwrap());
@@ -26,11 +50,7 @@ pub(crate) fn kill_at_random_moments(full: bool) {
     let mut expected = 0;
     for _ in 0..rounds {
         let mut victim = spawn(&world);
-        // xorshift64 (Marsaglia 2003): any moment of some milliseconds.
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        let end = Instant::now() + Duration::from_micros(3000 + random % 12_000);
+        let end = Instant::now() + random.moment();
         while Instant::now() < end {
             expected = read_both(&mut consumers, expected);
         }
@@ -67,16 +87,22 @@ fn read_both(consumers: &mut [partywall::ring::Consumer; 2], mut expected: u64) 
 }
 
 fn spawn(world: &World) -> Child {
+    start("send_without_end", world.path())
+}
+
+/// A process of this program in a role.
+pub(crate) fn start(role: &str, place: &Path) -> Child {
     Command::new(std::env::current_exe().unwrap())
-        .env("PARTYWALL_SWEEP_ROLE", "send_without_end")
-        .env("PARTYWALL_SWEEP_PLACE", world.path())
+        .env("PARTYWALL_SWEEP_ROLE", role)
+        .env("PARTYWALL_SWEEP_PLACE", place)
+        .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .spawn()
         .unwrap()
 }
 
 /// The victim: sizes and ways of sending change from record to record.
-pub(crate) fn send_without_end(stage: &Stage) {
+pub(crate) fn send_without_end(stage: &Stage) -> ! {
     let mut producer = stage.producer();
     loop {
         let number = producer.records();

@@ -8,6 +8,7 @@ use std::time::Duration;
 use partywall::ring::{Consumer, ConsumerOptions, Producer, ProducerOptions};
 use partywall::{Namespace, RecvError, inspect, manage};
 
+use crate::Located;
 use crate::victim::Report;
 
 /// Every operation uses one channel.
@@ -127,10 +128,6 @@ impl World {
         world
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        self.directory.path()
-    }
-
     pub(crate) fn consumer(&self) -> Consumer {
         consumer_options(&self.namespace).attach(CHANNEL).unwrap()
     }
@@ -239,6 +236,12 @@ impl World {
         let seat = info.seats.iter().find(|found| found.index == seat);
         let seat = seat.expect("the seat is claimed");
         seat.abandoned + seat.lost + seat.unread
+    }
+}
+
+impl Located for World {
+    fn path(&self) -> &Path {
+        self.directory.path()
     }
 }
 

@@ -54,6 +54,11 @@ impl Memory {
         }
     }
 
+    /// Words alone. Readers may load them while they are overwritten, and find out by themselves.
+    pub(super) fn racing(words: impl Iterator<Item = u64>) -> Rc<Self> {
+        Rc::new(Memory::new(words, std::iter::empty(), std::iter::empty()))
+    }
+
     /// The data word at `at`, if that is data.
     fn cell(&self, at: u64) -> Option<&UnsafeCell<()>> {
         self.cells.get(&at)
@@ -68,6 +73,13 @@ struct Life {
 }
 
 impl Life {
+    fn new(stores: Option<u64>) -> Rc<Self> {
+        Rc::new(Life {
+            stores: stores.map(Plain::new),
+            dead: false.into(),
+        })
+    }
+
     /// Whether the process lives to do its next store.
     fn spend(&self) -> bool {
         let Some(stores) = &self.stores else {
@@ -91,6 +103,19 @@ pub(super) struct Handle {
 }
 
 impl Handle {
+    /// A process that has this segment alone, and is killed after so many stores, if that is given.
+    pub(super) fn open(memory: &Rc<Memory>, stores: Option<u64>) -> Self {
+        Handle {
+            memory: Rc::clone(memory),
+            life: Life::new(stores),
+        }
+    }
+
+    /// Whether a store of its process was ignored: what it did since then did not happen.
+    pub(super) fn dead(&self) -> bool {
+        self.life.dead.load(Relaxed)
+    }
+
     /// As the kernel does it: the word is compared and the sleeper queued at once.
     pub(super) fn sleep(&self, bells: &[(u64, u32)]) {
         let (queue, wakes) = &self.memory.futex;
@@ -301,10 +326,7 @@ impl<S: Copy> World<S> {
 
     /// A process that is killed after so many stores, if that is given.
     pub(super) fn process(&self, stores: Option<u64>) -> Process {
-        let life = Rc::new(Life {
-            stores: stores.map(Plain::new),
-            dead: false.into(),
-        });
+        let life = Life::new(stores);
         let handle = |memory: &Rc<Memory>| Handle {
             memory: Rc::clone(memory),
             life: Rc::clone(&life),

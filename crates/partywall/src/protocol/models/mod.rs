@@ -9,11 +9,14 @@ mod memory;
 mod people;
 
 mod crash;
+mod guarded;
 mod join;
 mod mpsc;
 mod park;
 mod properties;
 mod seats;
+mod slot_properties;
+mod slots;
 mod stream;
 
 use std::sync::Arc;

@@ -211,7 +211,9 @@ proptest! {
                     consumer.pass(found);
                 }
                 consumer.publish();
-                let _ = (consumer.evicted(), consumer.seat_is_ours());
+                let (seat, state) = (consumer.seat(), consumer.state());
+                let _ = crate::protocol::seats::evicted(consumer.owner(), seat, state);
+                let _ = crate::protocol::seats::is_ours(consumer.peers(), seat, state);
             }
         }
         if let Ok(mut producer) = RingProducer::adopt(owner.clone(), peers.clone(), shape) {

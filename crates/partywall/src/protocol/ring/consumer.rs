@@ -1,12 +1,9 @@
 //! A consumer's side: look at the next record, pass it, publish how far it came.
 
-use std::sync::atomic::Ordering::Acquire;
-
 use super::Shape;
 use crate::layout::peers;
 use crate::layout::record::RecordHeader;
 use crate::layout::seat::SeatState;
-use crate::layout::verdict::{self, Evicted, EvictionReason};
 use crate::memory::{Shared, SharedMut};
 use crate::protocol::Lie;
 use crate::protocol::buffer::{self, Buffer, Found};
@@ -119,26 +116,6 @@ impl<O: Shared, P: SharedMut> RingConsumer<O, P> {
         // SYNC ring-release: our last loads of these bytes stay before the producer's stores to them.
         self.cursor.publish(&self.peers, self.next, self.records);
         true
-    }
-
-    /// Whether the owner evicted this holder.
-    pub(crate) fn evicted(&self) -> Option<EvictionReason> {
-        let word = Evicted(
-            self.owner
-                .load(verdict::at(self.seat) + verdict::EVICTED, Acquire),
-        );
-        if word.epoch() == self.state.epoch() {
-            // Whatever the reason byte says, the seat is lost.
-            Some(word.reason().unwrap_or(EvictionReason::Lied))
-        } else {
-            None
-        }
-    }
-
-    /// Whether the seat still says what this holder stored; if not, somebody scribbled over it, and the
-    /// producer may no longer be counting it.
-    pub(crate) fn seat_is_ours(&self) -> Result<(), Lie> {
-        is_ours(&self.peers, self.seat, self.state)
     }
 
     pub(crate) fn state(&self) -> SeatState {

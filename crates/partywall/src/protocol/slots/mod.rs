@@ -16,16 +16,30 @@
 //! them (label `slot-commit`): it copies nothing older than version v.
 //!
 //! `write_seq` is stored by Release behind the mark (label `slot-latest`): who reads v there finds 2v, or a later
-//! mark, in the slot.
+//! mark, in the slot. A smaller one is a lie.
+//!
+//! **Overrun.** A reader that wants version v and finds the mark of a later one was lapped. It must not go on where it
+//! likes: `write_seq` says how far the writer is, and how many versions are gone. That word may be a little older than
+//! the mark, but by no more than one version: before each value stands a Release fence behind the `write_seq` of the
+//! version before the last, and the reader's Acquire fence behind the mark meets it (label `slot-lapped`). An adopter
+//! fences once itself, for its predecessor's fences are not its own. So whoever finds a mark further ahead than that was
+//! told a lie, and cannot be sent to a version that is not there.
 //!
 //! **Death.** A writer that dies between the marks leaves 2v − 1 in the slot after the latest: nobody is pointed
 //! there, and its successor writes version v there anew. One that dies between the mark and `write_seq` has
-//! committed: some reader may have seen it. So a successor counts a complete slot behind the latest as the latest.
+//! committed: some reader may have seen it. So a successor counts a complete slot behind the latest as the latest,
+//! and says so before it goes on: a third one looks one slot behind the latest, and no further.
+//!
+//! **Numbers.** Versions end at 2^62: at one a nanosecond that is in 146 years. So nothing here wraps, and a word that
+//! says more is a lie.
 
 mod reader;
 mod writer;
 
-pub(crate) use reader::{CursorReader, LatestReader, Next, Start, Unread};
+pub use reader::Start;
+#[cfg(test)]
+pub(crate) use reader::Tried;
+pub(crate) use reader::{CursorReader, LatestReader, Next, Unread};
 pub(crate) use writer::SlotWriter;
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
@@ -51,6 +65,7 @@ impl Shape {
     /// Offset of the slot of a version in the owner side.
     #[inline(always)]
     pub(crate) fn slot(self, version: u64) -> u64 {
+        // Version 0 is none, but a lie may name it.
         let index = version.wrapping_sub(1) & (self.slots - 1);
         slots::PAYLOAD_OFFSET + index * slots::stride(self.value)
     }
@@ -58,14 +73,23 @@ impl Shape {
 
 /// The mark of a complete version.
 #[inline(always)]
-pub(crate) const fn complete(version: u64) -> u64 {
-    version.wrapping_mul(2)
+const fn complete(version: u64) -> u64 {
+    2 * version
 }
 
 /// The mark of a version that is being written.
 #[inline(always)]
 const fn writing(version: u64) -> u64 {
-    complete(version).wrapping_sub(1)
+    complete(version) - 1
+}
+
+fn wrong_mark(version: u64, found: u64) -> Lie {
+    Lie {
+        word: "mark of a slot",
+        place: version,
+        expected: "that of a version that belongs into the slot, near the latest",
+        found,
+    }
 }
 
 /// What stands beside a value's bytes.
@@ -79,7 +103,7 @@ pub(crate) struct Meta {
 /// What came of an attempt to copy one version.
 enum Copied {
     Whole(Meta),
-    /// The slot has this mark.
+    /// The slot has this mark, loaded by either look.
     Other(u64),
 }
 

@@ -2,8 +2,8 @@
 
 use std::sync::atomic::Ordering::Acquire;
 
-use super::{Copied, Meta, Shape, complete, copy_out};
-use crate::layout::owner;
+use super::{Copied, Meta, Shape, complete, copy_out, wrong_mark};
+use crate::layout::{owner, slots};
 use crate::memory::Shared;
 use crate::protocol::Lie;
 
@@ -24,6 +24,50 @@ impl From<Lie> for Unread {
     }
 }
 
+/// The version in `write_seq`, which cannot be smaller than `least`.
+#[inline(always)]
+pub(super) fn latest(owner: &impl Shared, least: u64) -> Result<u64, Lie> {
+    // SYNC slot-latest
+    let found = owner.load(owner::WRITE_SEQ, Acquire);
+    if (least..=slots::LAST_VERSION).contains(&found) {
+        return Ok(found);
+    }
+    Err(Lie {
+        word: "write_seq",
+        place: owner::WRITE_SEQ,
+        expected: "a version, none before what it was",
+        found,
+    })
+}
+
+/// The same, believed only if that version is there, or was.
+fn latest_there(owner: &impl Shared, shape: &Shape, least: u64) -> Result<u64, Lie> {
+    let version = latest(owner, least)?;
+    if version != shape.base {
+        let mark = owner.load(shape.slot(version) + slots::MARK, Acquire);
+        if mark < complete(version) {
+            return Err(wrong_mark(version, mark));
+        }
+    }
+    Ok(version)
+}
+
+/// The newest complete version that can be known, for a reader that wanted `version` and found another mark in its
+/// slot: that of a later version, or somebody lies.
+#[cold]
+fn newest(owner: &impl Shared, shape: &Shape, version: u64, mark: u64) -> Result<u64, Lie> {
+    // SYNC slot-lapped: the second look at a mark was no Acquire load.
+    owner.fence(Acquire);
+    let latest = latest_there(owner, shape, shape.base)?;
+    // While version m is written, m - 1 is complete.
+    let whole = mark / 2;
+    let belongs = shape.slot(mark.div_ceil(2)) == shape.slot(version);
+    if mark <= complete(version) || !belongs || whole > latest + 1 {
+        return Err(wrong_mark(version, mark));
+    }
+    Ok(latest.max(whole))
+}
+
 /// Reads the latest value, whichever that is.
 #[derive(Debug)]
 pub(crate) struct LatestReader<O> {
@@ -31,6 +75,16 @@ pub(crate) struct LatestReader<O> {
     shape: Shape,
     /// The version that was read last.
     seen: u64,
+}
+
+/// What one attempt to read the latest value comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tried {
+    Value(Meta),
+    /// There is none yet.
+    Nothing,
+    /// It was written over meanwhile; there is a later one.
+    Lapped,
 }
 
 impl<O: Shared> LatestReader<O> {
@@ -42,14 +96,11 @@ impl<O: Shared> LatestReader<O> {
         }
     }
 
-    pub(crate) fn owner(&self) -> &O {
-        &self.owner
-    }
-
     pub(crate) fn shape(&self) -> &Shape {
         &self.shape
     }
 
+    /// The version that was read last; where the generation begins, if none was.
     pub(crate) fn seen(&self) -> u64 {
         self.seen
     }
@@ -63,65 +114,47 @@ impl<O: Shared> LatestReader<O> {
     /// Copies the latest value; `None` if there is none yet.
     #[inline(always)]
     pub(crate) fn read(&mut self, out: &mut Vec<u8>) -> Result<Option<Meta>, Unread> {
-        let mut first = None;
         for _ in 0..TRIES {
-            // SYNC slot-latest
-            let version = self.owner.load(owner::WRITE_SEQ, Acquire);
-            if (version.wrapping_sub(self.seen) as i64) < 0 {
-                return Err(Unread::Lie(Lie {
-                    word: "write_seq",
-                    place: owner::WRITE_SEQ,
-                    expected: "no version before the one that was read",
-                    found: version,
-                }));
+            match self.try_read(out)? {
+                Tried::Value(meta) => return Ok(Some(meta)),
+                Tried::Nothing => return Ok(None),
+                Tried::Lapped => std::hint::spin_loop(),
             }
-            if version == self.shape.base {
-                return Ok(None);
-            }
-            match copy_out(&self.owner, &self.shape, version, out)? {
-                Copied::Whole(meta) => {
-                    self.seen = version;
-                    return Ok(Some(meta));
-                }
-                Copied::Other(mark) => match first {
-                    None => first = Some((version, mark)),
-                    // Nothing moves and nothing fits: no writer leaves that behind.
-                    Some(before) if before == (version, mark) && !is_ahead(mark, version) => {
-                        return Err(Unread::Lie(wrong_mark(version, mark)));
-                    }
-                    Some(_) => {}
-                },
-            }
-            std::hint::spin_loop();
         }
         Err(Unread::Contended)
     }
-}
 
-/// Whether the mark is of a later version than this.
-fn is_ahead(mark: u64, version: u64) -> bool {
-    mark.wrapping_sub(complete(version)) as i64 > 0
-}
-
-fn wrong_mark(version: u64, found: u64) -> Lie {
-    Lie {
-        word: "mark of a slot",
-        place: version,
-        expected: "that of a version that belongs into the slot, and is not far ahead",
-        found,
+    /// The same, once.
+    #[inline(always)]
+    pub(crate) fn try_read(&mut self, out: &mut Vec<u8>) -> Result<Tried, Lie> {
+        let version = latest(&self.owner, self.seen)?;
+        if version == self.shape.base {
+            return Ok(Tried::Nothing);
+        }
+        match copy_out(&self.owner, &self.shape, version, out)? {
+            Copied::Whole(meta) => {
+                self.seen = version;
+                Ok(Tried::Value(meta))
+            }
+            Copied::Other(mark) => {
+                newest(&self.owner, &self.shape, version, mark)?;
+                Ok(Tried::Lapped)
+            }
+        }
     }
 }
 
 /// Where a reader of every value begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Start {
+pub enum Start {
     /// The oldest value that is safe to read for some time yet.
     Oldest,
-    /// The newest that is there.
+    /// The newest that is there; if there is none yet, the first.
     Newest,
     /// What is written from now on.
     Next,
-    /// This version.
+    /// The one with this sequence, counted from 1. What is gone of it and those after it is counted as an overrun;
+    /// one that is still to come is waited for.
     At(u64),
 }
 
@@ -131,7 +164,7 @@ pub(crate) enum Next {
     Value(Meta),
     /// Nothing yet.
     Nothing,
-    /// The writer has lapped the reader, which goes on so many versions later.
+    /// So many versions were written over unread; the reader goes on behind them.
     Overrun(u64),
 }
 
@@ -142,22 +175,26 @@ pub(crate) struct CursorReader<O> {
     shape: Shape,
     /// The version to read next.
     next: u64,
+    /// What `write_seq` cannot be smaller than.
+    least: u64,
 }
 
 impl<O: Shared> CursorReader<O> {
-    pub(crate) fn new(owner: O, shape: Shape, start: Start) -> Self {
-        let latest = owner.load(owner::WRITE_SEQ, Acquire);
+    pub(crate) fn new(owner: O, shape: Shape, start: Start) -> Result<Self, Lie> {
+        let latest = latest_there(&owner, &shape, shape.base)?;
         let next = match start {
             Start::Oldest => oldest(&shape, latest),
-            Start::Newest if latest != shape.base => latest,
-            Start::Newest | Start::Next => latest.wrapping_add(1),
-            Start::At(version) => version,
+            Start::Newest => latest.max(shape.base + 1),
+            Start::Next => latest + 1,
+            // There is no version 0, and none after the last: it waits for ever.
+            Start::At(version) => version.clamp(1, slots::LAST_VERSION),
         };
-        CursorReader { owner, shape, next }
-    }
-
-    pub(crate) fn owner(&self) -> &O {
-        &self.owner
+        Ok(CursorReader {
+            owner,
+            shape,
+            next,
+            least: latest,
+        })
     }
 
     pub(crate) fn shape(&self) -> &Shape {
@@ -170,53 +207,65 @@ impl<O: Shared> CursorReader<O> {
     }
 
     /// Whether [`Self::read`] would find something.
-    #[inline(always)]
+    #[cfg(test)]
     pub(crate) fn has_news(&self) -> bool {
-        let mark = self.owner.load(
-            self.shape.slot(self.next) + crate::layout::slots::MARK,
-            Acquire,
-        );
-        mark.wrapping_sub(complete(self.next)) as i64 >= 0
+        let at = self.shape.slot(self.next) + slots::MARK;
+        self.next <= self.shape.base || self.owner.load(at, Acquire) > super::writing(self.next)
     }
 
     /// Copies the next value.
     #[inline(always)]
     pub(crate) fn read(&mut self, out: &mut Vec<u8>) -> Result<Next, Lie> {
         let version = self.next;
+        if version <= self.shape.base {
+            // It was in an earlier generation.
+            let latest = latest_there(&self.owner, &self.shape, self.least)?;
+            return Ok(self.skip(latest));
+        }
         match copy_out(&self.owner, &self.shape, version, out)? {
             Copied::Whole(meta) => {
-                self.next = version.wrapping_add(1);
+                self.next = version + 1;
+                // `write_seq` is stored behind the mark.
+                self.least = self.least.max(version - 1);
                 Ok(Next::Value(meta))
             }
-            Copied::Other(mark) if is_ahead(mark, version) => self.overrun(mark),
-            Copied::Other(_) => Ok(Next::Nothing),
+            Copied::Other(mark) if mark > complete(version) => {
+                let newest = newest(&self.owner, &self.shape, version, mark)?;
+                Ok(self.skip(newest))
+            }
+            Copied::Other(mark) => {
+                if mark != 0 && self.shape.slot(mark.div_ceil(2)) != self.shape.slot(version) {
+                    return Err(wrong_mark(version, mark));
+                }
+                Ok(Next::Nothing)
+            }
         }
     }
 
-    /// The slot has a later version's mark: goes on where some time is left before the writer comes round again.
+    /// What nobody sees who only waits for the next mark: whether the writer's words went back. For now and then.
+    pub(crate) fn check(&self) -> Result<(), Lie> {
+        latest_there(&self.owner, &self.shape, self.least).map(drop)
+    }
+
+    /// Goes on where some time is left before the writer comes round again.
+    ///
+    /// That is behind `next`. A version of this generation was lapped by one that is whole laps later, so `newest` is
+    /// at least a lap less one later, and fewer than all slots are kept. One of an earlier generation is not later
+    /// than `base`, and the oldest version is.
     #[cold]
-    fn overrun(&mut self, mark: u64) -> Result<Next, Lie> {
-        let marked = mark.wrapping_add(1) / 2;
-        let latest = self.owner.load(owner::WRITE_SEQ, Acquire);
-        // A complete mark's version is the latest or one after it by the time we see it, an incomplete one's at
-        // most two after it, for the store of `write_seq` before it may still be under way.
-        let ahead = marked.wrapping_sub(latest) as i64;
-        if ahead > 2 || self.shape.slot(marked) != self.shape.slot(self.next) {
-            return Err(wrong_mark(self.next, mark));
-        }
-        let latest = if ahead > 0 { marked } else { latest };
-        let resume = oldest(&self.shape, latest);
-        // At least the one that was looked for is gone.
-        let lost = (resume.wrapping_sub(self.next) as i64).max(1) as u64;
-        self.next = self.next.wrapping_add(lost);
-        Ok(Next::Overrun(lost))
+    fn skip(&mut self, newest: u64) -> Next {
+        let resume = oldest(&self.shape, newest);
+        let lost = resume - self.next;
+        self.next = resume;
+        self.least = self.least.max(newest - 1);
+        Next::Overrun(lost)
     }
 }
 
-/// The oldest version that can be read while the writer writes some more: a quarter of the slots is left to it.
+/// The oldest version that can be read while the writer writes some more: a quarter of the slots is left to it. The
+/// one after the latest if there is none.
 fn oldest(shape: &Shape, latest: u64) -> u64 {
     let kept = shape.slots - (shape.slots / 4).max(1);
     // No more than there are.
-    let there = latest.wrapping_sub(shape.base);
-    latest.wrapping_add(1).wrapping_sub(kept.min(there))
+    latest + 1 - kept.min(latest - shape.base)
 }

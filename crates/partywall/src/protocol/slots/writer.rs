@@ -2,7 +2,8 @@
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-use super::{Shape, complete, writing};
+use super::reader::latest;
+use super::{Copied, Meta, Shape, complete, copy_out, writing, wrong_mark};
 use crate::layout::owner;
 use crate::layout::slots::{self, Info};
 use crate::memory::SharedMut;
@@ -31,24 +32,29 @@ impl<O: SharedMut> SlotWriter<O> {
 
     /// Takes over what an earlier writer left.
     pub(crate) fn adopt(owner: O, shape: Shape) -> Result<Self, Lie> {
-        let found = owner.load(owner::WRITE_SEQ, Acquire);
+        let found = latest(&owner, shape.base)?;
         let mark = |version| owner.load(shape.slot(version) + slots::MARK, Acquire);
-        if found != shape.base && mark(found) != complete(found) {
-            return Err(Lie {
-                word: "mark of the latest value",
-                place: found,
-                expected: "twice its version",
-                found: mark(found),
-            });
+        if found != shape.base {
+            let mark = mark(found);
+            if mark != complete(found) {
+                return Err(Lie {
+                    word: "mark of the latest value",
+                    place: found,
+                    expected: "twice its version",
+                    found: mark,
+                });
+            }
         }
         // Complete, but not said: somebody may have read it.
-        let next = found.wrapping_add(1);
+        let next = found + 1;
         let version = if mark(next) == complete(next) {
+            owner.store(owner::WRITE_SEQ, next, Release);
             next
         } else {
             found
         };
-        owner.store(owner::WRITE_SEQ, version, Release);
+        // SYNC slot-lapped: the next mark is stored without a fence of ours before it, but for this one.
+        owner.fence(Release);
         Ok(SlotWriter {
             owner,
             shape,
@@ -68,14 +74,26 @@ impl<O: SharedMut> SlotWriter<O> {
         self.version
     }
 
+    /// Copies the latest value; `None` if there is none yet. Nobody else writes meanwhile.
+    pub(crate) fn read(&self, out: &mut Vec<u8>) -> Result<Option<Meta>, Lie> {
+        if self.version == self.shape.base {
+            return Ok(None);
+        }
+        match copy_out(&self.owner, &self.shape, self.version, out)? {
+            Copied::Whole(meta) => Ok(Some(meta)),
+            Copied::Other(mark) => Err(wrong_mark(self.version, mark)),
+        }
+    }
+
     /// Writes the next version; the caller has checked that it is not too large.
     #[inline(always)]
     pub(crate) fn put(&mut self, bytes: &[u8], kind: u16, time_ns: u64) {
-        let version = self.version.wrapping_add(1);
+        let version = self.version + 1;
         let at = self.shape.slot(version);
         let owner = &self.owner;
         owner.store(at + slots::MARK, writing(version), Relaxed);
         // SYNC slot-open: whoever sees a byte of this value sees this mark, or a later one.
+        // SYNC slot-lapped: whoever sees the next mark sees the `write_seq` of the version before this.
         owner.fence(Release);
         let sum = if self.shape.checksums {
             checksum(bytes)

@@ -1,0 +1,196 @@
+//! A receiver's handle.
+
+use std::time::Duration;
+
+use super::{Meta, ReceiverOptions, Value};
+use crate::channel::visit::Visited;
+use crate::error::{OpenError, RecvError};
+use crate::handle::PeerHandle;
+use crate::handle::slots::shape;
+use crate::memory::{ReadOnly, Region};
+use crate::protocol::Lie;
+use crate::protocol::slots::{CursorReader, Next};
+
+/// A reader of a broadcast. There can be any number of them; they map the sender's memory read-only. One that
+/// waits takes a seat, so that it can be woken; if all seats are taken it looks every millisecond instead.
+#[derive(Debug)]
+pub struct Receiver {
+    handle: PeerHandle,
+    reader: CursorReader<Region<ReadOnly>>,
+    lost: u64,
+}
+
+impl Receiver {
+    /// Opens a broadcast of the default namespace with default options.
+    ///
+    /// # Errors
+    /// As [`ReceiverOptions::attach`].
+    pub fn attach(channel: &str) -> Result<Receiver, OpenError> {
+        ReceiverOptions::new().attach(channel)
+    }
+
+    pub(super) fn new(visited: Visited, options: &ReceiverOptions) -> Result<Self, OpenError> {
+        let owner = visited.owner.clone();
+        let reader = CursorReader::new(owner, shape(&visited.header), options.start)
+            .map_err(|lie| visited.damaged(lie))?;
+        Ok(Receiver {
+            handle: PeerHandle::visiting(visited, options.settings.clone()),
+            reader,
+            lost: 0,
+        })
+    }
+
+    /// The next record; waits for it.
+    ///
+    /// # Errors
+    /// [`RecvError::Overrun`] with the number of records that were lost, after which the receiver goes on;
+    /// [`RecvError::Closed`] at the clean end; [`RecvError::OwnerDied`] once everything that a dead sender
+    /// committed was read (unless [`await_successor`](ReceiverOptions::await_successor) was chosen);
+    /// [`RecvError::Stopped`], [`RecvError::Superseded`], [`RecvError::Deleted`], [`RecvError::Damaged`],
+    /// [`RecvError::Forked`].
+    pub fn recv(&mut self) -> Result<Value, RecvError> {
+        let mut payload = Vec::new();
+        let meta = self.recv_into(&mut payload, None)?;
+        Ok(Value::new(meta, payload))
+    }
+
+    /// [`Self::recv`], at most so long.
+    ///
+    /// # Errors
+    /// [`RecvError::TimedOut`], and as [`Self::recv`].
+    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Value, RecvError> {
+        let mut payload = Vec::new();
+        let meta = self.recv_into(&mut payload, Some(timeout))?;
+        Ok(Value::new(meta, payload))
+    }
+
+    /// The next record if there is one.
+    ///
+    /// # Errors
+    /// As [`Self::recv`], but for waiting.
+    pub fn try_recv(&mut self) -> Result<Option<Value>, RecvError> {
+        let mut payload = Vec::new();
+        let meta = self.try_recv_into(&mut payload)?;
+        Ok(meta.map(|meta| Value::new(meta, payload)))
+    }
+
+    /// [`Self::recv`] into a buffer, which gets the record's length, at most so long; `None`: no limit. Once
+    /// the buffer is large enough nothing is allocated. After an error its content means nothing.
+    ///
+    /// # Errors
+    /// As [`Self::recv_timeout`].
+    #[inline]
+    pub fn recv_into(
+        &mut self,
+        payload: &mut Vec<u8>,
+        timeout: Option<Duration>,
+    ) -> Result<Meta, RecvError> {
+        self.handle.check()?;
+        let reader = &mut self.reader;
+        let found = match look(reader, payload) {
+            Ok(Some(found)) => found,
+            Ok(None) => match self.handle.wait(timeout, &mut || look(reader, payload)) {
+                Ok(found) => found,
+                Err(error) => return Err(self.nothing(error)),
+            },
+            Err(lie) => return Err(self.handle.damaged(lie)),
+        };
+        self.taken(found, payload.len())
+    }
+
+    /// [`Self::try_recv`] into a buffer.
+    ///
+    /// # Errors
+    /// As [`Self::try_recv`].
+    #[inline]
+    pub fn try_recv_into(&mut self, payload: &mut Vec<u8>) -> Result<Option<Meta>, RecvError> {
+        self.handle.check()?;
+        let reader = &mut self.reader;
+        let found = match look(reader, payload) {
+            Ok(Some(found)) => found,
+            Ok(None) => match self
+                .handle
+                .look_for_the_end(&mut || look(reader, payload))?
+            {
+                Some(found) => found,
+                None => return Ok(None),
+            },
+            Err(lie) => return Err(self.handle.damaged(lie)),
+        };
+        self.taken(found, payload.len()).map(Some)
+    }
+
+    /// Why nothing came; or that the sender's words went back, which who waits for the next one does not see.
+    #[cold]
+    fn nothing(&mut self, error: RecvError) -> RecvError {
+        match (&error, self.reader.check()) {
+            (RecvError::TimedOut { .. } | RecvError::OwnerDied { .. }, Err(lie)) => {
+                self.handle.damaged(lie)
+            }
+            _ => error,
+        }
+    }
+
+    #[inline(always)]
+    fn taken(&mut self, found: Next, len: usize) -> Result<Meta, RecvError> {
+        match found {
+            Next::Value(meta) => Ok(Meta::of(meta, len)),
+            Next::Overrun(lost) => {
+                self.lost = self.lost.wrapping_add(lost);
+                Err(RecvError::Overrun {
+                    channel: self.channel().to_owned(),
+                    lost,
+                })
+            }
+            Next::Nothing => unreachable!("`look` gives what there is"),
+        }
+    }
+
+    /// The sequence of the next record to be read.
+    #[must_use]
+    pub fn next_sequence(&self) -> u64 {
+        self.reader.next()
+    }
+
+    /// Records that this receiver lost to overruns so far.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    /// Bytes of the largest record.
+    #[must_use]
+    pub fn max_value(&self) -> usize {
+        self.reader.shape().value as usize
+    }
+
+    /// The channel's name.
+    #[must_use]
+    pub fn channel(&self) -> &str {
+        self.handle.channel()
+    }
+
+    /// Counts the channel's generations from 1.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.handle.header().generation
+    }
+
+    /// Counts the owners of this generation from 1: changes when a new sender adopts the channel.
+    #[must_use]
+    pub fn owner_epoch(&self) -> u64 {
+        self.handle.owner_epoch()
+    }
+}
+
+/// One look at the next record.
+#[inline(always)]
+fn look(
+    reader: &mut CursorReader<Region<ReadOnly>>,
+    payload: &mut Vec<u8>,
+) -> Result<Option<Next>, Lie> {
+    Ok(match reader.read(payload)? {
+        Next::Nothing => None,
+        found => Some(found),
+    })
+}

@@ -1,0 +1,72 @@
+//! Reading a channel without a seat: any number of readers, and nothing of theirs in shared memory.
+
+use super::directory::{ChannelDirectory, owner_file};
+use super::generation;
+use super::joining::{AN_OWNER, Attempt, Request, THE_CHANNEL, enter, until_attached};
+use super::root;
+use super::segment::Header;
+use crate::error::OpenError;
+use crate::layout::header::{Pattern, State};
+use crate::memory::{ReadOnly, Region};
+use crate::os::LockFile;
+use crate::protocol::Lie;
+
+/// A channel that was opened for reading.
+#[derive(Debug)]
+pub(crate) struct Visited {
+    pub(crate) channel: ChannelDirectory,
+    pub(crate) lock: LockFile,
+    pub(crate) root: Region<ReadOnly>,
+    pub(crate) header: Header,
+    pub(crate) owner: Region<ReadOnly>,
+}
+
+impl Visited {
+    /// The error of an owner side that claims the impossible.
+    pub(crate) fn damaged(&self, lie: Lie) -> OpenError {
+        OpenError::Damaged {
+            channel: self.channel.name().to_owned(),
+            file: owner_file(self.header.generation),
+            lie,
+        }
+    }
+}
+
+/// Opens the owner side of the current generation, waiting for the channel if need be.
+pub(crate) fn visit(request: &Request<'_>, pattern: Pattern) -> Result<Visited, OpenError> {
+    until_attached(request, || attempt(request, pattern))
+}
+
+fn attempt(request: &Request<'_>, pattern: Pattern) -> Result<Attempt<Visited>, OpenError> {
+    let entrance = match enter(request, pattern)? {
+        Ok(entrance) => entrance,
+        Err(awaited) => return Ok(Attempt::Wait(awaited)),
+    };
+    let Some(lock) = entrance.channel.open_lock(false)? else {
+        return Ok(Attempt::Wait(THE_CHANNEL));
+    };
+    let current = entrance.generations.current;
+    let instance = entrance.root_header.instance;
+    let (header, owner) = match generation::open_owner_side(&entrance.channel, current, instance) {
+        Ok(opened) => opened,
+        // It may have been going away while we looked.
+        Err(error) => {
+            return match root::generations(&entrance.root) {
+                Ok(now) if now != entrance.generations => Ok(Attempt::Again),
+                _ if root::state(&entrance.root) != State::READY => Ok(Attempt::Again),
+                _ => Err(error),
+            };
+        }
+    };
+    match header.state {
+        State::READY => Ok(Attempt::Attached(Visited {
+            channel: entrance.channel,
+            lock,
+            root: entrance.root,
+            header,
+            owner,
+        })),
+        State::BROKEN => Err(super::owner::broken(request.channel, current)),
+        _ => Ok(Attempt::Wait(AN_OWNER)),
+    }
+}

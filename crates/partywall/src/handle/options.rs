@@ -1,0 +1,225 @@
+//! The options that every pattern has, once: what they are, and the methods that set them.
+
+use std::time::Duration;
+
+use crate::channel::generation::Wanted;
+use crate::channel::joining::Request;
+use crate::channel::namespace::Namespace;
+use crate::error::OpenError;
+use crate::layout;
+use crate::wait::{StopToken, WaitStrategy};
+
+/// What the options of every pattern's owner have in common.
+#[derive(Clone, Debug)]
+pub(crate) struct OwnerSettings {
+    pub(crate) namespace: Option<Namespace>,
+    pub(crate) seats: u32,
+    pub(crate) keep: bool,
+    pub(crate) heartbeat: bool,
+}
+
+impl Default for OwnerSettings {
+    fn default() -> Self {
+        OwnerSettings {
+            namespace: None,
+            seats: 8,
+            keep: false,
+            heartbeat: true,
+        }
+    }
+}
+
+impl OwnerSettings {
+    pub(crate) fn namespace(&self) -> Result<Namespace, OpenError> {
+        open_namespace(self.namespace.as_ref())
+    }
+
+    /// A generation as wanted, once the common options were checked.
+    pub(crate) fn wanted(
+        &self,
+        payload_size: u64,
+        record_size: u32,
+        checksums: bool,
+    ) -> Result<Wanted, OpenError> {
+        if !(1..=layout::MAX_SEATS).contains(&self.seats) {
+            return Err(invalid("seats", "1 to 64", self.seats));
+        }
+        Ok(Wanted {
+            payload_size,
+            record_size,
+            seats: self.seats,
+            keep: self.keep,
+            checksums,
+        })
+    }
+}
+
+/// What the options of every pattern's peers have in common.
+#[derive(Clone, Debug)]
+pub(crate) struct PeerSettings {
+    pub(crate) namespace: Option<Namespace>,
+    pub(crate) attach_timeout: Option<Duration>,
+    pub(crate) await_successor: bool,
+    pub(crate) wait: WaitStrategy,
+    pub(crate) heartbeat: bool,
+    pub(crate) stop: Option<StopToken>,
+}
+
+impl Default for PeerSettings {
+    fn default() -> Self {
+        PeerSettings {
+            namespace: None,
+            attach_timeout: Some(Duration::from_secs(5)),
+            await_successor: false,
+            wait: WaitStrategy::default(),
+            heartbeat: true,
+            stop: None,
+        }
+    }
+}
+
+impl PeerSettings {
+    pub(crate) fn namespace(&self) -> Result<Namespace, OpenError> {
+        open_namespace(self.namespace.as_ref())
+    }
+
+    /// What to attach to.
+    pub(crate) fn request<'a>(
+        &'a self,
+        namespace: &'a Namespace,
+        channel: &'a str,
+        durable: Option<&'a str>,
+    ) -> Request<'a> {
+        Request {
+            namespace,
+            channel,
+            durable,
+            timeout: self.attach_timeout,
+            stop: self.stop.as_ref(),
+        }
+    }
+}
+
+/// The namespace that was chosen, or the user's own.
+fn open_namespace(chosen: Option<&Namespace>) -> Result<Namespace, OpenError> {
+    chosen.map_or_else(Namespace::open_default, |namespace| Ok(namespace.clone()))
+}
+
+/// An option that is out of its range.
+pub(crate) fn invalid(
+    option: &'static str,
+    expected: &'static str,
+    found: impl ToString,
+) -> OpenError {
+    OpenError::InvalidOption {
+        option,
+        expected,
+        found: found.to_string(),
+    }
+}
+
+/// The methods of an owner's options that set its [`OwnerSettings`], which are its field `settings`.
+macro_rules! owner_options {
+    ($options:ident) => {
+        impl $options {
+            /// The defaults, as each method tells them.
+            #[must_use]
+            pub fn new() -> Self {
+                Self::default()
+            }
+
+            /// Where the channel is; default
+            /// [`Namespace::open_default`](crate::Namespace::open_default).
+            #[must_use]
+            pub fn namespace(mut self, namespace: crate::Namespace) -> Self {
+                self.settings.namespace = Some(namespace);
+                self
+            }
+
+            /// How many peers can sit here, 1 to 64; default 8. Where readers need no seat, it is how many can
+            /// be woken; others look by themselves.
+            #[must_use]
+            pub fn seats(mut self, seats: u32) -> Self {
+                self.settings.seats = seats;
+                self
+            }
+
+            /// Whether the channel stays when it was closed or abandoned and the last peer has left, for
+            /// `partywall rm` to remove; default no.
+            #[must_use]
+            pub fn keep_when_closed(mut self, keep: bool) -> Self {
+                self.settings.keep = keep;
+                self
+            }
+
+            /// Whether a background thread (one a process) stamps signs of life, by which tools tell a stuck
+            /// owner from a live one; default yes.
+            #[must_use]
+            pub fn heartbeat(mut self, heartbeat: bool) -> Self {
+                self.settings.heartbeat = heartbeat;
+                self
+            }
+        }
+    };
+}
+
+/// The methods of a peer's options that set its [`PeerSettings`], which are its field `settings`.
+macro_rules! peer_options {
+    ($options:ident) => {
+        impl $options {
+            /// The defaults, as each method tells them.
+            #[must_use]
+            pub fn new() -> Self {
+                Self::default()
+            }
+
+            /// Where the channel is; default
+            /// [`Namespace::open_default`](crate::Namespace::open_default).
+            #[must_use]
+            pub fn namespace(mut self, namespace: crate::Namespace) -> Self {
+                self.settings.namespace = Some(namespace);
+                self
+            }
+
+            /// How long to wait for the channel and its owner; default 5 s; `None`: for ever; zero: not at
+            /// all.
+            #[must_use]
+            pub fn attach_timeout(mut self, timeout: Option<std::time::Duration>) -> Self {
+                self.settings.attach_timeout = timeout;
+                self
+            }
+
+            /// Whether a wait goes on when the owner died, until a new one adopts the channel. Default no:
+            /// [`RecvError::OwnerDied`](crate::RecvError::OwnerDied), after everything committed was read.
+            #[must_use]
+            pub fn await_successor(mut self, wait: bool) -> Self {
+                self.settings.await_successor = wait;
+                self
+            }
+
+            /// See [`WaitStrategy`](crate::WaitStrategy).
+            #[must_use]
+            pub fn wait(mut self, wait: crate::WaitStrategy) -> Self {
+                self.settings.wait = wait;
+                self
+            }
+
+            /// Whether a background thread (one a process) stamps signs of life, by which tools tell a stuck
+            /// peer from a live one; default yes.
+            #[must_use]
+            pub fn heartbeat(mut self, heartbeat: bool) -> Self {
+                self.settings.heartbeat = heartbeat;
+                self
+            }
+
+            /// A token that ends every wait of the handle.
+            #[must_use]
+            pub fn stop_token(mut self, token: crate::StopToken) -> Self {
+                self.settings.stop = Some(token);
+                self
+            }
+        }
+    };
+}
+
+pub(crate) use {owner_options, peer_options};

@@ -1,0 +1,482 @@
+//! A peer's part of a handle: it waits for the owner to commit something, and tells the end of the stream, a
+//! death, a removal and damage from each other.
+
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
+use std::time::Duration;
+
+use crate::channel::attach::{Attached, PeerRole};
+use crate::channel::directory::ChannelDirectory;
+use crate::channel::heartbeat::Heartbeat;
+use crate::channel::namespace::Namespace;
+use crate::channel::segment::Header;
+use crate::channel::visit::Visited;
+use crate::channel::{liveness, removal, root, watch};
+use crate::error::RecvError;
+use crate::handle::PeerSettings;
+use crate::layout::header::{self, State};
+use crate::layout::last_error::LastError;
+use crate::layout::seat::{self, SeatState};
+use crate::layout::{owner, peers};
+use crate::memory::{ReadOnly, Region, Shared, SharedMut, Writable};
+use crate::os::{self, LockFile, Process};
+use crate::protocol::Lie;
+use crate::protocol::{park, seats};
+use crate::wait::{SLICE, Step, WaitStrategy, Waiter};
+
+/// How long a reader sleeps at a time that found no seat to be woken in.
+const SEATLESS_SLICE: Duration = Duration::from_millis(1);
+
+/// A seat that this handle sits in.
+#[derive(Debug)]
+pub(crate) struct Seated {
+    heartbeat: Option<Heartbeat>,
+    pub(crate) peers: Region<Writable>,
+    pub(crate) seat: u32,
+    /// What we stored in its state word.
+    pub(crate) state: SeatState,
+}
+
+impl Seated {
+    /// The words for people of a seat that was just taken.
+    fn settle(peers: Region<Writable>, seat: u32, state: SeatState, heartbeat: bool) -> Self {
+        let at = peers::seat_at(seat);
+        peers.store(at + seat::PID, os::process_id().into(), Relaxed);
+        peers.store(at + seat::SINCE_NS, os::boottime_ns(), Relaxed);
+        peers.count(at + seat::ATTACHED, 1);
+        // A dead holder may have slept.
+        peers.store32(peers::parked(seat), 0, Relaxed);
+        Seated {
+            heartbeat: heartbeat.then(|| Heartbeat::start(peers.clone(), at + seat::HEARTBEAT_NS)),
+            peers,
+            seat,
+            state,
+        }
+    }
+}
+
+/// Why a handle can give nothing more.
+#[derive(Clone, Debug)]
+enum Ended {
+    Damaged(Lie),
+    Evicted(crate::EvictionReason),
+    Closed,
+    Deleted,
+    Superseded,
+}
+
+/// An opened channel, as a peer has it.
+#[derive(Debug)]
+pub(crate) struct PeerHandle {
+    process: Process,
+    channel: ChannelDirectory,
+    /// Holds the seat's byte, if there is a seat.
+    lock: LockFile,
+    root: Region<ReadOnly>,
+    header: Header,
+    owner: Region<ReadOnly>,
+    seated: Option<Seated>,
+    settings: PeerSettings,
+    /// What ended this handle for good.
+    ended: Option<Ended>,
+    /// When a look that found nothing looked around last.
+    looked_ms: u64,
+}
+
+impl PeerHandle {
+    /// The holder of a seat, and the pattern's own words.
+    pub(crate) fn seated<P: PeerRole>(attached: Attached<P>, settings: PeerSettings) -> (Self, P) {
+        let role = attached.role;
+        let seated = Seated::settle(
+            role.peers().clone(),
+            role.seat(),
+            role.state(),
+            settings.heartbeat,
+        );
+        let handle = PeerHandle {
+            process: Process::current(),
+            channel: attached.channel,
+            lock: attached.lock,
+            root: attached.root,
+            header: attached.header,
+            owner: role.owner().clone(),
+            seated: Some(seated),
+            settings,
+            ended: None,
+            looked_ms: os::coarse_ms(),
+        };
+        (handle, role)
+    }
+
+    /// A reader that needs no seat, until it sleeps.
+    pub(crate) fn visiting(visited: Visited, settings: PeerSettings) -> Self {
+        PeerHandle {
+            process: Process::current(),
+            channel: visited.channel,
+            lock: visited.lock,
+            root: visited.root,
+            header: visited.header,
+            owner: visited.owner,
+            seated: None,
+            settings,
+            ended: None,
+            looked_ms: os::coarse_ms(),
+        }
+    }
+
+    pub(crate) fn channel(&self) -> &str {
+        self.channel.name()
+    }
+
+    pub(crate) fn namespace(&self) -> &Namespace {
+        self.channel.namespace()
+    }
+
+    pub(crate) fn header(&self) -> &Header {
+        &self.header
+    }
+
+    pub(crate) fn strategy(&self) -> WaitStrategy {
+        self.settings.wait
+    }
+
+    /// Whether this is the process that opened the handle, and not a fork of it.
+    #[inline(always)]
+    pub(crate) fn is_ours(&self) -> bool {
+        self.process.is_this()
+    }
+
+    /// Whether it can give anything more, and belongs to this process.
+    #[inline(always)]
+    pub(crate) fn check(&self) -> Result<(), RecvError> {
+        if !self.process.is_this() {
+            return Err(self.forked());
+        }
+        if self.ended.is_some() {
+            return Err(self.ended());
+        }
+        Ok(())
+    }
+
+    /// Whether the handle has come to its end.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.is_some()
+    }
+
+    /// Takes back that the generation's end was this handle's: it will look for the next.
+    pub(crate) fn go_on(&mut self) {
+        if matches!(self.ended, Some(Ended::Closed | Ended::Superseded)) {
+            self.ended = None;
+        }
+    }
+
+    pub(crate) fn was_evicted(&self) -> bool {
+        matches!(self.ended, Some(Ended::Evicted(_)))
+    }
+
+    /// Counts the owners of this generation from 1; 0 in a forked child.
+    pub(crate) fn owner_epoch(&self) -> u64 {
+        if self.process.is_this() {
+            self.owner.load(header::OWNER_EPOCH, Acquire)
+        } else {
+            0
+        }
+    }
+
+    /// Tells the owner, if it sleeps, that something of ours has changed.
+    pub(crate) fn wake_owner(&self) {
+        if let Some(seated) = &self.seated {
+            park::wake_owner(&self.owner, &seated.peers, seated.seat);
+        }
+    }
+
+    /// Nothing was there: can there be more? Once a slice it looks around.
+    pub(crate) fn look_for_the_end<F>(
+        &mut self,
+        peek: &mut impl FnMut() -> Result<Option<F>, Lie>,
+    ) -> Result<Option<F>, RecvError> {
+        let now = os::coarse_ms();
+        if now.wrapping_sub(self.looked_ms) >= SLICE.as_millis() as u64 {
+            self.looked_ms = now;
+            if let Some(found) = self.look_around(peek)? {
+                return Ok(Some(found));
+            }
+        }
+        self.look_at_state(peek)
+    }
+
+    /// Waits until `peek` finds something.
+    pub(crate) fn wait<F>(
+        &mut self,
+        timeout: Option<Duration>,
+        peek: &mut impl FnMut() -> Result<Option<F>, Lie>,
+    ) -> Result<F, RecvError> {
+        if let Some(found) = self.look_at_state(peek)? {
+            return Ok(found);
+        }
+        let stop = self.settings.stop.clone();
+        let mut waiter = Waiter::new(self.settings.wait, timeout, stop.as_ref());
+        loop {
+            match waiter.step() {
+                Step::Spin => {}
+                Step::LookAround => {
+                    if let Some(found) = self.look_around(peek)? {
+                        return Ok(found);
+                    }
+                }
+                Step::Park(longest) => {
+                    if let Some(found) = self.park(longest, peek)? {
+                        return Ok(found);
+                    }
+                    if let Some(found) = self.look_at_state(peek)? {
+                        return Ok(found);
+                    }
+                }
+                Step::TimedOut => {
+                    self.note(LastError::TimedOut);
+                    return Err(RecvError::TimedOut {
+                        channel: self.channel().to_owned(),
+                        waited: waiter.waited(),
+                    });
+                }
+                Step::Stopped => {
+                    return Err(RecvError::Stopped {
+                        channel: self.channel().to_owned(),
+                    });
+                }
+            }
+            if let Some(found) = self.peek(peek)? {
+                return Ok(found);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn peek<F>(
+        &mut self,
+        peek: &mut impl FnMut() -> Result<Option<F>, Lie>,
+    ) -> Result<Option<F>, RecvError> {
+        peek().map_err(|lie| self.damaged(lie))
+    }
+
+    fn park<F>(
+        &mut self,
+        longest: Duration,
+        peek: &mut impl FnMut() -> Result<Option<F>, Lie>,
+    ) -> Result<Option<F>, RecvError> {
+        self.sit_down();
+        let owner = self.owner.clone();
+        let sleep =
+            |bell, longest| os::futex_wait(owner.half_word(owner::OWNER_BELL), bell, longest);
+        let Some(seated) = &self.seated else {
+            // All seats are taken, so nobody will ring for us: short looks, in the kernel.
+            let bell = owner.load32(owner::OWNER_BELL, Acquire);
+            if let Some(found) = self.peek(peek)? {
+                return Ok(Some(found));
+            }
+            sleep(bell, longest.min(SEATLESS_SLICE));
+            return Ok(None);
+        };
+        let mut seen = Ok(None);
+        park::park_peer(
+            &owner,
+            &seated.peers,
+            seated.seat,
+            || {
+                seen = peek();
+                let state = State(owner.load32(header::STATE, Acquire));
+                !matches!(seen, Ok(None)) || state != State::READY
+            },
+            |bell| sleep(bell, longest),
+        );
+        seen.map_err(|lie| self.damaged(lie))
+    }
+
+    /// A reader without a seat takes one before it sleeps, so that it can be woken.
+    fn sit_down(&mut self) {
+        if self.seated.is_some() {
+            return;
+        }
+        if let Some((peers, seat, state)) = watch::sit_down(&self.channel, &self.lock, &self.header)
+        {
+            let heartbeat = self.settings.heartbeat;
+            self.seated = Some(Seated::settle(peers, seat, state, heartbeat));
+        }
+    }
+
+    /// Nothing is there: is the stream at its end? One load while it is not.
+    fn look_at_state<F>(
+        &mut self,
+        peek: &mut impl FnMut() -> Result<Option<F>, Lie>,
+    ) -> Result<Option<F>, RecvError> {
+        // SYNC close
+        let state = State(self.owner.load32(header::STATE, Acquire));
+        if state == State::READY {
+            return Ok(None);
+        }
+        // What is there again, behind the state: the last record may have come in between.
+        if let Some(found) = self.peek(peek)? {
+            return Ok(Some(found));
+        }
+        Err(self.over(state))
+    }
+
+    /// The error of a generation that is no longer READY.
+    pub(crate) fn over(&mut self, state: State) -> RecvError {
+        self.end(match state {
+            State::CLOSED => Ended::Closed,
+            State::RETIRED => Ended::Superseded,
+            _ => Ended::Damaged(Lie {
+                word: "state",
+                place: header::STATE,
+                expected: "READY, RETIRED or CLOSED",
+                found: state.0.into(),
+            }),
+        })
+    }
+
+    /// The state of the generation; an error if the channel was removed while it was READY.
+    #[inline(always)]
+    pub(crate) fn state(&mut self) -> Result<State, RecvError> {
+        let state = State(self.owner.load32(header::STATE, Acquire));
+        if state == State::READY && root::state(&self.root) == State::DELETED {
+            return Err(self.end(Ended::Deleted));
+        }
+        Ok(state)
+    }
+
+    /// Once a slice: is the channel there, the seat ours, the owner alive?
+    fn look_around<F>(
+        &mut self,
+        peek: &mut impl FnMut() -> Result<Option<F>, Lie>,
+    ) -> Result<Option<F>, RecvError> {
+        if root::state(&self.root) == State::DELETED {
+            // A closed channel goes when nobody sits in it: that is its end and no removal. And what was committed
+            // before is still delivered.
+            if let Some(found) = self.look_at_state(peek)? {
+                return Ok(Some(found));
+            }
+            return match self.peek(peek)? {
+                Some(found) => Ok(Some(found)),
+                None => Err(self.end(Ended::Deleted)),
+            };
+        }
+        if let Some(seated) = &self.seated {
+            if let Err(lie) = seats::is_ours(&seated.peers, seated.seat, seated.state) {
+                return Err(self.end(Ended::Damaged(lie)));
+            }
+            if let Some(reason) = seats::evicted(&self.owner, seated.seat, seated.state) {
+                return Err(self.end(Ended::Evicted(reason)));
+            }
+        }
+        if self.settings.await_successor || self.owner_lives() {
+            return Ok(None);
+        }
+        // Dead. State and content once more, both behind the look at the lock: it may have closed properly,
+        // or committed, just before.
+        if let Some(found) = self.look_at_state(peek)? {
+            return Ok(Some(found));
+        }
+        match self.peek(peek)? {
+            Some(found) => Ok(Some(found)),
+            None => {
+                self.note(LastError::OwnerDied);
+                Err(RecvError::OwnerDied {
+                    channel: self.channel().to_owned(),
+                })
+            }
+        }
+    }
+
+    /// Whether somebody owns the channel now.
+    pub(crate) fn owner_lives(&self) -> bool {
+        // An error is no proof of death.
+        self.lock.is_locked(liveness::OWNER).unwrap_or(true)
+    }
+
+    /// Notes what went wrong, for whoever looks from outside.
+    fn note(&self, error: LastError) {
+        if let Some(seated) = &self.seated {
+            let at = peers::seat_at(seated.seat) + seat::LAST_ERROR;
+            seated.peers.store(at, error as u64, Relaxed);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn forked(&self) -> RecvError {
+        RecvError::Forked {
+            channel: self.channel().to_owned(),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn damaged(&mut self, lie: Lie) -> RecvError {
+        self.end(Ended::Damaged(lie))
+    }
+
+    fn end(&mut self, ended: Ended) -> RecvError {
+        match ended {
+            Ended::Damaged(_) => self.note(LastError::Damaged),
+            Ended::Evicted(_) => self.note(LastError::Evicted),
+            Ended::Deleted => self.note(LastError::Deleted),
+            Ended::Superseded => self.note(LastError::Superseded),
+            // As it should be.
+            Ended::Closed => {}
+        }
+        self.ended = Some(ended);
+        self.ended()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn ended(&self) -> RecvError {
+        let channel = self.channel().to_owned();
+        match self.ended.clone() {
+            Some(Ended::Damaged(lie)) => RecvError::Damaged { channel, lie },
+            Some(Ended::Evicted(reason)) => RecvError::Evicted { channel, reason },
+            Some(Ended::Deleted) => RecvError::Deleted { channel },
+            Some(Ended::Superseded) => RecvError::Superseded { channel },
+            Some(Ended::Closed) | None => RecvError::Closed { channel },
+        }
+    }
+
+    /// Gives the seat up, if there is one; a durable peer's waits for it to come back. `last_words` are stored
+    /// before, if the seat is still ours to write.
+    pub(crate) fn leave(&mut self, come_back: bool, last_words: impl FnOnce(&Seated)) {
+        if !self.process.is_this() {
+            return;
+        }
+        let evicted = self.was_evicted();
+        let Some(mut seated) = self.seated.take() else {
+            return;
+        };
+        // The stamping stops before the seat is another's.
+        seated.heartbeat = None;
+        let Seated {
+            peers, seat, state, ..
+        } = &seated;
+        if evicted {
+            // Not ours to write any more, but for saying that it is free.
+            seats::leave(peers, *seat, *state, false);
+            return;
+        }
+        last_words(&seated);
+        peers.count(peers::seat_at(*seat) + seat::DETACHED, 1);
+        seats::leave(peers, *seat, *state, come_back);
+        park::wake_owner(&self.owner, peers, *seat);
+        let byte = liveness::seat_byte(self.header.generation, *seat);
+        let _ = self.lock.unlock(byte);
+        let state = State(self.owner.load32(header::STATE, Acquire));
+        if state == State::CLOSED {
+            removal::remove_if_closed_and_unused(&self.channel, &self.lock);
+        }
+    }
+}
+
+/// A reader that took a seat to sleep in gives it up; what a pattern has to say at its end it says before.
+impl Drop for PeerHandle {
+    fn drop(&mut self) {
+        self.leave(false, |_| {});
+    }
+}

@@ -1,0 +1,354 @@
+//! What snapshots and broadcasts have in common: one writer of slots that never waits, and values.
+
+use std::marker::PhantomData;
+use std::ops::Deref;
+use std::time::Duration;
+
+use super::OwnerHandle;
+use super::options::{OwnerSettings, invalid};
+use crate::channel::generation::Base;
+use crate::channel::owner::{self, OwnerRole};
+use crate::channel::segment::Header;
+use crate::error::{OpenError, SendError};
+use crate::layout::header::{FLAG_CHECKSUM, Pattern};
+use crate::layout::slots;
+use crate::memory::{ReadOnly, Region, Writable};
+use crate::os;
+use crate::protocol::Lie;
+use crate::protocol::slots::{LatestReader, Meta as SlotMeta, Shape, SlotWriter};
+use crate::wait::SLICE;
+
+/// A value that was read, with its own copy of the bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Value {
+    /// Counts the values of the channel from 1.
+    pub sequence: u64,
+    /// The application's own number.
+    pub kind: u16,
+    /// `CLOCK_BOOTTIME` in nanoseconds at which it was handed over; 0 if the writer does not stamp.
+    pub time_ns: u64,
+    /// Its bytes.
+    pub payload: Vec<u8>,
+}
+
+impl Value {
+    pub(crate) fn new(meta: Meta, payload: Vec<u8>) -> Self {
+        Value {
+            sequence: meta.sequence,
+            kind: meta.kind,
+            time_ns: meta.time_ns,
+            payload,
+        }
+    }
+
+    /// How long ago it was handed over; `None` if the writer does not stamp.
+    #[must_use]
+    pub fn age(&self) -> Option<Duration> {
+        age(self.time_ns)
+    }
+}
+
+impl Deref for Value {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.payload
+    }
+}
+
+/// What there is to know of a value besides its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Meta {
+    /// Bytes.
+    pub len: usize,
+    /// Counts the values of the channel from 1.
+    pub sequence: u64,
+    /// The application's own number.
+    pub kind: u16,
+    /// `CLOCK_BOOTTIME` in nanoseconds at which it was handed over; 0 if the writer does not stamp.
+    pub time_ns: u64,
+}
+
+impl Meta {
+    pub(crate) fn of(slot: SlotMeta, len: usize) -> Self {
+        Meta {
+            len,
+            sequence: slot.version,
+            kind: slot.kind,
+            time_ns: slot.time_ns,
+        }
+    }
+
+    /// How long ago it was handed over; `None` if the writer does not stamp.
+    #[must_use]
+    pub fn age(&self) -> Option<Duration> {
+        age(self.time_ns)
+    }
+}
+
+fn age(time_ns: u64) -> Option<Duration> {
+    (time_ns != 0).then(|| Duration::from_nanos(os::boottime_ns().saturating_sub(time_ns)))
+}
+
+/// The geometry, from a header that was checked.
+pub(crate) fn shape(header: &Header) -> Shape {
+    Shape {
+        slots: header.payload_size / slots::stride(header.record_size),
+        value: header.record_size,
+        base: header.base_seq,
+        checksums: header.flags & FLAG_CHECKSUM != 0,
+    }
+}
+
+/// Which pattern the slots are of.
+pub(crate) trait SlotPattern {
+    const PATTERN: Pattern;
+    /// The latest value is what the channel is for: it goes over into a generation that replaces its own.
+    const KEEPS_LATEST: bool;
+}
+
+/// The writer's words over mapped segments.
+#[derive(Debug)]
+pub(crate) struct SlotRole<K> {
+    pub(crate) writer: SlotWriter<Region<Writable>>,
+    peers: Region<ReadOnly>,
+    pattern: PhantomData<K>,
+}
+
+impl<K: SlotPattern> OwnerRole for SlotRole<K> {
+    const PATTERN: Pattern = K::PATTERN;
+
+    fn create(owner: Region<Writable>, peers: Region<ReadOnly>, header: &Header) -> Self {
+        SlotRole {
+            writer: SlotWriter::create(owner, shape(header)),
+            peers,
+            pattern: PhantomData,
+        }
+    }
+
+    fn adopt(
+        owner: Region<Writable>,
+        peers: Region<ReadOnly>,
+        header: &Header,
+    ) -> Result<Self, Lie> {
+        Ok(SlotRole {
+            writer: SlotWriter::adopt(owner, shape(header))?,
+            peers,
+            pattern: PhantomData,
+        })
+    }
+
+    fn owner(&self) -> &Region<Writable> {
+        self.writer.owner()
+    }
+
+    fn peers(&self) -> &Region<ReadOnly> {
+        &self.peers
+    }
+
+    fn base(&self) -> Base {
+        Base {
+            position: self.writer.version(),
+            records: self.writer.version(),
+        }
+    }
+
+    fn inherit(&mut self, old: &Self) {
+        if !K::KEEPS_LATEST {
+            return;
+        }
+        let mut value = Vec::new();
+        let mut reader = LatestReader::new(old.owner().clone(), *old.writer.shape());
+        // What cannot be read is not worth keeping.
+        if let Ok(Some(meta)) = reader.read(&mut value) {
+            self.writer.put(&value, meta.kind, meta.time_ns);
+        }
+    }
+}
+
+/// The options that snapshots and broadcasts share.
+#[derive(Clone, Debug)]
+pub(crate) struct SlotSettings {
+    pub(crate) value_size: u32,
+    pub(crate) slots: u64,
+    pub(crate) checksums: bool,
+    pub(crate) time_stamps: bool,
+}
+
+impl SlotSettings {
+    pub(crate) fn open<K: SlotPattern>(
+        &self,
+        settings: &OwnerSettings,
+        channel: &str,
+    ) -> Result<Writing<K>, OpenError> {
+        if !(1..=slots::MAX_VALUE).contains(&self.value_size) {
+            return Err(invalid("value size", "1 byte to 1 GiB", self.value_size));
+        }
+        let payload = self
+            .slots
+            .checked_next_power_of_two()
+            .filter(|&slots| slots >= 2)
+            .and_then(|slots| slots.checked_mul(slots::stride(self.value_size)))
+            .filter(|&bytes| bytes <= slots::MAX_PAYLOAD)
+            .ok_or_else(|| {
+                let expected = "2 or more, and all together at most 1 TiB";
+                invalid("slots", expected, self.slots)
+            })?;
+        let wanted = settings.wanted(payload, self.value_size, self.checksums)?;
+        let owned = owner::open(&settings.namespace()?, channel, &wanted)?;
+        Ok(Writing {
+            handle: OwnerHandle::new(owned, settings.heartbeat)?,
+            time_stamps: self.time_stamps,
+            looked_ms: os::coarse_ms(),
+        })
+    }
+}
+
+/// A writer that never waits.
+#[derive(Debug)]
+pub(crate) struct Writing<K: SlotPattern> {
+    pub(crate) handle: OwnerHandle<SlotRole<K>>,
+    time_stamps: bool,
+    /// When the channel was looked at last.
+    looked_ms: u64,
+}
+
+impl<K: SlotPattern> Writing<K> {
+    /// Commits a value; its sequence.
+    #[inline]
+    pub(crate) fn put(&mut self, kind: u16, bytes: &[u8]) -> Result<u64, SendError> {
+        self.handle.check_process()?;
+        let max = self.max_value();
+        if bytes.len() > max {
+            return Err(self.handle.too_large(bytes.len(), max));
+        }
+        let now = os::coarse_ms();
+        if now.wrapping_sub(self.looked_ms) >= SLICE.as_millis() as u64 {
+            self.looked_ms = now;
+            self.handle.look_at_channel()?;
+            self.handle.reclaim();
+        }
+        let time_ns = if self.time_stamps {
+            os::boottime_ns()
+        } else {
+            0
+        };
+        let writer = &mut self.handle.role_mut().writer;
+        writer.put(bytes, kind, time_ns);
+        let sequence = writer.version();
+        self.handle.wake_sleepers();
+        Ok(sequence)
+    }
+
+    pub(crate) fn sequence(&self) -> u64 {
+        self.handle.role().writer.version()
+    }
+
+    pub(crate) fn max_value(&self) -> usize {
+        self.handle.role().writer.shape().value as usize
+    }
+
+    pub(crate) fn slots(&self) -> u64 {
+        self.handle.role().writer.shape().slots
+    }
+}
+
+/// The methods of a writer whose field `writing` is a [`Writing`].
+macro_rules! slot_writer {
+    ($writer:ident) => {
+        impl $writer {
+            /// The sequence of the latest value, by whichever owner; 0 before the first.
+            #[must_use]
+            pub fn sequence(&self) -> u64 {
+                self.writing.sequence()
+            }
+
+            /// Bytes of the largest value.
+            #[must_use]
+            pub fn max_value(&self) -> usize {
+                self.writing.max_value()
+            }
+
+            /// How many slots there are.
+            #[must_use]
+            pub fn slots(&self) -> u64 {
+                self.writing.slots()
+            }
+
+            /// Whether this took over what a dead or abandoning owner left.
+            #[must_use]
+            pub fn adopted(&self) -> bool {
+                self.writing.handle.owned.adopted
+            }
+
+            /// Counts the channel's generations from 1.
+            #[must_use]
+            pub fn generation(&self) -> u64 {
+                self.writing.handle.owned.header.generation
+            }
+
+            /// Counts the owners of this generation from 1.
+            #[must_use]
+            pub fn owner_epoch(&self) -> u64 {
+                self.writing.handle.owned.epoch
+            }
+
+            /// The channel's name.
+            #[must_use]
+            pub fn channel(&self) -> &str {
+                self.writing.handle.channel()
+            }
+
+            /// Ends the channel: readers learn that it is closed. Dropping does the same.
+            ///
+            /// # Errors
+            /// [`SendError::Forked`].
+            pub fn close(self) -> Result<(), SendError> {
+                self.writing.handle.check_process()
+            }
+
+            /// Gives the channel up without closing it: what was committed stays, and the next owner goes on.
+            pub fn abandon(mut self) {
+                self.writing.handle.abandon();
+            }
+        }
+    };
+}
+
+/// The methods of a writer's options whose field `slots` is a [`SlotSettings`].
+macro_rules! slot_options {
+    ($options:ident) => {
+        impl $options {
+            /// Bytes of the largest value, 1 to 1 GiB.
+            #[must_use]
+            pub fn value_size(mut self, bytes: u32) -> Self {
+                self.slots.value_size = bytes;
+                self
+            }
+
+            /// How many slots, rounded up to a power of two, at least 2. More of them leave readers more time.
+            #[must_use]
+            pub fn slots(mut self, slots: u64) -> Self {
+                self.slots.slots = slots;
+                self
+            }
+
+            /// Whether each value has a checksum (CRC-32), which readers verify; default no. Values are whole by
+            /// protocol; a checksum also notices a program that scribbles.
+            #[must_use]
+            pub fn checksums(mut self, checksums: bool) -> Self {
+                self.slots.checksums = checksums;
+                self
+            }
+
+            /// Whether each value is stamped with the time at which it was handed over; default yes.
+            #[must_use]
+            pub fn time_stamps(mut self, stamps: bool) -> Self {
+                self.slots.time_stamps = stamps;
+                self
+            }
+        }
+    };
+}
+
+pub(crate) use {slot_options, slot_writer};

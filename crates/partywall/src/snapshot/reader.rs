@@ -1,0 +1,233 @@
+//! A reader's handle.
+
+use std::time::Duration;
+
+use super::{Meta, ReaderOptions, Value};
+use crate::channel::visit::{self, Visited};
+use crate::error::{OpenError, RecvError};
+use crate::handle::PeerHandle;
+use crate::handle::slots::shape;
+use crate::layout::header::{Pattern, State};
+use crate::memory::{ReadOnly, Region};
+use crate::protocol::Lie;
+use crate::protocol::slots::{LatestReader, Meta as SlotMeta, Unread};
+
+/// A reader of a snapshot. There can be any number of them; they map the writer's memory read-only. One that
+/// waits takes a seat, so that it can be woken; if all seats are taken it looks every millisecond instead.
+#[derive(Debug)]
+pub struct Reader {
+    options: ReaderOptions,
+    handle: PeerHandle,
+    latest: LatestReader<Region<ReadOnly>>,
+}
+
+/// What a look for a new value comes to.
+enum News {
+    Value(SlotMeta),
+    Contended,
+}
+
+impl Reader {
+    /// Opens a snapshot of the default namespace with default options.
+    ///
+    /// # Errors
+    /// As [`ReaderOptions::attach`].
+    pub fn attach(channel: &str) -> Result<Reader, OpenError> {
+        ReaderOptions::new().attach(channel)
+    }
+
+    pub(super) fn new(visited: Visited, options: &ReaderOptions) -> Self {
+        let latest = LatestReader::new(visited.owner.clone(), shape(&visited.header));
+        Reader {
+            handle: PeerHandle::visiting(visited, options.settings.clone()),
+            options: options.clone(),
+            latest,
+        }
+    }
+
+    /// The latest value; `None` before the first. Whether its writer still lives makes no difference.
+    ///
+    /// # Errors
+    /// [`RecvError::Contended`] if the writer was faster than several tries; [`RecvError::Closed`] once the
+    /// writer closed and the last value was seen (with [`follow`](ReaderOptions::follow) the reader goes on with
+    /// the next writer's values instead); [`RecvError::Superseded`], [`RecvError::Deleted`], [`RecvError::Damaged`],
+    /// [`RecvError::Forked`].
+    pub fn get(&mut self) -> Result<Option<Value>, RecvError> {
+        let mut payload = Vec::new();
+        let meta = self.get_into(&mut payload)?;
+        Ok(meta.map(|meta| Value::new(meta, payload)))
+    }
+
+    /// [`Self::get`] into a buffer, which gets the value's length; once it is large enough nothing is
+    /// allocated. After an error its content means nothing.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    #[inline]
+    pub fn get_into(&mut self, payload: &mut Vec<u8>) -> Result<Option<Meta>, RecvError> {
+        self.handle.check()?;
+        let state = self.handle.state()?;
+        if state != State::READY {
+            self.leave_generation(state)?;
+        }
+        match self.latest.read(payload) {
+            Ok(meta) => Ok(meta.map(|meta| Meta::of(meta, payload.len()))),
+            Err(Unread::Contended) => Err(self.contended()),
+            Err(Unread::Lie(lie)) => Err(self.handle.damaged(lie)),
+        }
+    }
+
+    /// Waits for a value that this reader has not got yet: at once if there is one, however many were missed.
+    ///
+    /// # Errors
+    /// [`RecvError::OwnerDied`] if the writer is dead (unless
+    /// [`await_successor`](ReaderOptions::await_successor) was chosen); [`RecvError::Stopped`]; and as
+    /// [`Self::get`].
+    pub fn changed(&mut self) -> Result<Value, RecvError> {
+        let mut payload = Vec::new();
+        let meta = self.changed_into(&mut payload, None)?;
+        Ok(Value::new(meta, payload))
+    }
+
+    /// [`Self::changed`], at most so long.
+    ///
+    /// # Errors
+    /// [`RecvError::TimedOut`], and as [`Self::changed`].
+    pub fn changed_timeout(&mut self, timeout: Duration) -> Result<Value, RecvError> {
+        let mut payload = Vec::new();
+        let meta = self.changed_into(&mut payload, Some(timeout))?;
+        Ok(Value::new(meta, payload))
+    }
+
+    /// [`Self::changed`] into a buffer, at most so long; `None`: no limit.
+    ///
+    /// # Errors
+    /// As [`Self::changed_timeout`].
+    pub fn changed_into(
+        &mut self,
+        payload: &mut Vec<u8>,
+        timeout: Option<Duration>,
+    ) -> Result<Meta, RecvError> {
+        self.handle.check()?;
+        loop {
+            let latest = &mut self.latest;
+            let waited = self.handle.wait(timeout, &mut || news(latest, payload));
+            match waited {
+                Ok(News::Value(meta)) => return Ok(Meta::of(meta, payload.len())),
+                Ok(News::Contended) => return Err(self.contended()),
+                Err(RecvError::Closed { .. } | RecvError::Superseded { .. })
+                    if self.options.follow =>
+                {
+                    // Until there is a next generation, this one has not ended for us.
+                    self.handle.go_on();
+                    self.follow(timeout)?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The sequence of the value that was read last; 0 before the first.
+    #[must_use]
+    pub fn sequence(&self) -> u64 {
+        self.latest.seen()
+    }
+
+    /// Whether a writer has the channel now, dead ones not counted. One system call.
+    #[must_use]
+    pub fn has_writer(&self) -> bool {
+        self.handle.is_ours() && self.handle.owner_lives()
+    }
+
+    /// Bytes of the largest value.
+    #[must_use]
+    pub fn max_value(&self) -> usize {
+        self.latest.shape().value as usize
+    }
+
+    /// The channel's name.
+    #[must_use]
+    pub fn channel(&self) -> &str {
+        self.handle.channel()
+    }
+
+    /// Counts the channel's generations from 1.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.handle.header().generation
+    }
+
+    /// Counts the owners of this generation from 1: changes when a new writer adopts the channel.
+    #[must_use]
+    pub fn owner_epoch(&self) -> u64 {
+        self.handle.owner_epoch()
+    }
+
+    /// The generation is over: its last value is given once, then its end; or the next generation is looked at,
+    /// if that was chosen and there is one.
+    #[cold]
+    fn leave_generation(&mut self, state: State) -> Result<(), RecvError> {
+        if self.latest.has_news() {
+            return Ok(());
+        }
+        if self.options.follow && matches!(state, State::CLOSED | State::RETIRED) {
+            return match self.follow(Some(Duration::ZERO)) {
+                // Nobody there yet: the last value still stands.
+                Err(RecvError::TimedOut { .. }) => Ok(()),
+                other => other,
+            };
+        }
+        Err(self.handle.over(state))
+    }
+
+    /// Goes over to the generation that is current now.
+    fn follow(&mut self, timeout: Option<Duration>) -> Result<(), RecvError> {
+        let mut settings = self.options.settings.clone();
+        settings.attach_timeout = timeout;
+        let namespace = self.handle.namespace().clone();
+        let name = self.channel().to_owned();
+        let request = settings.request(&namespace, &name, None);
+        match visit::visit(&request, Pattern::Snapshot) {
+            Ok(visited) => {
+                *self = Reader::new(visited, &self.options);
+                Ok(())
+            }
+            Err(error) => Err(unopened(name, error)),
+        }
+    }
+
+    fn contended(&self) -> RecvError {
+        RecvError::Contended {
+            channel: self.channel().to_owned(),
+        }
+    }
+}
+
+/// One look for a value that was not read yet.
+fn news(
+    latest: &mut LatestReader<Region<ReadOnly>>,
+    payload: &mut Vec<u8>,
+) -> Result<Option<News>, Lie> {
+    if !latest.has_news() {
+        return Ok(None);
+    }
+    match latest.read(payload) {
+        Ok(meta) => Ok(meta.map(News::Value)),
+        Err(Unread::Contended) => Ok(Some(News::Contended)),
+        Err(Unread::Lie(lie)) => Err(lie),
+    }
+}
+
+/// Why there is nothing to go over to.
+fn unopened(channel: String, error: OpenError) -> RecvError {
+    match error {
+        OpenError::TimedOut { waited, .. } => RecvError::TimedOut { channel, waited },
+        OpenError::Missing { .. } => RecvError::TimedOut {
+            channel,
+            waited: Duration::ZERO,
+        },
+        OpenError::Stopped { .. } => RecvError::Stopped { channel },
+        OpenError::Damaged { lie, .. } => RecvError::Damaged { channel, lie },
+        _ => RecvError::Superseded { channel },
+    }
+}
