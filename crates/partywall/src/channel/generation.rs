@@ -4,7 +4,7 @@ use super::directory::{ChannelDirectory, owner_file, peers_file};
 use super::owner::OwnerRole;
 use super::segment::{self, Header};
 use crate::error::OpenError;
-use crate::layout::header::{FLAG_CHECKSUM, FLAG_KEEP, Side, State};
+use crate::layout::header::{FLAG_CHECKSUM, FLAG_KEEP, Pattern, Side, State};
 use crate::memory::{ReadOnly, Region, Writable};
 use crate::os;
 use crate::protocol::Lie;
@@ -167,15 +167,19 @@ fn check_pair(
 ) -> Result<(), OpenError> {
     check_side(channel, generation, instance, owner)?;
     check_side(channel, generation, instance, peers)?;
-    let (expected, found) = (owner.seat_count.into(), peers.seat_count.into());
-    check_claim(
-        channel,
-        generation,
-        Side::Peers,
-        "seat_count",
-        expected,
-        found,
-    )
+    let of = |header: &Header| {
+        // Both sides of an mpsc channel say how long a lane is.
+        let lane = (owner.pattern == Pattern::Mpsc).then_some(header.payload_size);
+        [
+            ("pattern", header.pattern.number().into()),
+            ("seat_count", header.seat_count.into()),
+            ("payload_size", lane.unwrap_or(0)),
+        ]
+    };
+    for ((word, expected), (_, found)) in of(owner).into_iter().zip(of(peers)) {
+        check_claim(channel, generation, Side::Peers, word, expected, found)?;
+    }
+    Ok(())
 }
 
 fn check_side(

@@ -7,7 +7,7 @@ use super::directory::{ChannelDirectory, UNFINISHED};
 use crate::error::OpenError;
 use crate::layout::geometry::{Geometry, Sizes};
 use crate::layout::header::{self, KNOWN_INCOMPATIBLE, MAGIC_VALUE, Pattern, Side, State};
-use crate::layout::{self, MAX_SEATS, PAGE, slots};
+use crate::layout::{self, MAX_SEATS, PAGE, mpsc, peers, slots};
 use crate::memory::{ReadOnly, Region, Shared, SharedMut, Writable};
 use crate::os::{self, Mapping, OpenMode};
 use crate::protocol::Lie;
@@ -107,36 +107,43 @@ pub(crate) fn open_read_only(
     file: &str,
     side: Side,
 ) -> Result<Opened<ReadOnly>, OpenError> {
-    let Some(mapping) = map(channel, file, OpenMode::Read)? else {
+    let Some((mapping, size)) = map(channel, file, OpenMode::Read, u64::MAX)? else {
         return Ok(Opened::Missing);
     };
-    check(channel, file, side, Region::read_only(mapping))
+    check(channel, file, side, Region::read_only(mapping), size)
 }
 
-/// Opens a segment for writing: by its owner, or by a peer that holds a seat in it.
+/// Opens a segment for writing: by its owner, or by a peer that holds a seat in it. What belongs to other seats
+/// alone is not mapped.
 pub(crate) fn open_writable(
     channel: &ChannelDirectory,
     file: &str,
     side: Side,
 ) -> Result<Opened<Writable>, OpenError> {
-    let Some(mapping) = map(channel, file, OpenMode::ReadWrite)? else {
+    let most = if side == Side::Peers {
+        peers::HEAD
+    } else {
+        u64::MAX
+    };
+    let Some((mapping, size)) = map(channel, file, OpenMode::ReadWrite, most)? else {
         return Ok(Opened::Missing);
     };
     let region = Region::writable(mapping).expect("it was mapped writable");
-    check(channel, file, side, region)
+    check(channel, file, side, region, size)
 }
 
 fn map(
     channel: &ChannelDirectory,
     file: &str,
     mode: OpenMode,
-) -> Result<Option<Mapping>, OpenError> {
+    most: u64,
+) -> Result<Option<(Mapping, u64)>, OpenError> {
     let descriptor = match channel.files().open_file(file, mode) {
         Ok(descriptor) => descriptor,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(channel.error("open a segment", error)),
     };
-    match Mapping::new(&descriptor, mode == OpenMode::ReadWrite) {
+    match Mapping::head(&descriptor, most, mode == OpenMode::ReadWrite) {
         Ok(mapping) => Ok(Some(mapping)),
         Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(OpenError::WrongSize {
             channel: channel.name().to_owned(),
@@ -148,12 +155,13 @@ fn map(
     }
 }
 
-/// Reads the header once and checks everything that later code relies on.
+/// Reads the header once and checks everything that later code relies on. The file has `size` bytes.
 fn check<Access>(
     channel: &ChannelDirectory,
     file: &str,
     side: Side,
     region: Region<Access>,
+    size: u64,
 ) -> Result<Opened<Access>, OpenError>
 where
     Region<Access>: Shared,
@@ -162,7 +170,7 @@ where
         channel: channel.name().to_owned(),
         file: file.to_owned(),
         expected,
-        found: region.size(),
+        found: size,
     };
     let lie = |word: &'static str, place: u64, expected: &'static str, found: u64| {
         damaged(
@@ -176,7 +184,7 @@ where
             },
         )
     };
-    if region.size() < PAGE {
+    if size < PAGE {
         return Err(wrong_size(PAGE));
     }
     // SYNC publish: READY was stored Release after everything else in the header.
@@ -259,7 +267,7 @@ where
         instance: region.load(header::INSTANCE, Relaxed),
         created_ns: region.load(header::CREATED_NS, Relaxed),
     };
-    if header.total_size != region.size() {
+    if header.total_size != size {
         return Err(wrong_size(header.total_size));
     }
     if side != Side::Root && !(1..=MAX_SEATS).contains(&header.seat_count) {
@@ -297,10 +305,46 @@ where
         return Err(lie("base_seq", header::BASE_SEQ, "less than 2^61", found));
     }
     let expected = geometry.total_size;
-    if region.size() != expected {
+    if size != expected {
         return Err(wrong_size(expected));
     }
     Ok(Opened::Segment(region, header))
+}
+
+/// The lane of a sender that holds the seat's lock: its memory is reserved, and nothing else is mapped. What lies in
+/// it stays.
+pub(crate) fn open_lane(
+    channel: &ChannelDirectory,
+    file: &str,
+    header: &Header,
+    seat: u32,
+) -> Result<Region<Writable>, OpenError> {
+    let at = mpsc::lane_at(header.payload_size, seat);
+    let descriptor = channel
+        .files()
+        .open_file(file, OpenMode::ReadWrite)
+        .map_err(|error| channel.error("open a segment", error))?;
+    os::reserve(&descriptor, at, header.payload_size)
+        .map_err(|error| no_space(channel, "reserve a lane", header.payload_size, error))?;
+    let mapping = Mapping::part(&descriptor, at, header.payload_size, true)
+        .map_err(|error| channel.error("map a lane", error))?;
+    Ok(Region::writable(mapping).expect("it was mapped writable"))
+}
+
+fn no_space(
+    channel: &ChannelDirectory,
+    operation: &'static str,
+    needed: u64,
+    error: io::Error,
+) -> OpenError {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => OpenError::NoSpace {
+            channel: channel.name().to_owned(),
+            needed,
+            free: channel.files().free_bytes().unwrap_or(0),
+        },
+        _ => channel.error(operation, error),
+    }
 }
 
 /// Makes a segment under an unfinished name, fills it, and only then gives it its own: whoever finds the
@@ -319,16 +363,12 @@ pub(crate) fn create(
         }
         _ => {}
     }
+    let reserved = header
+        .geometry(header.side)
+        .map_or(header.total_size, |geometry| geometry.reserved);
     let descriptor = files
-        .create_reserved(&unfinished, header.total_size)
-        .map_err(|error| match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => OpenError::NoSpace {
-                channel: channel.name().to_owned(),
-                needed: header.total_size,
-                free: files.free_bytes().unwrap_or(0),
-            },
-            _ => channel.error("make a segment", error),
-        })?;
+        .create_reserved(&unfinished, header.total_size, reserved)
+        .map_err(|error| no_space(channel, "make a segment", reserved, error))?;
     let mapping = Mapping::new(&descriptor, true);
     let region = mapping
         .map_err(|error| channel.error("map a segment", error))
@@ -381,4 +421,96 @@ fn write(region: &Region<Writable>, header: &Header) {
     region.store32(header::SCHEMA_SIZE, header.schema_size, Relaxed);
     // Last of all but the state: whoever maps an unfinished file by accident finds no magic.
     region.store(header::MAGIC, MAGIC_VALUE, Relaxed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::namespace::Namespace;
+    use super::*;
+
+    /// The peer side of an mpsc channel.
+    fn peer_side(lane: u64, seats: u32) -> Header {
+        let header = Header {
+            pattern: Pattern::Mpsc,
+            side: Side::Peers,
+            state: State::READY,
+            flags: 0,
+            total_size: 0,
+            generation: 1,
+            payload_offset: 0,
+            payload_size: lane,
+            record_size: 0,
+            seat_count: seats,
+            schema_size: 0,
+            schema_hash: 0,
+            base_seq: 0,
+            base_records: 0,
+            instance: 7,
+            created_ns: 0,
+        };
+        let geometry = header.geometry(Side::Peers).unwrap();
+        Header {
+            total_size: geometry.total_size,
+            payload_offset: geometry.payload_offset,
+            ..header
+        }
+    }
+
+    #[test]
+    fn a_lane_takes_memory_when_it_is_claimed_and_is_all_that_a_sender_maps_of_the_lanes() {
+        let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+        let namespace = Namespace::open(directory.path()).unwrap();
+        let channel = ChannelDirectory::open(&namespace, "c", true)
+            .unwrap()
+            .unwrap();
+        let lane = 1 << 20;
+        let header = peer_side(lane, 64);
+        drop(create(&channel, "1.peers", &header, |_| {}).unwrap());
+        let taken = || channel.files().bytes_of("1.peers").unwrap();
+        let head = taken();
+        assert!(head <= peers::HEAD, "{head} bytes");
+
+        let opened = open_writable(&channel, "1.peers", Side::Peers).unwrap();
+        let (seats, found) = opened.expect_segment(&channel, "1.peers").unwrap();
+        assert_eq!(found.payload_size, lane);
+        assert_eq!(seats.size(), peers::HEAD);
+        let own = open_lane(&channel, "1.peers", &found, 63).unwrap();
+        assert_eq!(own.size(), lane);
+        assert_eq!(taken(), head + lane);
+        own.store(lane - 8, 42, Relaxed);
+
+        // What was in it stays, and the receiver finds it where the lane lies.
+        let again = open_lane(&channel, "1.peers", &found, 63).unwrap();
+        assert_eq!(again.load(lane - 8, Relaxed), 42);
+        assert_eq!(taken(), head + lane);
+        let opened = open_read_only(&channel, "1.peers", Side::Peers).unwrap();
+        let (all, _) = opened.expect_segment(&channel, "1.peers").unwrap();
+        assert_eq!(all.size(), header.total_size);
+        let at = mpsc::lane_at(lane, 63);
+        assert_eq!(all.load(at + lane - 8, Relaxed), 42);
+    }
+
+    #[test]
+    fn a_lane_that_memory_does_not_suffice_for_is_refused_with_the_numbers() {
+        let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+        let namespace = Namespace::open(directory.path()).unwrap();
+        let channel = ChannelDirectory::open(&namespace, "c", true)
+            .unwrap()
+            .unwrap();
+        let header = peer_side(4096, 2);
+        drop(create(&channel, "1.peers", &header, |_| {}).unwrap());
+        let taken = channel.files().bytes_of("1.peers").unwrap();
+        // No machine has so much.
+        let lane = 1 << 45;
+        let header = Header {
+            payload_size: lane,
+            ..header
+        };
+        let refused = open_lane(&channel, "1.peers", &header, 1).unwrap_err();
+        assert!(
+            matches!(refused, OpenError::NoSpace { needed, .. } if needed == lane),
+            "{refused}"
+        );
+        assert_eq!(channel.files().bytes_of("1.peers").unwrap(), taken);
+    }
 }

@@ -262,7 +262,8 @@ impl Record {
     fn take(&mut self, purpose: Purpose) -> Result<Held<Region<Writable>>, LockError> {
         let channel = self.channel().to_owned();
         match self.handle.state() {
-            Ok(State::READY) => {}
+            // A damaged channel is removed without a mark.
+            Ok(State::READY) if self.handle.still_named() => {}
             _ => return Err(LockError::Deleted { channel }),
         }
         let seated = self.handle.seat().expect("every record has a seat");

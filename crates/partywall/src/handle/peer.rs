@@ -136,6 +136,11 @@ impl PeerHandle {
         self.seated.as_ref()
     }
 
+    /// Whether the names still mean the files that we hold.
+    pub(crate) fn still_named(&self) -> bool {
+        self.channel.still_named(&self.lock)
+    }
+
     pub(crate) fn lock_file(&self) -> &LockFile {
         &self.lock
     }

@@ -29,6 +29,7 @@ pub(crate) mod geometry;
 pub(crate) mod guarded;
 pub(crate) mod header;
 pub(crate) mod last_error;
+pub(crate) mod mpsc;
 pub(crate) mod owner;
 pub(crate) mod peers;
 pub(crate) mod record;
@@ -86,7 +87,7 @@ pub struct Block {
 
 /// Every block of the ABI, in the order of `PROTOCOL.md`.
 #[must_use]
-pub fn abi() -> [&'static Block; 9] {
+pub fn abi() -> [&'static Block; 11] {
     [
         &header::HEADER,
         &root::ROOT,
@@ -97,6 +98,8 @@ pub fn abi() -> [&'static Block; 9] {
         &guarded::GUARDED,
         &frames::FRAMES,
         &frames::DESCRIPTOR,
+        &mpsc::LANE,
+        &mpsc::SENDER,
     ]
 }
 

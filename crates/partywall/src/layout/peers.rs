@@ -8,6 +8,10 @@ pub(crate) const PARKED: u64 = header::SIZE;
 /// Where the seats begin.
 pub(crate) const SEATS: u64 = PARKED + 4 * MAX_SEATS as u64;
 
+/// What concerns all seats lies in so many bytes; what a single seat alone has, if there is such, lies behind them.
+/// A multiple of every page's size. The holder of a seat maps no more than this writable, and what is its own.
+pub(crate) const HEAD: u64 = 1 << 16;
+
 /// Bytes of a peer side that consists of seats only.
 pub(crate) const fn size(seats: u32) -> u64 {
     round_up(SEATS + seats as u64 * seat::SIZE, PAGE)
@@ -23,4 +27,5 @@ pub(crate) const fn seat_at(seat: u32) -> u64 {
     SEATS + seat as u64 * seat::SIZE
 }
 
+const _: () = assert!(size(MAX_SEATS) <= HEAD);
 const _: () = assert!(SEATS.is_multiple_of(LINE) && seat::SIZE.is_multiple_of(LINE));

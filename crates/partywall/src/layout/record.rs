@@ -1,13 +1,16 @@
-//! The header word in front of each record of a ring.
+//! The header word in front of each record of a ring, or of a lane of an mpsc channel.
 //!
 //! ```text
 //! bit  0..32  payload length in bytes
 //! bit 32..48  kind, the application's own
 //! bit 48      COMMITTED, so that a committed header is never zero
 //! bit 49      PADDING: nothing to read; it closes the end of the buffer
-//! bit 50..64  reserved, zero
+//! bit 50      CONTROL, in lanes only: the sender itself speaks, and bits 0..48 are its epoch
+//! bit 51      BYE, with CONTROL only: the sender leaves; without it, it has come
+//! bit 52..64  reserved, zero
 //! ```
-//! Behind it lies the payload, padded to a multiple of 8. A zero word means: not committed yet.
+//! Behind it lies the payload, padded to a multiple of 8. A zero word means: not committed yet. A control record is
+//! its header word and nothing more, so it fits wherever a header does.
 
 use super::round_up;
 
@@ -15,7 +18,28 @@ use super::round_up;
 pub(crate) const HEADER: u64 = 8;
 const COMMITTED: u64 = 1 << 48;
 const PADDING: u64 = 1 << 49;
+const CONTROL: u64 = 1 << 50;
+const BYE: u64 = 1 << 51;
+/// What a record's header has nothing of.
 const RESERVED: u64 = !((1 << 50) - 1);
+/// The epoch in a control record.
+const EPOCH: u64 = (1 << 48) - 1;
+
+/// What may stand at a position of a buffer.
+pub(crate) trait Header: Copy {
+    /// Checks a non-zero header word found `to_end` bytes before the end of a buffer of `capacity`
+    /// bytes; `None` for a word that no writer of such a buffer stores there.
+    fn decode(word: u64, to_end: u64, capacity: u64) -> Option<Self>;
+
+    /// Bytes that it takes in the buffer.
+    fn total(self) -> u64;
+
+    /// Nothing to read.
+    fn is_padding(self) -> bool;
+
+    /// A record of the application's.
+    fn is_record(self) -> bool;
+}
 
 /// A header that was read once and checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,11 +79,11 @@ impl RecordHeader {
     pub(crate) fn encode_padding(total: u64) -> u64 {
         COMMITTED | PADDING | (total - HEADER)
     }
+}
 
-    /// Checks a non-zero header word found `to_end` bytes before the end of a buffer of `capacity`
-    /// bytes; `None` for a word that no producer writes there.
+impl Header for RecordHeader {
     #[inline]
-    pub(crate) fn decode(word: u64, to_end: u64, capacity: u64) -> Option<RecordHeader> {
+    fn decode(word: u64, to_end: u64, capacity: u64) -> Option<RecordHeader> {
         let header = RecordHeader {
             len: word as u32,
             kind: (word >> 32) as u16,
@@ -76,8 +100,83 @@ impl RecordHeader {
     }
 
     #[inline]
-    pub(crate) fn total(self) -> u64 {
+    fn total(self) -> u64 {
         total(self.len as u64)
+    }
+
+    #[inline]
+    fn is_padding(self) -> bool {
+        self.padding
+    }
+
+    #[inline]
+    fn is_record(self) -> bool {
+        !self.padding
+    }
+}
+
+/// What a sender says of itself, between the records of its lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Control {
+    /// The holder of this epoch has come; what follows is its own.
+    Hello(u64),
+    /// The holder of this epoch leaves in an orderly way.
+    Bye(u64),
+}
+
+impl Control {
+    pub(crate) fn encode(self) -> u64 {
+        let (flag, epoch) = match self {
+            Control::Hello(epoch) => (0, epoch),
+            Control::Bye(epoch) => (BYE, epoch),
+        };
+        COMMITTED | CONTROL | flag | (epoch & EPOCH)
+    }
+}
+
+/// What may stand in a lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LaneHeader {
+    Record(RecordHeader),
+    Control(Control),
+}
+
+impl Header for LaneHeader {
+    #[inline]
+    fn decode(word: u64, to_end: u64, capacity: u64) -> Option<LaneHeader> {
+        if word & CONTROL == 0 {
+            return RecordHeader::decode(word, to_end, capacity).map(LaneHeader::Record);
+        }
+        let epoch = word & EPOCH;
+        match word & !EPOCH {
+            // Epochs begin at 1.
+            _ if epoch == 0 => None,
+            flags if flags == COMMITTED | CONTROL => {
+                Some(LaneHeader::Control(Control::Hello(epoch)))
+            }
+            flags if flags == COMMITTED | CONTROL | BYE => {
+                Some(LaneHeader::Control(Control::Bye(epoch)))
+            }
+            _ => None,
+        }
+    }
+
+    #[inline]
+    fn total(self) -> u64 {
+        match self {
+            LaneHeader::Record(header) => header.total(),
+            LaneHeader::Control(_) => HEADER,
+        }
+    }
+
+    #[inline]
+    fn is_padding(self) -> bool {
+        matches!(self, LaneHeader::Record(header) if header.padding)
+    }
+
+    #[inline]
+    fn is_record(self) -> bool {
+        matches!(self, LaneHeader::Record(header) if !header.padding)
     }
 }
 
@@ -96,6 +195,30 @@ mod tests {
                 (len, kind, false)
             );
         }
+    }
+
+    #[test]
+    fn control_records_are_lanes_alone() {
+        for control in [Control::Hello(1), Control::Bye(1), Control::Hello(EPOCH)] {
+            let word = control.encode();
+            assert_eq!(
+                LaneHeader::decode(word, 8, 4096),
+                Some(LaneHeader::Control(control))
+            );
+            assert_eq!(RecordHeader::decode(word, 4096, 4096), None);
+            for wrong in [
+                word | PADDING,
+                word & !COMMITTED,
+                word | 1 << 52,
+                word & !EPOCH,
+            ] {
+                assert_eq!(LaneHeader::decode(wrong, 4096, 4096), None, "{wrong:#x}");
+            }
+        }
+        assert_eq!(
+            LaneHeader::decode(RecordHeader::encode(8, 0) | BYE, 4096, 4096),
+            None
+        );
     }
 
     #[test]

@@ -7,7 +7,8 @@
 //!   redirect us; names in it are single components, never followed when they are links.
 //! - [`LockFile`]: exclusive locks on single bytes of a file, owned by the open file description,
 //!   released by the kernel when the last descriptor goes, whatever ends the process.
-//! - [`Mapping`]: a shared mapping that a forked child does not inherit.
+//! - [`Mapping`]: a shared mapping of a file or a part of one, which a forked child does not inherit.
+//! - [`reserve`]: memory for a part of a file, so that no later store to it fails.
 //! - [`futex_wait`] and friends: sleeping on a word, also through a read-only mapping.
 //! - [`fence_all_registered`]: a full fence in every process that called [`register_waker`].
 

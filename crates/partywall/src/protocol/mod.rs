@@ -1,8 +1,9 @@
 //! The state machines: no system calls, no mapping. Generic over where the words live, so that the model
 //! checker runs the very code that ships.
 //!
-//! Labels in comments (`SYNC ring-commit`) stand at both ends of each happens-before edge.
+//! Labels in comments (`SYNC record-commit`) stand at both ends of each happens-before edge.
 
+pub(crate) mod buffer;
 pub(crate) mod checksum;
 pub(crate) mod cursor;
 pub(crate) mod eviction;
@@ -10,6 +11,7 @@ pub(crate) mod frames;
 pub(crate) mod guarded;
 #[cfg(test)]
 mod models;
+pub(crate) mod mpsc;
 pub(crate) mod park;
 pub(crate) mod ring;
 pub(crate) mod seats;

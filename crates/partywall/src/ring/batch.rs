@@ -3,7 +3,7 @@
 use super::producer::{Patience, Room};
 use super::{Producer, Sent};
 use crate::error::SendError;
-use crate::protocol::ring::producer::Pending;
+use crate::protocol::buffer::Pending;
 
 /// Records that become visible together. When the ring has no room for the next, those before it are
 /// committed first: a batch saves time, it is not a transaction.

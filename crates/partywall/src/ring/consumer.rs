@@ -12,8 +12,8 @@ use crate::handle::PeerHandle;
 use crate::layout::verdict::{self, Evicted};
 use crate::layout::{owner, seat};
 use crate::memory::{Shared, SharedMut};
+use crate::protocol::buffer::Found;
 use crate::protocol::cursor;
-use crate::protocol::ring::consumer::Found;
 use crate::wait::WaitStrategy;
 
 /// A reader of a ring: gets every record that is committed while it is attached. Dropping it detaches: what

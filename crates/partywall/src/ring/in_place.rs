@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::{Batch, Consumer, Producer, Record, Reservation, Sent};
 use crate::error::{RecvError, SendError};
-use crate::protocol::ring::consumer::Found;
+use crate::protocol::buffer::Found;
 
 impl Producer {
     /// Lets records be written where they lie.

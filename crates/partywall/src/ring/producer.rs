@@ -14,8 +14,9 @@ use crate::layout::last_error::LastError;
 use crate::layout::{owner, record};
 use crate::memory::SharedMut;
 use crate::os;
+use crate::protocol::buffer::Claimed;
 use crate::protocol::park;
-use crate::protocol::ring::producer::{Claimed, Scan};
+use crate::protocol::ring::producer::Scan;
 use crate::wait::{SLICE, Step, StopToken, WaitStrategy, Waiter};
 
 /// What became of a record.

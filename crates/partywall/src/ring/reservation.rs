@@ -4,7 +4,7 @@ use std::io;
 
 use super::Producer;
 use crate::memory::SharedMut;
-use crate::protocol::ring::producer::Claimed;
+use crate::protocol::buffer::Claimed;
 
 /// Room for one record, not visible to anybody until it is committed; dropping it sends nothing.
 ///

@@ -41,8 +41,11 @@ impl Reader {
 
     pub(super) fn new(visited: Visited, options: &ReaderOptions) -> Self {
         let latest = LatestReader::new(visited.owner.clone(), shape(&visited.header));
+        let mut settings = options.settings.clone();
+        // A record that nobody has locked is at rest, and not dead.
+        settings.await_successor |= visited.header.pattern == Pattern::Guarded;
         Reader {
-            handle: PeerHandle::visiting(visited, options.settings.clone()),
+            handle: PeerHandle::visiting(visited, settings),
             options: options.clone(),
             latest,
         }

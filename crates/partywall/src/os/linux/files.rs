@@ -111,19 +111,27 @@ impl Directory {
         }
     }
 
-    /// Makes a new file of mode 0600 and reserves `len` bytes of memory for it, all zero. A full file
-    /// system is an error here rather than a SIGBUS at some later store.
-    pub(crate) fn create_reserved(&self, name: &str, len: u64) -> io::Result<OwnedFd> {
+    /// Makes a new file of `len` bytes and mode 0600, all zero, and reserves memory for the first `reserved` of
+    /// them. A full file system is an error here rather than a SIGBUS at some later store; what is not reserved
+    /// takes no memory, and must not be touched before [`reserve`].
+    pub(crate) fn create_reserved(
+        &self,
+        name: &str,
+        len: u64,
+        reserved: u64,
+    ) -> io::Result<OwnedFd> {
         let file = self.create_private(name)?;
-        fault_point();
-        loop {
-            match fs::fallocate(&file, fs::FallocateFlags::empty(), 0, len) {
-                Ok(()) => return Ok(file),
-                Err(rustix::io::Errno::INTR) => {}
-                Err(error) => {
-                    let _ = self.remove_file(name);
-                    return Err(error.into());
-                }
+        let sized = if reserved < len {
+            fault_point();
+            fs::ftruncate(&file, len).map_err(io::Error::from)
+        } else {
+            Ok(())
+        };
+        match sized.and_then(|()| reserve(&file, 0, reserved)) {
+            Ok(()) => Ok(file),
+            Err(error) => {
+                let _ = self.remove_file(name);
+                Err(error)
             }
         }
     }
@@ -206,6 +214,18 @@ impl Directory {
     pub(crate) fn free_bytes(&self) -> io::Result<u64> {
         let stat = fs::fstatvfs(&self.descriptor)?;
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+}
+
+/// Reserves memory for a part of a file: a store to it cannot fail afterwards. What was there stays.
+pub(crate) fn reserve(file: &OwnedFd, at: u64, len: u64) -> io::Result<()> {
+    fault_point();
+    loop {
+        match fs::fallocate(file, fs::FallocateFlags::empty(), at, len) {
+            Ok(()) => return Ok(()),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
 }
 

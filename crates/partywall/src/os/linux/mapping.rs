@@ -10,7 +10,7 @@ use rustix::mm::{self, Advice, MapFlags, ProtFlags};
 use super::fault_point;
 use super::fork;
 
-/// A whole file mapped shared; unmapped when dropped.
+/// A file, or a part of one, mapped shared; unmapped when dropped.
 #[derive(Debug)]
 pub(crate) struct Mapping {
     /// Start of `len` mapped bytes, aligned to a page. Readable until drop; writable iff `writable`.
@@ -26,13 +26,21 @@ unsafe impl Send for Mapping {}
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
-    /// Maps the whole file. Its length is read from the descriptor, once.
-    pub(crate) fn new(file: &OwnedFd, writable: bool) -> io::Result<Self> {
+    /// Maps a file, or its first `most` bytes if it is longer; and how long it is. That is read from the
+    /// descriptor, once.
+    pub(crate) fn head(file: &OwnedFd, most: u64, writable: bool) -> io::Result<(Self, u64)> {
         let len = rustix::fs::fstat(file)?.st_size as u64;
-        Self::with_length(file, len, writable)
+        Ok((Self::part(file, 0, len.min(most), writable)?, len))
     }
 
-    fn with_length(file: &OwnedFd, len: u64, writable: bool) -> io::Result<Self> {
+    /// Maps the whole file.
+    pub(crate) fn new(file: &OwnedFd, writable: bool) -> io::Result<Self> {
+        Ok(Self::head(file, u64::MAX, writable)?.0)
+    }
+
+    /// Maps `len` bytes of a file from `at` on, a multiple of every page's size. The caller knows that the file is
+    /// so long.
+    pub(crate) fn part(file: &OwnedFd, at: u64, len: u64, writable: bool) -> io::Result<Self> {
         let size = usize::try_from(len)
             .ok()
             .filter(|&size| size > 0)
@@ -52,7 +60,7 @@ impl Mapping {
                 protection,
                 MapFlags::SHARED,
                 file.as_fd(),
-                0,
+                at,
             )
         }?;
         let mapping = Mapping {

@@ -6,7 +6,7 @@ mod locks;
 mod mapping;
 mod sleep;
 
-pub(crate) use files::{Directory, DirectoryWatch, FileIdentity, OpenMode};
+pub(crate) use files::{Directory, DirectoryWatch, FileIdentity, OpenMode, reserve};
 pub(crate) use fork::Process;
 pub(crate) use locks::LockFile;
 pub(crate) use mapping::Mapping;

@@ -3,7 +3,8 @@
 use super::kill_everywhere;
 use super::memory::World;
 use super::people::{Producer, Reader, push, send, send_shorter};
-use crate::protocol::ring::producer::{Pending, RingProducer};
+use crate::protocol::buffer::Pending;
+use crate::protocol::ring::producer::RingProducer;
 
 /// Marks the records of the successor, so that nobody takes one for its predecessor's.
 const SUCCESSOR: u16 = 0x100;

@@ -5,20 +5,23 @@
 //! after which whatever it stores is ignored.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::rc::Rc;
 use std::sync::atomic::AtomicU64 as Plain;
 
 use crate::layout::frames::Pool;
-use crate::layout::{frames as pool, owner, peers, ring, seat, verdict};
+use crate::layout::{frames as pool, mpsc as lanes, owner, peers, ring, seat, verdict};
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::Ordering::{self, AcqRel, Acquire, Relaxed, Release, SeqCst};
 use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use loom::sync::{Condvar, Mutex};
 
 use crate::layout::header::{self, State};
+use crate::layout::record::LaneHeader;
 use crate::memory::{Doorbell, Shared, SharedMut};
+use crate::protocol::buffer::{self, Buffer};
 use crate::protocol::ring::Shape;
-use crate::protocol::{SeatLocks, frames};
+use crate::protocol::{SeatLocks, cursor, frames, mpsc};
 
 /// One segment. Words that no protocol depends on (names, counters for people) are not in it: they are read
 /// as 0, and stores to them vanish.
@@ -33,18 +36,20 @@ pub(super) struct Memory {
 }
 
 impl Memory {
+    /// `data` are the ranges of bytes in which records lie.
     fn new(
         words: impl Iterator<Item = u64>,
         halves: impl Iterator<Item = u64>,
-        data: impl Iterator<Item = u64> + Clone,
+        data: impl Iterator<Item = Range<u64>>,
     ) -> Self {
+        let data: Vec<u64> = data.flat_map(|range| range.step_by(8)).collect();
         Memory {
             words: words
-                .chain(data.clone())
+                .chain(data.iter().copied())
                 .map(|at| (at, AtomicU64::new(0)))
                 .collect(),
             halves: halves.map(|at| (at, AtomicU32::new(0))).collect(),
-            cells: data.map(|at| (at, UnsafeCell::new(()))).collect(),
+            cells: data.iter().map(|&at| (at, UnsafeCell::new(()))).collect(),
             futex: (Mutex::new(()), Condvar::new()),
         }
     }
@@ -254,11 +259,21 @@ pub(super) struct World<S = Shape> {
     pub(super) shape: S,
 }
 
-fn cursor(at: u64) -> [u64; 3] {
+/// The words of a counted position.
+fn counted(at: u64) -> [u64; 3] {
     [at, at + 8, at + 16]
 }
 
-impl World {
+/// The half-words that every owner side has.
+const OWNER_HALVES: [u64; 3] = [header::STATE, owner::OWNER_BELL, owner::OWNER_PARKED];
+
+/// The half-words that every peer side has.
+fn peer_halves(seats: u32) -> impl Iterator<Item = u64> {
+    (0..seats).flat_map(|seat| [peers::parked(seat), peers::seat_at(seat) + seat::SEAT_BELL])
+}
+
+impl World<Shape> {
+    /// A ring.
     pub(super) fn new(capacity: u64, seats: u32, base: u64) -> Self {
         let seat_words = [
             seat::STATE,
@@ -274,13 +289,13 @@ impl World {
         };
         let peer_words = (0..seats).map(peers::seat_at).flat_map(|at| {
             let own = seat_words.map(|word| at + word);
-            own.into_iter().chain(cursor(at + seat::READ_SEQ))
+            own.into_iter().chain(counted(at + seat::READ_SEQ))
         });
         let data = (0..capacity / 8).map(|index| ring::PAYLOAD_OFFSET + 8 * index);
         Self::build(
             shape,
             seats,
-            cursor(owner::WRITE_SEQ).into_iter(),
+            counted(owner::WRITE_SEQ).into_iter(),
             data,
             peer_words,
         )
@@ -313,23 +328,57 @@ impl World<frames::Shape> {
     }
 }
 
+impl World<mpsc::Shape> {
+    /// Lanes of so many bytes.
+    pub(super) fn mpsc(lane: u64, seats: u32) -> Self {
+        let shape = mpsc::Shape { lane, seats };
+        let owner_words = (0..seats).map(lanes::lane_words).flat_map(|at| {
+            counted(at + lanes::LANE_READ_SEQ)
+                .into_iter()
+                .chain([at + lanes::LANE_STATE])
+        });
+        let peer_words = (0..seats).map(|seat| peers::seat_at(seat) + seat::STATE);
+        let notices = (0..seats).map(|seat| lanes::notice(seats, seat));
+        let data = (0..seats).map(|seat| {
+            let at = shape.lane_of(seat).data(0);
+            at..at + lane
+        });
+        let owner = Memory::new(owner_words, OWNER_HALVES.into_iter(), [].into_iter());
+        let peers = Memory::new(peer_words, peer_halves(seats).chain(notices), data);
+        World::ready(owner, peers, seats, shape)
+    }
+
+    /// Records committed in a lane since the channel began, by the receiver's count and a walk; when nobody acts.
+    pub(super) fn committed(&self, seat: u32, process: &Process) -> u64 {
+        let read = cursor::read(
+            &process.owner,
+            lanes::lane_words(seat) + lanes::LANE_READ_SEQ,
+        );
+        let lane = self.shape.lane_of(seat);
+        let walked = buffer::walk::<LaneHeader>(&process.peers, lane, read.position).unwrap();
+        read.records.unwrap() + walked.records
+    }
+}
+
 impl<S: Copy> World<S> {
-    /// `owner_words` are those of the pattern, besides the ones that all have.
+    /// `owner_words` are those of the pattern, besides the verdicts; `data` are the words in which records lie.
     fn build(
         shape: S,
         seats: u32,
         owner_words: impl Iterator<Item = u64>,
-        data: impl Iterator<Item = u64> + Clone,
+        data: impl Iterator<Item = u64>,
         peer_words: impl Iterator<Item = u64>,
     ) -> Self {
         let verdicts = (0..seats)
             .map(verdict::at)
             .flat_map(|at| [verdict::EVICTED, verdict::LOST_0, verdict::LOST_1].map(|w| at + w));
-        let owner_halves = [header::STATE, owner::OWNER_BELL, owner::OWNER_PARKED];
-        let peer_halves = (0..seats)
-            .flat_map(|seat| [peers::parked(seat), peers::seat_at(seat) + seat::SEAT_BELL]);
-        let owner = Memory::new(owner_words.chain(verdicts), owner_halves.into_iter(), data);
-        let peers = Memory::new(peer_words, peer_halves, [].into_iter());
+        let data = data.map(|at| at..at + 8);
+        let owner = Memory::new(owner_words.chain(verdicts), OWNER_HALVES.into_iter(), data);
+        let peers = Memory::new(peer_words, peer_halves(seats), [].into_iter());
+        Self::ready(owner, peers, seats, shape)
+    }
+
+    fn ready(owner: Memory, peers: Memory, seats: u32, shape: S) -> Self {
         let world = World {
             owner: Rc::new(owner),
             peers: Rc::new(peers),

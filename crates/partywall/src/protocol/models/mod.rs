@@ -13,6 +13,7 @@ mod crash;
 mod frames;
 mod guarded;
 mod join;
+mod mpsc;
 mod park;
 mod properties;
 mod seats;

@@ -4,8 +4,9 @@ use super::memory::{Handle, Process, World};
 use crate::layout::record;
 use crate::memory::{Shared, SharedMut};
 use crate::protocol::SeatLocks;
+use crate::protocol::buffer::Pending;
 use crate::protocol::ring::consumer::RingConsumer;
-use crate::protocol::ring::producer::{Pending, RingProducer};
+use crate::protocol::ring::producer::RingProducer;
 use crate::protocol::ring::seats;
 
 pub(super) type Producer = RingProducer<Handle, Handle>;
@@ -16,7 +17,7 @@ fn word_of(kind: u16) -> u64 {
     0xdead_0000 + u64::from(kind)
 }
 
-fn payload(kind: u16, len: u64) -> Vec<u8> {
+pub(super) fn payload(kind: u16, len: u64) -> Vec<u8> {
     word_of(kind).to_le_bytes().repeat(len as usize / 8)
 }
 

@@ -8,7 +8,7 @@ use crate::memory::{Shared, SharedMut};
 use crate::protocol::SeatLocks;
 
 /// A segment of which every byte is there.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(super) struct Plain(Rc<[Cell<u8>]>);
 
 impl Plain {

@@ -1,22 +1,13 @@
 //! A consumer's side: look at the next record, pass it, publish how far it came.
 
-use super::{Shape, header_at};
+use super::Shape;
+use crate::layout::peers;
+use crate::layout::record::RecordHeader;
 use crate::layout::seat::SeatState;
-use crate::layout::{peers, record};
 use crate::memory::{Shared, SharedMut};
 use crate::protocol::Lie;
+use crate::protocol::buffer::{self, Buffer, Found};
 use crate::protocol::cursor::Cursor;
-
-/// A committed record that was found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Found {
-    pub(crate) position: u64,
-    /// Where its payload lies in the owner side.
-    pub(crate) payload_at: u64,
-    pub(crate) len: u32,
-    pub(crate) kind: u16,
-    total: u64,
-}
 
 /// The holder of one seat.
 #[derive(Debug)]
@@ -89,22 +80,8 @@ impl<O: Shared, P: SharedMut> RingConsumer<O, P> {
     /// [`Self::pass`] and the next [`Self::publish`].
     #[inline(always)]
     pub(crate) fn peek(&mut self) -> Result<Option<Found>, Lie> {
-        loop {
-            let Some(header) = header_at(&self.owner, &self.shape, self.next)? else {
-                return Ok(None);
-            };
-            if !header.padding {
-                return Ok(Some(Found {
-                    position: self.next,
-                    payload_at: self.shape.data(self.next) + record::HEADER,
-                    len: header.len,
-                    kind: header.kind,
-                    total: header.total(),
-                }));
-            }
-            // Padding leads to the start of the buffer, where no padding is valid: this ends.
-            self.next = self.next.wrapping_add(header.total());
-        }
+        let header = buffer::peek::<RecordHeader>(&self.owner, self.shape, &mut self.next)?;
+        Ok(header.map(|header| Found::new(self.shape, self.next, header)))
     }
 
     /// While the next record is awaited: a small one reaches into the line behind its header's. Asked for in
@@ -118,7 +95,7 @@ impl<O: Shared, P: SharedMut> RingConsumer<O, P> {
     /// Goes on behind a record.
     #[inline(always)]
     pub(crate) fn pass(&mut self, found: Found) {
-        self.next = found.position.wrapping_add(found.total);
+        self.next = found.end();
         self.records = self.records.wrapping_add(1);
     }
 

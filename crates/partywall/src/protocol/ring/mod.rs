@@ -2,13 +2,8 @@
 //!
 //! # In words
 //!
-//! Positions are bytes and only grow; `position & (capacity - 1)` is the index into the data. Each record
-//! is a header word and a payload, padded to 8, and never wraps: a padding record closes the end.
-//!
-//! **A record is safe to read from the moment at which its own header word is non-zero.** The header is
-//! stored Release after the payload and after the header that will *follow* was zeroed; a consumer's
-//! Acquire load of a non-zero header therefore sees the whole payload, and a zero in the next header until
-//! that record is committed too (label `ring-commit`).
+//! The data is a [buffer](super::buffer) with one writer: what a record is, and from when it is safe to read, stands
+//! there.
 //!
 //! **A byte is safe to overwrite once every seat's `read_seq` has passed it.** Consumers store it Release
 //! after they have used the bytes, the producer loads it Acquire (label `ring-release`). The producer needs
@@ -29,8 +24,7 @@ pub(crate) mod consumer;
 pub(crate) mod producer;
 pub(crate) mod seats;
 
-use std::sync::atomic::Ordering;
-
+use super::buffer::{self, Buffer, Walked};
 use crate::layout::{record::RecordHeader, ring};
 use crate::memory::Shared;
 use crate::protocol::Lie;
@@ -46,72 +40,19 @@ pub(crate) struct Shape {
     pub(crate) base: u64,
 }
 
-impl Shape {
-    /// Where the byte at `position` lies in the owner side.
+impl Buffer for Shape {
     #[inline(always)]
-    pub(crate) fn data(self, position: u64) -> u64 {
-        ring::PAYLOAD_OFFSET + (position & (self.capacity - 1))
+    fn offset(self) -> u64 {
+        ring::PAYLOAD_OFFSET
     }
 
-    /// Bytes from `position` to the end of the buffer.
     #[inline(always)]
-    pub(crate) fn to_end(self, position: u64) -> u64 {
-        self.capacity - (position & (self.capacity - 1))
+    fn capacity(self) -> u64 {
+        self.capacity
     }
 }
 
-/// Looks at the header at `position`: `None` if nothing is committed there yet.
-#[inline(always)]
-pub(crate) fn header_at(
-    owner: &impl Shared,
-    shape: &Shape,
-    position: u64,
-) -> Result<Option<RecordHeader>, Lie> {
-    // SYNC ring-commit
-    let word = owner.load(shape.data(position), Ordering::Acquire);
-    if word == 0 {
-        return Ok(None);
-    }
-    match RecordHeader::decode(word, shape.to_end(position), shape.capacity) {
-        Some(header) => Ok(Some(header)),
-        None => Err(Lie {
-            word: "record header",
-            place: position,
-            expected: "COMMITTED, a length that fits, reserved bits zero",
-            found: word,
-        }),
-    }
-}
-
-/// How a walk over committed records ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Walked {
-    /// The first position that is not committed.
-    pub(crate) end: u64,
-    /// Records passed, padding not counted.
-    pub(crate) records: u64,
-}
-
-/// Walks from `from` to the first header that is not committed. The caller makes sure that nothing between
-/// is overwritten meanwhile, or takes a wrong header for what it is: an error.
+/// Walks from `from` to the first header that is not committed; see [`buffer::walk`].
 pub(crate) fn walk(owner: &impl Shared, shape: &Shape, from: u64) -> Result<Walked, Lie> {
-    let mut walked = Walked {
-        end: from,
-        records: 0,
-    };
-    while let Some(header) = header_at(owner, shape, walked.end)? {
-        walked.end = walked.end.wrapping_add(header.total());
-        walked.records += u64::from(!header.padding);
-        // The zero header behind the newest record is never part of a committed one, so an honest ring
-        // is shorter than a lap; a longer chain is a circle.
-        if walked.end.wrapping_sub(from) >= shape.capacity {
-            return Err(Lie {
-                word: "chain of record headers",
-                place: from,
-                expected: "a header of zero within one lap",
-                found: walked.end,
-            });
-        }
-    }
-    Ok(walked)
+    buffer::walk::<RecordHeader>(owner, *shape, from)
 }

@@ -1,33 +1,16 @@
 //! The producer's side: reserve, commit, look at the seats, evict the dead.
 
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use std::sync::atomic::Ordering::{Acquire, SeqCst};
 
 use super::{Shape, seats, walk};
-use crate::layout::record::{self, RecordHeader};
+use crate::layout::record;
 use crate::layout::seat::{self, Claim, SeatState};
 use crate::layout::{owner, peers};
 use crate::memory::{Shared, SharedMut};
+use crate::protocol::buffer::{BufferWriter, Claimed, Pending};
 use crate::protocol::cursor::{self, Cursor, position_of};
 use crate::protocol::eviction::Watches;
 use crate::protocol::{Lie, SeatLocks};
-
-/// Room for one record, claimed and not yet committed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Claimed {
-    position: u64,
-    total: u64,
-}
-
-/// Records that were written but not committed: the first one's header is still zero, so none of them can
-/// be seen.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Pending {
-    /// The header word that will commit them all.
-    first: Option<u64>,
-    /// Bytes, padding included.
-    bytes: u64,
-    records: u64,
-}
 
 /// What a look at the seats gave.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,13 +30,9 @@ pub(crate) struct Scan {
 /// The producer of one generation.
 #[derive(Debug)]
 pub(crate) struct RingProducer<O, P> {
-    owner: O,
+    /// Marks its commits by `write_seq`, with the count of records.
+    writer: BufferWriter<O, Shape, Cursor>,
     peers: P,
-    shape: Shape,
-    /// `write_seq` as stored last, with the count of records.
-    cursor: Cursor,
-    /// Bytes before it may be written.
-    limit: u64,
     /// With no consumer: go on, and what nobody reads is gone.
     discard_when_alone: bool,
     watches: Watches,
@@ -85,11 +64,8 @@ impl<O: SharedMut, P: Shared> RingProducer<O, P> {
 
     fn with_cursor(owner: O, peers: P, shape: Shape, cursor: Cursor) -> Self {
         RingProducer {
-            limit: cursor.position(),
-            owner,
+            writer: BufferWriter::new(owner, shape, cursor),
             peers,
-            shape,
-            cursor,
             discard_when_alone: false,
             watches: Watches::new(shape.seats),
             older: Vec::new(),
@@ -105,150 +81,57 @@ impl<O: SharedMut, P: Shared> RingProducer<O, P> {
         self.older = older;
     }
 
+    #[inline(always)]
     pub(crate) fn owner(&self) -> &O {
-        &self.owner
+        self.writer.memory()
     }
 
     pub(crate) fn peers(&self) -> &P {
         &self.peers
     }
 
+    #[inline(always)]
     pub(crate) fn shape(&self) -> &Shape {
-        &self.shape
+        self.writer.buffer()
     }
 
     pub(crate) fn position(&self) -> u64 {
-        self.cursor.position()
+        self.writer.mark().position()
     }
 
     pub(crate) fn records(&self) -> u64 {
-        self.cursor.records()
-    }
-
-    /// Whether bytes up to `end` may be written, and the header that follows them too: in a full ring that
-    /// header is the oldest unread record's, and zeroing it would lose it.
-    #[inline(always)]
-    fn allowed(&self, end: u64) -> bool {
-        self.limit.wrapping_sub(end.wrapping_add(record::HEADER)) as i64 >= 0
+        self.writer.mark().records()
     }
 
     /// Claims room for a record of `len` bytes, which the caller has checked against the maximum; `None` if
     /// the consumers must make room first (then [`Self::scan`] tells).
     #[inline(always)]
     pub(crate) fn claim(&mut self, len: u64) -> Option<Claimed> {
-        // Free on x86-64. The stores below stay behind the last store of write_seq, so that a reader without
-        // a seat can tell by write_seq what may have been overwritten.
-        self.owner.fence(Release);
-        let total = record::total(len);
-        let to_end = self.shape.to_end(self.cursor.position());
-        if total > to_end && !self.commit_padding(to_end) {
-            return None;
-        }
-        let position = self.cursor.position();
-        let end = position.wrapping_add(total);
-        if !self.allowed(end) {
-            return None;
-        }
-        self.owner.store(self.shape.data(end), 0, Relaxed);
-        Some(Claimed { position, total })
-    }
-
-    /// Closes the end of the buffer by a commit of its own.
-    #[cold]
-    fn commit_padding(&mut self, to_end: u64) -> bool {
-        let position = self.cursor.position();
-        let end = position.wrapping_add(to_end);
-        if !self.allowed(end) {
-            return false;
-        }
-        self.owner.store(self.shape.data(end), 0, Relaxed);
-        let word = RecordHeader::encode_padding(to_end);
-        self.owner.store(self.shape.data(position), word, Release); // SYNC ring-commit
-        let records = self.cursor.records();
-        self.cursor.publish(&self.owner, end, records);
-        // As in `claim`, for the record that follows.
-        self.owner.fence(Release);
-        true
+        self.writer.claim(len)
     }
 
     /// Where the payload of a claimed record lies in the owner side.
     #[inline(always)]
     pub(crate) fn payload_at(&self, claimed: Claimed) -> u64 {
-        self.shape.data(claimed.position) + record::HEADER
+        self.writer.payload_at(claimed)
     }
 
     /// Commits a claimed record with a payload of `len` bytes, at most as many as were claimed.
     #[inline(always)]
     pub(crate) fn commit(&mut self, claimed: Claimed, len: u64, kind: u16) {
-        let total = record::total(len);
-        if total < claimed.total {
-            // Payload bytes of the longer reservation stand where the next header will be looked for.
-            let next = claimed.position.wrapping_add(total);
-            self.owner.store(self.shape.data(next), 0, Relaxed);
-        }
-        // SYNC ring-commit: publishes the payload and the zero in the header that follows. From here on
-        // the record is safe to read.
-        let word = RecordHeader::encode(len, kind);
-        self.owner
-            .store(self.shape.data(claimed.position), word, Release);
-        let end = claimed.position.wrapping_add(total);
-        let records = self.cursor.records().wrapping_add(1);
-        self.cursor.publish(&self.owner, end, records);
+        self.writer.commit(claimed, len, kind);
     }
 
     /// Adds a record behind those that are pending; `false` if there is no room (commit, then try again).
     #[inline(always)]
     pub(crate) fn push(&mut self, pending: &mut Pending, kind: u16, payload: &[u8]) -> bool {
-        // As in `claim`.
-        self.owner.fence(Release);
-        let len = payload.len() as u64;
-        let total = record::total(len);
-        let mut position = self.cursor.position().wrapping_add(pending.bytes);
-        let to_end = self.shape.to_end(position);
-        if total > to_end {
-            let end = position.wrapping_add(to_end);
-            if !self.allowed(end) {
-                return false;
-            }
-            self.put_header(pending, position, end, RecordHeader::encode_padding(to_end));
-            position = end;
-        }
-        let end = position.wrapping_add(total);
-        if !self.allowed(end) {
-            return false;
-        }
-        // Header, payload, next header: everything ascends through the memory.
-        self.put_header(pending, position, end, RecordHeader::encode(len, kind));
-        let payload_at = self.shape.data(position) + record::HEADER;
-        self.owner.copy_in(payload_at, payload);
-        pending.records += 1;
-        true
-    }
-
-    /// Writes a header that nobody can reach yet, for the first one of the batch is still zero.
-    #[inline(always)]
-    fn put_header(&self, pending: &mut Pending, position: u64, end: u64, word: u64) {
-        match pending.first {
-            None => pending.first = Some(word),
-            Some(_) => self.owner.store(self.shape.data(position), word, Relaxed),
-        }
-        pending.bytes = end.wrapping_sub(self.cursor.position());
+        self.writer.push(pending, kind, payload)
     }
 
     /// Commits everything pending by one store; how many records.
     #[inline(always)]
     pub(crate) fn commit_pending(&mut self, pending: &mut Pending) -> u64 {
-        let pending = std::mem::take(pending);
-        if let Some(word) = pending.first {
-            let position = self.cursor.position();
-            let end = position.wrapping_add(pending.bytes);
-            self.owner.store(self.shape.data(end), 0, Relaxed);
-            // SYNC ring-commit: publishes every record of the batch and the zero behind the last.
-            self.owner.store(self.shape.data(position), word, Release);
-            let records = self.cursor.records().wrapping_add(pending.records);
-            self.cursor.publish(&self.owner, end, records);
-        }
-        pending.records
+        self.writer.commit_pending(pending)
     }
 
     /// Reads all seats and raises the limit as far as they allow.
@@ -257,23 +140,24 @@ impl<O: SharedMut, P: Shared> RingProducer<O, P> {
     /// state publishes the cursor that was stored before it.
     pub(crate) fn scan(&mut self) -> Scan {
         let mut scan = Scan::default();
-        let written = self.cursor.position();
+        let shape = *self.shape();
+        let written = self.position();
         let mut slowest = written;
         // SYNC ring-join: behind the last store of write_seq, before the first look at a seat. A joiner
         // whose JOINING we do not see sees at least this write_seq.
-        self.owner.fence(SeqCst);
+        self.owner().fence(SeqCst);
         // Older generations first: a consumer claims its seat here before it frees the one there.
         for (peers, seats) in &self.older {
             for seat in 0..*seats {
                 let state = SeatState(peers.load(peers::seat_at(seat) + seat::STATE, Acquire));
                 if state.durable() && !matches!(state.claim(), Some(Claim::Free | Claim::Left)) {
                     scan.counted += 1;
-                    slowest = earlier(slowest, self.shape.base);
+                    slowest = earlier(slowest, shape.base);
                 }
             }
         }
         let mut reads = [None; crate::layout::MAX_SEATS as usize];
-        for seat in 0..self.shape.seats {
+        for seat in 0..shape.seats {
             let at = peers::seat_at(seat);
             let state = SeatState(self.peers.load(at + seat::STATE, Acquire));
             if self.watches.is_evicted(seat, state) {
@@ -291,9 +175,8 @@ impl<O: SharedMut, P: Shared> RingProducer<O, P> {
                     // SYNC ring-release
                     let read_seq = position_of(self.peers.load(at + seat::READ_SEQ, Acquire));
                     let behind = written.wrapping_sub(read_seq);
-                    if behind > self.shape.capacity || self.watches.goes_back(seat, state, read_seq)
-                    {
-                        self.watches.evict_liar(&self.owner, seat, state);
+                    if behind > shape.capacity || self.watches.goes_back(seat, state, read_seq) {
+                        self.watches.evict_liar(self.writer.memory(), seat, state);
                         scan.lies += 1;
                         continue;
                     }
@@ -302,7 +185,7 @@ impl<O: SharedMut, P: Shared> RingProducer<O, P> {
                     slowest = earlier(slowest, read_seq);
                 }
                 None => {
-                    self.watches.evict_liar(&self.owner, seat, state);
+                    self.watches.evict_liar(self.writer.memory(), seat, state);
                     scan.lies += 1;
                 }
             }
@@ -314,34 +197,33 @@ impl<O: SharedMut, P: Shared> RingProducer<O, P> {
         }
         scan.slowest = slowest;
         if !scan.joining && (scan.counted > 0 || self.discard_when_alone) {
-            let limit = slowest.wrapping_add(self.shape.capacity);
-            // It never goes back: what lies before it may be written over already.
-            if limit.wrapping_sub(self.limit) as i64 > 0 {
-                self.limit = limit;
-            }
+            // In a full ring the header that follows a commit would be the oldest unread record's, and zeroing
+            // it would lose that.
+            self.writer.raise_limit(slowest, record::HEADER);
         }
         scan
     }
 
     /// Bytes behind the consumer that came furthest, wherever it is now: what nobody took.
     pub(crate) fn unread_by_all(&self) -> u64 {
-        let written = self.cursor.position();
-        (0..self.shape.seats)
+        let shape = self.shape();
+        let written = self.position();
+        (0..shape.seats)
             .map(|seat| {
                 let at = peers::seat_at(seat) + seat::READ_SEQ;
                 written.wrapping_sub(position_of(self.peers.load(at, Acquire)))
             })
-            .chain([written.wrapping_sub(self.shape.base)])
-            .filter(|&unread| unread <= self.shape.capacity)
+            .chain([written.wrapping_sub(shape.base)])
+            .filter(|&unread| unread <= shape.capacity)
             .min()
-            .unwrap_or(self.shape.capacity)
+            .unwrap_or(shape.capacity)
     }
 
     /// Evicts every seat of `candidates` whose holder is dead, unless it is durable and has ever been
     /// ACTIVE; how many. What the dead left unread is counted by the same store that evicts them.
     pub(crate) fn evict_dead(&mut self, locks: &impl SeatLocks, candidates: u64) -> u32 {
-        let (owner, peers, shape) = (&self.owner, &self.peers, &self.shape);
-        let written = self.cursor.position();
+        let (shape, written) = (*self.shape(), self.position());
+        let (owner, peers) = (self.writer.memory(), &self.peers);
         let unread = |seat, state: SeatState| {
             if state.claim() == Some(Claim::Joining) {
                 return 0;
@@ -350,7 +232,7 @@ impl<O: SharedMut, P: Shared> RingProducer<O, P> {
             // A dead seat that claims the impossible left nothing that could be counted.
             let in_range = written.wrapping_sub(from) <= shape.capacity && from & 7 == 0;
             in_range
-                .then(|| walk(owner, shape, from).ok())
+                .then(|| walk(owner, &shape, from).ok())
                 .flatten()
                 .map_or(0, |walked| walked.records)
         };

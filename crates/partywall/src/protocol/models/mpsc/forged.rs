@@ -1,0 +1,314 @@
+//! States that were made by hand: half-done ones that somebody dead left, and lies.
+
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+use super::super::{explore, kill_everywhere};
+use super::people::{Heard, Lanes, Listener, Talker, story};
+use super::properties::{Held, PlainReceiver, claim, payload_of, segments, send};
+use crate::layout::header::{self, State};
+use crate::layout::mpsc::{self, LaneState};
+use crate::layout::record::{Control, HEADER, RecordHeader};
+use crate::layout::{owner, peers, seat};
+use crate::memory::{Shared, SharedMut};
+use crate::protocol::buffer::Buffer;
+use crate::protocol::mpsc::Shape;
+use crate::protocol::mpsc::receiver::{Event, Receiver};
+use crate::protocol::mpsc::sender::{Look, Unclaimed};
+
+const SHAPE: Shape = Shape {
+    lane: 256,
+    seats: 2,
+};
+
+fn opened(seat: u32, epoch: u64) -> Option<Event> {
+    Some(Event::Opened { seat, epoch })
+}
+
+/// Everything that the receiver has to say now.
+fn all(receiver: &mut PlainReceiver) -> Vec<Event> {
+    std::iter::from_fn(|| receiver.next()).collect()
+}
+
+#[test]
+fn a_record_whose_notice_was_never_stored_is_found() {
+    let both = segments(SHAPE, 2);
+    let (owner, peers) = both.clone();
+    let mut receiver = Receiver::create(owner.clone(), peers.clone(), SHAPE);
+    let mut sender = claim(&both, SHAPE, 1).unwrap();
+    assert!(send(&mut sender, 0, b"first"));
+    assert_eq!(all(&mut receiver).len(), 2);
+    let notice = mpsc::notice(2, 1);
+    let before = peers.load32(notice, Relaxed);
+    assert!(send(&mut sender, 1, b"second"));
+    peers.store32(notice, before, Relaxed);
+    assert_eq!(receiver.next(), None);
+    // Once in a slice.
+    receiver.sweep();
+    let event = receiver.next().expect("found by the sweep");
+    assert_eq!(payload_of(&peers, &event), b"second");
+    // It was not passed yet. A successor knows nothing of notices; one that thinks it does is wrong.
+    peers.store32(notice, 0, Relaxed);
+    let mut receiver = Receiver::adopt(owner, peers.clone(), SHAPE).unwrap();
+    let event = receiver.next().expect("found by the successor");
+    assert_eq!(payload_of(&peers, &event), b"second");
+}
+
+#[test]
+fn a_lane_that_nobody_claimed_is_never_touched() {
+    // Seat 1 has no memory for its lane.
+    let both = segments(SHAPE, 1);
+    let (owner, peers) = both.clone();
+    let mut receiver = Receiver::create(owner.clone(), peers.clone(), SHAPE);
+    let mut sender = claim(&both, SHAPE, 0).unwrap();
+    assert!(send(&mut sender, 0, &[]));
+    for _ in 0..2 {
+        receiver.sweep();
+        all(&mut receiver);
+        assert_eq!(receiver.find_dead(&Held(vec![true, false])), None);
+        receiver = Receiver::adopt(owner.clone(), peers.clone(), SHAPE).unwrap();
+    }
+}
+
+#[test]
+fn no_lane_starves() {
+    let shape = Shape {
+        lane: 4096,
+        seats: 3,
+    };
+    let both = segments(shape, 3);
+    let mut receiver = Receiver::create(both.0.clone(), both.1.clone(), shape);
+    let mut senders: Vec<_> = (0..3)
+        .map(|seat| claim(&both, shape, seat).unwrap())
+        .collect();
+    for sender in &mut senders {
+        assert!(send(sender, 0, &[]));
+    }
+    let mut since = [0_u32; 3];
+    for _ in 0..1000 {
+        // All of them always have something.
+        for sender in &mut senders {
+            while send(sender, 0, &[]) {}
+        }
+        let event = receiver.next().expect("they keep sending");
+        for waited in &mut since {
+            *waited += 1;
+        }
+        if let Event::Record { seat, .. } = event {
+            since[seat as usize] = 0;
+        }
+        assert!(since.iter().all(|&waited| waited <= 70), "{since:?}");
+    }
+}
+
+#[test]
+fn a_liar_is_cut_off_and_its_seat_can_be_had_again() {
+    // What the holder of seat 0, epoch 3, writes where its next record would be.
+    for lie in [
+        1,
+        u64::MAX,
+        RecordHeader::encode(SHAPE.lane, 0),
+        RecordHeader::encode_padding(64),
+        Control::Hello(3).encode(),
+        Control::Hello(2).encode(),
+        Control::Hello(4).encode(),
+        Control::Bye(2).encode(),
+        Control::Bye(4).encode(),
+    ] {
+        let both = segments(SHAPE, 2);
+        let (owner, peers) = both.clone();
+        let mut receiver = Receiver::create(owner.clone(), peers.clone(), SHAPE);
+        for _ in 0..2 {
+            let mut sender = claim(&both, SHAPE, 0).unwrap();
+            sender.look().unwrap();
+            sender.leave();
+        }
+        let mut liar = claim(&both, SHAPE, 0).unwrap();
+        let mut other = claim(&both, SHAPE, 1).unwrap();
+        assert!(send(&mut liar, 0, b"true") && send(&mut other, 0, b"one"));
+        assert_eq!(all(&mut receiver).len(), 4 + 2 + 2);
+        let at = SHAPE.lane_of(0).data(liar.position());
+        peers.store(at, lie, Relaxed);
+        receiver.sweep();
+        assert!(send(&mut other, 1, b"two"));
+        let events = all(&mut receiver);
+        let [
+            Event::Lied {
+                seat: 0, epoch: 3, ..
+            },
+            two,
+        ] = &events[..]
+        else {
+            panic!("{lie:#x}: {events:?}");
+        };
+        assert_eq!(payload_of(&peers, two), b"two");
+        assert_eq!(owner.load(owner::LIES, Relaxed), 1);
+        assert_eq!(
+            owner.load(mpsc::lane_words(0) + mpsc::LANE_STATE, Acquire),
+            LaneState::cut(3).0
+        );
+        assert_eq!(liar.look(), Ok(Look::CutOff));
+        // Whatever it does, nobody listens; and a successor of the receiver does not either.
+        send(&mut liar, 9, &[]);
+        receiver.sweep();
+        assert_eq!(all(&mut receiver), []);
+        let mut receiver = Receiver::adopt(owner.clone(), peers.clone(), SHAPE).unwrap();
+        assert_eq!(all(&mut receiver), []);
+        assert_eq!(receiver.find_dead(&Held(vec![false, true])), None);
+
+        let mut sender = claim(&both, SHAPE, 0).unwrap();
+        assert!(send(&mut sender, 5, b"anew"));
+        assert_eq!(receiver.next(), opened(0, 4));
+        let event = receiver.next().unwrap();
+        assert_eq!(payload_of(&peers, &event), b"anew");
+        sender.leave();
+        assert_eq!(receiver.next(), Some(Event::Closed { seat: 0, epoch: 4 }));
+        assert_eq!(receiver.next(), None);
+    }
+}
+
+#[test]
+fn nobody_sends_without_hello() {
+    let both = segments(SHAPE, 2);
+    let (owner, peers) = both.clone();
+    let mut receiver = Receiver::create(owner.clone(), peers.clone(), SHAPE);
+    let sender = claim(&both, SHAPE, 0).unwrap();
+    let at = SHAPE.lane_of(0).data(sender.position());
+    peers.store(at, RecordHeader::encode(8, 0), Release);
+    receiver.sweep();
+    let event = receiver.next();
+    assert!(
+        matches!(
+            event,
+            Some(Event::Lied {
+                seat: 0,
+                epoch: 0,
+                ..
+            })
+        ),
+        "{event:?}"
+    );
+    assert_eq!(receiver.next(), None);
+    assert_eq!(receiver.records(0), 0);
+}
+
+#[test]
+fn a_receiver_that_lies_is_not_believed() {
+    let both = segments(SHAPE, 2);
+    let (owner, _) = both.clone();
+    let mut receiver = Receiver::create(owner.clone(), both.1.clone(), SHAPE);
+    let mut sender = claim(&both, SHAPE, 0).unwrap();
+    assert!(send(&mut sender, 0, &[]) && send(&mut sender, 1, &[]));
+    all(&mut receiver);
+    assert_eq!(sender.look(), Ok(Look::Fine));
+    let at = mpsc::lane_words(0) + mpsc::LANE_READ_SEQ;
+    for lie in [sender.position() + 8, HEADER, 0, u64::MAX & !7] {
+        owner.store(at, lie, Release);
+        assert_eq!(sender.look().unwrap_err().found, lie);
+    }
+    owner.store(at, sender.position(), Release);
+    assert_eq!(sender.look(), Ok(Look::Fine));
+}
+
+#[test]
+fn a_closed_channel_takes_no_sender_and_a_damaged_one_no_receiver() {
+    let both = segments(SHAPE, 2);
+    let (owner, peers) = both.clone();
+    drop(Receiver::create(owner.clone(), peers.clone(), SHAPE));
+    owner.store32(header::STATE, State::CLOSED.0, Release);
+    assert_eq!(claim(&both, SHAPE, 0).unwrap_err(), Unclaimed::NotReady);
+    assert_eq!(peers.load(peers::seat_at(0) + seat::STATE, Acquire), 0);
+    for lie in [4, 3, 1 << 15] {
+        owner.store(mpsc::lane_words(1) + mpsc::LANE_STATE, lie, Release);
+        let adopted = Receiver::adopt(owner.clone(), peers.clone(), SHAPE);
+        assert_eq!(adopted.unwrap_err().found, lie);
+    }
+}
+
+#[test]
+fn what_is_refused_is_counted_in_the_seat() {
+    let both = segments(SHAPE, 2);
+    let sender = claim(&both, SHAPE, 1).unwrap();
+    sender.count_dropped();
+    sender.count_dropped();
+    let at = peers::seat_at(1) + mpsc::DROPPED;
+    assert_eq!(both.1.load(at, Relaxed), 2);
+}
+
+/// A lane with garbage in it, cut off; the next holder makes a new beginning, while the receiver looks.
+#[test]
+fn a_lane_that_was_cut_off_begins_anew() {
+    kill_everywhere(2, |stores| {
+        let world = Lanes::mpsc(64, 1);
+        let mut listener = Listener::create(&world);
+        let mut liar = Talker::attach(&world, world.process(None), 0).unwrap();
+        assert!(liar.send(0, 8, 1));
+        let at = world.shape.lane_of(0).data(liar.sender.position());
+        liar.process.peers.store(at, 7, Release);
+        listener.drain();
+        assert_eq!(
+            listener.heard.pop(),
+            Some(Heard::Lied { seat: 0, epoch: 1 })
+        );
+        liar.die(&world);
+        listener.heard.clear();
+
+        let listening = loom::thread::spawn(move || {
+            listener.receiver.sweep();
+            listener.listen(3);
+            listener
+        });
+        let victim = world.process(Some(stores));
+        let mut talker = Talker::attach(&world, victim.clone(), 0).unwrap();
+        talker.look();
+        talker.die(&world);
+        let mut talker = Talker::attach(&world, world.process(None), 0).unwrap();
+        let (found, epoch) = (talker.sender.position(), talker.sender.state().epoch());
+        let sent = u16::from(talker.send(0, 8, 1));
+        let mut listener = listening.join().unwrap();
+        listener.drain();
+        let mut expected = Vec::new();
+        if found > 24 {
+            let epoch = epoch - 1;
+            expected.extend(story(0, epoch, 0..0, Heard::Died { seat: 0, epoch }));
+        }
+        expected.extend(story(0, epoch, 0..sent, None));
+        assert_eq!(listener.heard, expected);
+        victim.dead()
+    });
+}
+
+/// The receiver cuts a lane off while somebody claims it: either that one is refused, or it makes a new beginning.
+#[test]
+fn a_claimant_does_not_go_on_behind_garbage() {
+    explore(4, || {
+        let world = Lanes::mpsc(64, 1);
+        let mut listener = Listener::create(&world);
+        let liar = Talker::attach(&world, world.process(None), 0).unwrap();
+        let at = world.shape.lane_of(0).data(0);
+        liar.process.peers.store(at, 7, Release);
+        liar.die(&world);
+        let listening = loom::thread::spawn(move || {
+            listener.receiver.sweep();
+            listener.listen(2);
+            listener
+        });
+        let claimed = Talker::try_attach(&world, world.process(None), 0).unwrap();
+        let mut listener = match claimed {
+            Ok(mut talker) => {
+                assert!(talker.send(0, 8, 1));
+                listening.join().unwrap()
+            }
+            Err(refused) => {
+                assert!(matches!(refused, Unclaimed::Lie(_)));
+                let listener = listening.join().unwrap();
+                let mut talker = Talker::attach(&world, world.process(None), 0).unwrap();
+                assert!(talker.send(0, 8, 1));
+                listener
+            }
+        };
+        listener.drain();
+        let mut expected = vec![Heard::Lied { seat: 0, epoch: 0 }];
+        expected.extend(story(0, 2, 0..1, None));
+        assert_eq!(listener.heard, expected);
+    });
+}
