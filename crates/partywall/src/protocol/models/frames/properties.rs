@@ -176,6 +176,17 @@ impl Reference {
         self.readers[seat] = Some(reader);
     }
 
+    /// Only the newest frame is wanted.
+    fn skip(&mut self, seat: usize) {
+        let position = self.publisher.position();
+        if let Some(reader) = &mut self.readers[seat] {
+            let unread = position - reader.at;
+            let skipped = reader.subscriber.skip_to_newest();
+            assert_eq!(skipped, unread.saturating_sub(1));
+            reader.at += skipped;
+        }
+    }
+
     fn give_back(&mut self, seat: usize, which: usize) {
         let Some(mut reader) = self.readers[seat].take() else {
             return;
@@ -302,6 +313,7 @@ proptest! {
                 0..4 => world.publish(u32::from(how) % (frame + 1)),
                 4 => world.loan(),
                 5 => world.abort(),
+                6 if how & 15 == 0 => world.skip(seat),
                 6..9 => world.take(seat),
                 9 => world.give_back(seat, how.into()),
                 10 => world.join(seat, Wish { lossy: how & 1 != 0, back: u32::from(how) / 64 }),
