@@ -25,14 +25,20 @@ pub(crate) struct InfoArguments {
 
 /// Runs the command.
 pub(crate) fn run(arguments: &InfoArguments, place: &Place) -> Result<Exit, Failure> {
-    let info = inspect::inspect(&place.open()?, &arguments.channel)?;
+    let namespace = place.open()?;
+    let info = inspect::inspect(&namespace, &arguments.channel)?;
     if arguments.json {
         return format::print_json(&info);
     }
-    format::print(&describe(&info))
+    let records = match inspect::schema(&namespace, &arguments.channel) {
+        Ok(Some(schema)) => format!("{}, {} bytes each", schema.name(), schema.size()),
+        Ok(None) => "bytes".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    format::print(&describe(&info, records))
 }
 
-fn describe(info: &ChannelInfo) -> String {
+fn describe(info: &ChannelInfo, records: String) -> String {
     let counters = &info.counters;
     let none = || "none".to_owned();
     let pair = |name: &str, value: String| vec![name.to_owned(), value];
@@ -70,6 +76,7 @@ fn describe(info: &ChannelInfo) -> String {
                 info.instance
             ),
         ),
+        pair("records", records),
         pair("memory", format::bytes(info.bytes_reserved)),
         pair("committed", committed(info)),
         pair(

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::layout::verdict::EvictionReason;
 use crate::protocol::Lie;
+use crate::record::Difference;
 
 /// Opening a namespace, or a channel as producer or consumer, did not work. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -165,6 +166,16 @@ pub enum OpenError {
         expected: u64,
         /// What the channel has.
         found: u64,
+    },
+    /// The channel's records are not made of what is expected.
+    #[error(
+        "channel {channel}: other records than expected: {difference}; build both sides from one definition (`partywall schema {channel}` prints the channel's)"
+    )]
+    SchemaMismatch {
+        /// The channel's name.
+        channel: String,
+        /// In what they differ.
+        difference: Difference,
     },
     /// All seats are taken by live or durable consumers.
     #[error(
@@ -371,6 +382,18 @@ pub enum RecvError {
     Contended {
         /// The channel's name.
         channel: String,
+    },
+    /// Something that is not as long as the channel's records; it is passed over, and the next one can be received.
+    #[error(
+        "channel {channel}: {found} bytes where a record has {expected}; its writer does not keep to the channel's schema"
+    )]
+    WrongLength {
+        /// The channel's name.
+        channel: String,
+        /// Bytes of a record.
+        expected: usize,
+        /// Bytes that came.
+        found: usize,
     },
     /// The producer went on in a new generation that this consumer was not carried over to.
     #[error("channel {channel}: superseded by a new generation; attach anew")]

@@ -7,8 +7,8 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use crate::channel::directory::ChannelDirectory;
 use crate::channel::liveness::{OWNER, seat_byte};
 use crate::channel::namespace::{Namespace, check_name};
-use crate::channel::root::{self, Found};
-use crate::channel::{generation, segment};
+use crate::channel::root::{self, Found, Generations};
+use crate::channel::{generation, schema, segment};
 use crate::error::{ManageError, OpenError};
 use crate::layout::header::{self, Pattern, State};
 use crate::layout::seat::{self, Claim, SeatState};
@@ -19,6 +19,7 @@ use crate::memory::{ReadOnly, Region, Shared};
 use crate::os::{self, LockFile};
 use crate::protocol::cursor;
 use crate::protocol::seats;
+use crate::record::Schema;
 
 /// Heartbeats come every second; older than this is stuck.
 const STUCK_AFTER_NS: u64 = 3_000_000_000;
@@ -299,11 +300,7 @@ pub fn inspect(namespace: &Namespace, channel: &str) -> Result<ChannelInfo, Mana
             return Ok(info);
         }
     };
-    let generations = root::generations(&root).map_err(|lie| OpenError::Damaged {
-        channel: channel.to_owned(),
-        file: crate::channel::directory::ROOT.to_owned(),
-        lie,
-    })?;
+    let generations = generations(channel, &root)?;
     let (header, owner, peers) =
         generation::open_for_reading(&directory, generations.current, root_header.instance)?;
     let now = os::boottime_ns();
@@ -340,6 +337,29 @@ pub fn inspect(namespace: &Namespace, channel: &str) -> Result<ChannelInfo, Mana
         })
         .collect();
     Ok(info)
+}
+
+/// What the records of a channel's current generation are made of; `None` if they are bytes without a schema, or
+/// nothing is there yet.
+///
+/// # Errors
+/// [`OpenError::Missing`], or what is wrong with its files.
+pub fn schema(namespace: &Namespace, channel: &str) -> Result<Option<Schema>, ManageError> {
+    let directory = open(namespace, channel)?;
+    let Found::Ready(root, header) = root::open_read_only(&directory)? else {
+        return Ok(None);
+    };
+    let current = generations(channel, &root)?.current;
+    let (header, owner) = generation::open_owner_side(&directory, current, header.instance)?;
+    Ok(schema::read(&directory, &header, &owner)?)
+}
+
+fn generations(channel: &str, root: &Region<ReadOnly>) -> Result<Generations, OpenError> {
+    root::generations(root).map_err(|lie| OpenError::Damaged {
+        channel: channel.to_owned(),
+        file: crate::channel::directory::ROOT.to_owned(),
+        lie,
+    })
 }
 
 /// How far the owner came, in the pattern's own way of counting.

@@ -8,6 +8,7 @@ use super::generation;
 use super::joining::{AN_OWNER, Attempt, Entrance, Request, THE_CHANNEL, enter, until_attached};
 use super::liveness::{NAMES, PATIENCE, PAUSE, lock_patiently, seat_byte};
 use super::root::{self, Generations};
+use super::schema;
 use super::segment::Header;
 use crate::error::OpenError;
 use crate::layout::header::{Pattern, State};
@@ -18,6 +19,7 @@ use crate::os::LockFile;
 use crate::protocol::Lie;
 use crate::protocol::park;
 use crate::protocol::seats::{self, Refused};
+use crate::record::Schema;
 
 /// What a pattern brings to sitting in a seat: the words that its holder alone writes. Every function is called
 /// under the seat's lock.
@@ -87,6 +89,7 @@ fn attempt<P: PeerRole>(request: &Request<'_>) -> Result<Attempt<Attached<P>>, O
         root: &root,
         instance: root_header.instance,
         generations,
+        schema: request.schema,
     };
     let seat = match request.durable {
         None => claim.any_seat::<P>(None)?,
@@ -140,6 +143,8 @@ struct Claiming<'a> {
     root: &'a Region<ReadOnly>,
     instance: u64,
     generations: Generations,
+    /// What the records of the generation that is taken must be made of.
+    schema: Option<&'a Schema>,
 }
 
 /// A generation opened for a peer.
@@ -173,6 +178,20 @@ impl Claiming<'_> {
         }
     }
 
+    fn check_schema(&self, opened: &Opened) -> Result<(), OpenError> {
+        schema::expect(self.channel, &opened.header, &opened.owner, self.schema)
+    }
+
+    /// The same for a durable consumer that has a seat already: it waits there for one who wants its records.
+    fn check_schema_of_seat<P: PeerRole>(
+        &self,
+        opened: &Opened,
+        held: &P,
+    ) -> Result<(), OpenError> {
+        self.check_schema(opened)
+            .inspect_err(|_| seats::leave(held.peers(), held.seat(), held.state(), true))
+    }
+
     /// Any seat of the current generation: a free one first, else a dead consumer's.
     fn any_seat<P: PeerRole>(&self, durable: Option<&str>) -> Result<Seat<P>, OpenError> {
         let Some(opened) = self.open_or_gone(self.generations.current)? else {
@@ -185,6 +204,7 @@ impl Claiming<'_> {
         if opened.header.state != State::READY {
             return Ok(Seat::NotReady);
         }
+        self.check_schema(&opened)?;
         let promised = self.promised_seats()?;
         let end = Instant::now() + PATIENCE;
         loop {
@@ -303,6 +323,7 @@ impl Claiming<'_> {
         // At the end of a stream that is over there is nothing to read here, ever.
         let drained = opened.header.state != State::READY && held.is_drained();
         if !drained {
+            self.check_schema_of_seat(&opened, &held)?;
             return Ok(Seat::Taken(Box::new((opened.header, held, resumed))));
         }
         if self.generations.current == opened.header.generation {
@@ -339,6 +360,7 @@ impl Claiming<'_> {
                 },
             });
         }
+        self.check_schema_of_seat(&next, held)?;
         let byte = seat_byte(next.header.generation, seat);
         let locked = lock_patiently(self.lock, byte)
             .map_err(|error| self.channel.error("lock a seat", error))?;

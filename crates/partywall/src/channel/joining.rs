@@ -11,6 +11,7 @@ use crate::error::OpenError;
 use crate::layout::header::Pattern;
 use crate::memory::{ReadOnly, Region};
 use crate::os::{self, DirectoryWatch};
+use crate::record::Schema;
 use crate::wait::{SLICE, StopToken};
 
 /// What to attach to, and how long to wait for it.
@@ -22,6 +23,8 @@ pub(crate) struct Request<'a> {
     /// `None`: for ever.
     pub(crate) timeout: Option<Duration>,
     pub(crate) stop: Option<&'a StopToken>,
+    /// What the records must be made of; `None`: bytes, whatever they are.
+    pub(crate) schema: Option<&'a Schema>,
 }
 
 /// One attempt.

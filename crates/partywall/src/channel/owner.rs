@@ -11,6 +11,7 @@ use super::liveness::{OWNER, lock_patiently, seat_byte};
 use super::namespace::Namespace;
 use super::removal;
 use super::root::{self, Found};
+use super::schema;
 use super::segment::{self, Header, Opened};
 use crate::error::OpenError;
 use crate::layout::header::{self, FLAG_KEEP, Pattern, Phase, Side, State};
@@ -178,8 +179,10 @@ pub(crate) fn open<R: OwnerRole>(
                 if retired {
                     owned.next_generation(wanted)?;
                     owned.adopted = false;
-                } else if !fits(&owned.header, wanted) {
-                    owned.replace_unused(wanted)?;
+                } else if let Some(mismatch) =
+                    mismatch(&owned.channel, &owned.header, owned.role.owner(), wanted)
+                {
+                    owned.replace_unused(wanted, mismatch)?;
                     owned.adopted = false;
                 }
                 owned.remove_unfinished();
@@ -245,9 +248,22 @@ fn adopt<R: OwnerRole>(
     })
 }
 
-/// Whether what is there is at least what is wanted.
-pub(crate) fn fits(header: &Header, wanted: &Wanted) -> bool {
-    shortcoming(header, wanted).is_none()
+/// In what a generation is not as wanted.
+pub(crate) fn mismatch(
+    channel: &ChannelDirectory,
+    header: &Header,
+    owner: &impl Shared,
+    wanted: &Wanted,
+) -> Option<OpenError> {
+    if let Some((option, expected, found)) = shortcoming(header, wanted) {
+        return Some(OpenError::Mismatch {
+            channel: channel.name().to_owned(),
+            option,
+            expected,
+            found,
+        });
+    }
+    schema::expect(channel, header, owner, wanted.schema.as_ref()).err()
 }
 
 /// In what the generation that is there falls short: option, wanted, found.
@@ -272,17 +288,6 @@ fn shortcoming(header: &Header, wanted: &Wanted) -> Option<(&'static str, u64, u
     ]
     .into_iter()
     .find(|(_, wanted, found)| found < wanted)
-}
-
-fn mismatch(name: &str, header: &Header, wanted: &Wanted) -> OpenError {
-    let (option, expected, found) =
-        shortcoming(header, wanted).unwrap_or(("other options than", 0, 0));
-    OpenError::Mismatch {
-        channel: name.to_owned(),
-        option,
-        expected,
-        found,
-    }
 }
 
 fn create_first<R: OwnerRole>(claimed: Claimed, wanted: &Wanted) -> Result<Owned<R>, OpenError> {
@@ -335,13 +340,17 @@ impl<R: OwnerRole> Owned<R> {
     ///
     /// All of its seats are locked from the decision until it is retired: a joiner in between would sit in a
     /// generation that has ended. The memory is reserved before, for that takes time.
-    fn replace_unused(&mut self, wanted: &Wanted) -> Result<(), OpenError> {
+    fn replace_unused(&mut self, wanted: &Wanted, mismatch: OpenError) -> Result<(), OpenError> {
         let number = self.header.generation;
         if !self.is_unused() {
-            return Err(mismatch(self.channel.name(), &self.header, wanted));
+            return Err(mismatch);
         }
         let mut made = self.make_next(wanted)?;
-        made.1.inherit(&self.role);
+        // A value of another schema is none of this one.
+        let (owner, expected) = (self.role.owner(), wanted.schema.as_ref());
+        if schema::expect(&self.channel, &self.header, owner, expected).is_ok() {
+            made.1.inherit(&self.role);
+        }
         let locked: Vec<u64> = (0..self.header.seat_count)
             .map(|seat| seat_byte(number, seat))
             .take_while(|&byte| matches!(self.lock.try_lock(byte), Ok(true)))
@@ -352,7 +361,7 @@ impl<R: OwnerRole> Owned<R> {
             Ok(())
         } else {
             self.remove_generation(number.wrapping_add(1));
-            Err(mismatch(self.channel.name(), &self.header, wanted))
+            Err(mismatch)
         };
         for byte in locked {
             let _ = self.lock.unlock(byte);

@@ -95,7 +95,8 @@ impl RecordOptions {
         let end = Instant::now() + MAKING;
         loop {
             if let Some(visited) = self.find(&namespace, channel)?
-                && owner::fits(&visited.header, &wanted)
+                && owner::mismatch(&visited.channel, &visited.header, &visited.owner, &wanted)
+                    .is_none()
             {
                 let settings = PeerSettings {
                     wait: self.wait,

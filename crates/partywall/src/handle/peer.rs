@@ -10,8 +10,8 @@ use crate::channel::heartbeat::Heartbeat;
 use crate::channel::namespace::Namespace;
 use crate::channel::segment::Header;
 use crate::channel::visit::Visited;
-use crate::channel::{liveness, removal, root, watch};
-use crate::error::RecvError;
+use crate::channel::{liveness, removal, root, schema, watch};
+use crate::error::{OpenError, RecvError};
 use crate::handle::PeerSettings;
 use crate::layout::header::{self, State};
 use crate::layout::last_error::LastError;
@@ -21,6 +21,7 @@ use crate::memory::{ReadOnly, Region, Shared, SharedMut, Writable};
 use crate::os::{self, LockFile, Process};
 use crate::protocol::Lie;
 use crate::protocol::{park, seats};
+use crate::record::Schema;
 use crate::wait::{SLICE, Step, WaitStrategy, Waiter};
 
 /// How long a reader sleeps at a time that found no seat to be woken in.
@@ -147,6 +148,15 @@ impl PeerHandle {
 
     pub(crate) fn header(&self) -> &Header {
         &self.header
+    }
+
+    /// What the generation's records are made of; `None`: bytes.
+    pub(crate) fn schema(&self) -> Result<Option<Schema>, OpenError> {
+        if !self.process.is_this() {
+            // The mapping is the parent's.
+            return Ok(None);
+        }
+        schema::read(&self.channel, &self.header, &self.owner)
     }
 
     pub(crate) fn settings(&self) -> &PeerSettings {
