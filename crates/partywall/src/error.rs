@@ -445,6 +445,16 @@ pub enum LockError {
         /// The channel's name.
         channel: String,
     },
+    /// The value is none of the type that was asked for.
+    #[error("channel {channel}: its value has {found} bytes, expected a record of {expected}")]
+    WrongLength {
+        /// The channel's name.
+        channel: String,
+        /// Bytes of the type.
+        expected: usize,
+        /// Bytes of the value.
+        found: usize,
+    },
     /// The channel was removed, or made anew for larger values.
     #[error("channel {channel}: it was removed or made anew; open it again")]
     Deleted {

@@ -6,6 +6,7 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
 
 use common::Place;
+use partywall::guarded::RecordOptions;
 use partywall::record::{self, Change, Record, Schema};
 use partywall::ring::{Alone, ConsumerOptions, Sent};
 use partywall::{OpenError, RecvError, broadcast, inspect, snapshot};
@@ -498,4 +499,54 @@ fn a_record_can_be_looked_at_where_it_lies() {
     *record::mut_from_bytes::<Level>(bytes).unwrap() = level(1.0, 1);
     assert_eq!(record::from_bytes::<Level>(bytes), Ok(level(1.0, 1)));
     assert!(record::ref_from_bytes::<Level>(&bytes[1..]).is_none());
+}
+
+#[test]
+fn a_typed_guarded_record_is_edited_in_place_and_committed_whole() {
+    #[derive(Record, Clone, Copy, Debug, PartialEq)]
+    #[repr(C)]
+    struct Settings {
+        exposure: u32,
+        gain: f32,
+    }
+    /// The same bytes under other names.
+    #[derive(Record)]
+    #[repr(C)]
+    struct Swapped {
+        gain: f32,
+        exposure: u32,
+    }
+    let place = Place::new();
+    let options = RecordOptions::new().namespace(place.namespace.clone());
+    let mut record = options.open_typed::<Settings>("config").unwrap();
+    assert!(record.get().unwrap().is_none());
+    let mut guard = record.lock().unwrap().consistent();
+    assert_eq!(
+        *guard,
+        Settings {
+            exposure: 0,
+            gain: 0.0
+        },
+        "nothing yet"
+    );
+    guard.exposure = 7;
+    drop(guard);
+    assert!(record.get().unwrap().is_none(), "not committed");
+    let mut guard = record.lock().unwrap().consistent();
+    (guard.exposure, guard.gain) = (9, 1.5);
+    assert_eq!(guard.commit().unwrap(), 1);
+    drop(guard);
+    let committed = Settings {
+        exposure: 9,
+        gain: 1.5,
+    };
+    assert_eq!(record.get().unwrap(), Some(committed));
+    assert_eq!(*record.lock().unwrap().consistent(), committed);
+    assert_eq!(record.max_value(), 8);
+    let refused = options.open_typed::<Swapped>("config").map(drop);
+    let Err(OpenError::SchemaMismatch { .. }) = &refused else {
+        panic!("{refused:?}")
+    };
+    let said = refused.unwrap_err().to_string();
+    assert!(said.contains("exposure") || said.contains("gain"), "{said}");
 }

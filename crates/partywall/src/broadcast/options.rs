@@ -45,13 +45,14 @@ impl SenderOptions {
         Ok(Sender::new(self.slots.open(&self.settings, channel)?))
     }
 
-    /// [`Self::open`] for values of one type, whose [schema](crate::record) is written into the channel. A channel that
-    /// is in use with others is refused.
+    /// [`Self::open`] for values of one type, whose [schema](crate::record) is written into the channel, and whose size
+    /// is that of the slots. A channel that is in use with others is refused.
     ///
     /// # Errors
     /// [`OpenError::SchemaMismatch`], which names the field that differs; and as [`Self::open`].
     pub fn open_typed<T: Record>(&self, channel: &str) -> Result<TypedSender<T>, OpenError> {
-        let options = self.clone().schema(Schema::of::<T>());
+        let mut options = self.clone().schema(Schema::of::<T>());
+        options.slots.set_value_of::<T>();
         options.open(channel).map(Typed::new)
     }
 }

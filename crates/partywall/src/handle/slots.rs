@@ -180,6 +180,11 @@ pub(crate) struct SlotSettings {
 }
 
 impl SlotSettings {
+    /// Values are of one type, and so of one size.
+    pub(crate) fn set_value_of<T>(&mut self) {
+        self.value_size = u32::try_from(size_of::<T>()).unwrap_or(u32::MAX);
+    }
+
     /// A generation as wanted, once the options were checked.
     pub(crate) fn wanted(&self, settings: &OwnerSettings) -> Result<Wanted, OpenError> {
         // A schema's record is at most the largest value.

@@ -44,13 +44,14 @@ impl WriterOptions {
         Ok(Writer::new(self.slots.open(&self.settings, channel)?))
     }
 
-    /// [`Self::open`] for values of one type, whose [schema](crate::record) is written into the channel. A channel that
-    /// is in use with others is refused.
+    /// [`Self::open`] for values of one type, whose [schema](crate::record) is written into the channel, and whose size
+    /// is that of the slots. A channel that is in use with others is refused.
     ///
     /// # Errors
     /// [`OpenError::SchemaMismatch`], which names the field that differs; and as [`Self::open`].
     pub fn open_typed<T: Record>(&self, channel: &str) -> Result<TypedWriter<T>, OpenError> {
-        let options = self.clone().schema(Schema::of::<T>());
+        let mut options = self.clone().schema(Schema::of::<T>());
+        options.slots.set_value_of::<T>();
         options.open(channel).map(Typed::new)
     }
 }
