@@ -388,6 +388,72 @@ pub enum RecvError {
     },
 }
 
+/// A guarded record was not locked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LockError {
+    /// Somebody else holds it, and the call does not wait.
+    #[error("channel {channel}: locked by somebody else; `partywall info {channel}` shows whom")]
+    Busy {
+        /// The channel's name.
+        channel: String,
+    },
+    /// Nobody let go of it in time.
+    #[error(
+        "channel {channel}: waited {waited:?} for its lock; `partywall info {channel}` shows who holds it"
+    )]
+    TimedOut {
+        /// The channel's name.
+        channel: String,
+        /// How long.
+        waited: Duration,
+    },
+    /// The stop token was used.
+    #[error("channel {channel}: stopped while waiting for its lock")]
+    Stopped {
+        /// The channel's name.
+        channel: String,
+    },
+    /// A holder died, and the one after it gave the record up. Readers still get the last value.
+    #[error(
+        "channel {channel}: a holder died, and the one after it gave the record up; look at its value, and repair it (`partywall lock --repair {channel}`)"
+    )]
+    NotRecoverable {
+        /// The channel's name.
+        channel: String,
+    },
+    /// The channel was removed, or made anew for larger values.
+    #[error("channel {channel}: it was removed or made anew; open it again")]
+    Deleted {
+        /// The channel's name.
+        channel: String,
+    },
+    /// Bytes that steer us are impossible.
+    #[error("channel {channel}: damaged: {lie}; remove it by `partywall rm --force {channel}`")]
+    Damaged {
+        /// The channel's name.
+        channel: String,
+        /// Which claim was impossible.
+        lie: Lie,
+    },
+    /// The handle belongs to the process that opened it.
+    #[error(
+        "channel {channel}: this process is a fork of the one that opened the handle; open the channel anew"
+    )]
+    Forked {
+        /// The channel's name.
+        channel: String,
+    },
+    /// The system said no.
+    #[error("channel {channel}: cannot lock it: {source}")]
+    System {
+        /// The channel's name.
+        channel: String,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
 /// Looking at channels or removing them did not work.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

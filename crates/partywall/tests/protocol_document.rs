@@ -206,6 +206,57 @@ fn the_last_errors_are_those_of_the_code() {
     assert_eq!(documented, names, "left PROTOCOL.md, right last_error.rs");
 }
 
+/// The constants of a module of the registry of frames: name and value as they stand there.
+fn registry(module: &str) -> Vec<(String, String)> {
+    let source = include_str!("../src/layout/frames.rs");
+    let start = format!("pub mod {module} {{");
+    let body = source.split_once(&start).expect("the module").1;
+    let body = body.split_once("\n}").expect("its end").0;
+    body.lines()
+        .filter_map(|line| line.trim().strip_prefix("pub const "))
+        .filter(|line| !line.starts_with("fn "))
+        .map(|line| {
+            let (name, rest) = line.split_once(": ").expect(line);
+            let value = rest.split_once(" = ").expect(line).1;
+            (name.to_owned(), value.trim_end_matches(';').to_owned())
+        })
+        .collect()
+}
+
+#[test]
+fn contents_and_formats_are_those_of_the_code() {
+    let document = document();
+    let rows = section(&document, "16.2 Contents and formats");
+    let rows: Vec<&str> = rows.into_iter().filter(|line| line.contains('|')).collect();
+    let second = rows
+        .iter()
+        .position(|line| line.starts_with("| format |"))
+        .expect("two tables");
+    let table = |rows: &[&str], value: fn(&str) -> String| -> Vec<(String, String)> {
+        rows.iter()
+            .skip(2)
+            .map(|line| {
+                let mut cells = line.split(" | ");
+                let first = cells.next().unwrap().trim_start_matches("| ");
+                (cells.next().unwrap().to_owned(), value(first))
+            })
+            .collect()
+    };
+    assert_eq!(
+        table(&rows[..second], str::to_owned),
+        registry("content"),
+        "left PROTOCOL.md, right layout/frames.rs"
+    );
+    assert_eq!(
+        table(&rows[second..], |code| format!(
+            "code(*b\"{}\")",
+            code.trim_matches('`')
+        )),
+        registry("format"),
+        "left PROTOCOL.md, right layout/frames.rs"
+    );
+}
+
 fn word(bytes: &[u8], at: u64) -> u64 {
     let at = at as usize;
     u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap())

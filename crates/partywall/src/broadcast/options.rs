@@ -92,7 +92,7 @@ impl ReceiverOptions {
     pub fn attach(&self, channel: &str) -> Result<Receiver, OpenError> {
         let namespace = self.settings.namespace()?;
         let request = self.settings.request(&namespace, channel, None);
-        let visited = visit::visit(&request, Pattern::Broadcast)?;
+        let visited = visit::visit(&request, &[Pattern::Broadcast])?;
         Receiver::new(visited, self)
     }
 }

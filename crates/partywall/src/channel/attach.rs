@@ -74,7 +74,7 @@ fn attempt<P: PeerRole>(request: &Request<'_>) -> Result<Attempt<Attached<P>>, O
         root,
         root_header,
         generations,
-    } = match enter(request, P::PATTERN)? {
+    } = match enter(request, &[P::PATTERN])? {
         Ok(entrance) => entrance,
         Err(awaited) => return Ok(Attempt::Wait(awaited)),
     };

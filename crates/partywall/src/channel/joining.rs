@@ -134,10 +134,10 @@ pub(crate) struct Entrance {
     pub(crate) generations: Generations,
 }
 
-/// Finds the channel, if it is there and has the pattern.
+/// Finds the channel, if it is there and has one of the patterns.
 pub(crate) fn enter(
     request: &Request<'_>,
-    pattern: Pattern,
+    patterns: &[Pattern],
 ) -> Result<Result<Entrance, &'static str>, OpenError> {
     let name = request.channel;
     let Some(channel) = ChannelDirectory::open(request.namespace, name, false)? else {
@@ -148,7 +148,7 @@ pub(crate) fn enter(
         Found::Absent => return Ok(Err(THE_CHANNEL)),
         Found::Deleted => return Ok(Err(AN_OWNER)),
     };
-    super::owner::expect_pattern(name, &root_header, pattern)?;
+    super::owner::expect_pattern(name, &root_header, patterns)?;
     let generations = root::generations(&root).map_err(|lie| OpenError::Damaged {
         channel: name.to_owned(),
         file: super::directory::ROOT.to_owned(),

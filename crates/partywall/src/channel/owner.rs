@@ -138,7 +138,7 @@ pub(crate) fn open<R: OwnerRole>(
             }
             Found::Absent => return create_first(claimed, wanted),
             Found::Ready(root, root_header) => {
-                expect_pattern(name, &root_header, R::PATTERN)?;
+                expect_pattern(name, &root_header, &[R::PATTERN])?;
                 let generations = root::generations(&root).map_err(|lie| OpenError::Damaged {
                     channel: name.to_owned(),
                     file: super::directory::ROOT.to_owned(),
@@ -213,14 +213,16 @@ pub(super) fn broken(name: &str, generation: u64) -> OpenError {
 pub(crate) fn expect_pattern(
     name: &str,
     header: &Header,
-    expected: Pattern,
+    expected: &[Pattern],
 ) -> Result<(), OpenError> {
-    if header.pattern == expected {
+    if expected.contains(&header.pattern) {
         return Ok(());
     }
     Err(OpenError::WrongPattern {
         channel: name.to_owned(),
-        expected: expected.name(),
+        expected: expected
+            .first()
+            .map_or("another pattern", |pattern| pattern.name()),
         found: header.pattern.name().to_owned(),
     })
 }
@@ -244,7 +246,7 @@ fn adopt<R: OwnerRole>(
 }
 
 /// Whether what is there is at least what is wanted.
-fn fits(header: &Header, wanted: &Wanted) -> bool {
+pub(crate) fn fits(header: &Header, wanted: &Wanted) -> bool {
     shortcoming(header, wanted).is_none()
 }
 

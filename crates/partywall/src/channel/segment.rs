@@ -299,6 +299,11 @@ where
         let (found, expected) = (header.base_seq, "a version, at most 2^62");
         return Err(lie("base_seq", header::BASE_SEQ, expected, found));
     }
+    // Marks are twice a frame's number, and compared by the sign of their difference.
+    if pattern == Pattern::Frames && header.base_seq >> 61 != 0 {
+        let found = header.base_seq;
+        return Err(lie("base_seq", header::BASE_SEQ, "less than 2^61", found));
+    }
     let expected = geometry.total_size;
     if size != expected {
         return Err(wrong_size(expected));

@@ -7,7 +7,7 @@ use super::root;
 use super::segment::Header;
 use crate::error::OpenError;
 use crate::layout::header::{Pattern, State};
-use crate::memory::{ReadOnly, Region};
+use crate::memory::{ReadOnly, Region, Writable};
 use crate::os::LockFile;
 use crate::protocol::Lie;
 
@@ -22,6 +22,12 @@ pub(crate) struct Visited {
 }
 
 impl Visited {
+    /// The same owner side, writable: for who will write it when it is its turn.
+    pub(crate) fn open_writable(&self) -> Result<Region<Writable>, OpenError> {
+        let (number, instance) = (self.header.generation, self.header.instance);
+        generation::open_for_owner(&self.channel, number, instance).map(|(_, owner, _)| owner)
+    }
+
     /// The error of an owner side that claims the impossible.
     pub(crate) fn damaged(&self, lie: Lie) -> OpenError {
         OpenError::Damaged {
@@ -33,12 +39,12 @@ impl Visited {
 }
 
 /// Opens the owner side of the current generation, waiting for the channel if need be.
-pub(crate) fn visit(request: &Request<'_>, pattern: Pattern) -> Result<Visited, OpenError> {
-    until_attached(request, || attempt(request, pattern))
+pub(crate) fn visit(request: &Request<'_>, patterns: &[Pattern]) -> Result<Visited, OpenError> {
+    until_attached(request, || attempt(request, patterns))
 }
 
-fn attempt(request: &Request<'_>, pattern: Pattern) -> Result<Attempt<Visited>, OpenError> {
-    let entrance = match enter(request, pattern)? {
+fn attempt(request: &Request<'_>, patterns: &[Pattern]) -> Result<Attempt<Visited>, OpenError> {
+    let entrance = match enter(request, patterns)? {
         Ok(entrance) => entrance,
         Err(awaited) => return Ok(Attempt::Wait(awaited)),
     };

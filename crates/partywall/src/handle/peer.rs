@@ -131,8 +131,26 @@ impl PeerHandle {
         self.channel.namespace()
     }
 
+    /// The seat that this handle sits in.
+    pub(crate) fn seat(&self) -> Option<&Seated> {
+        self.seated.as_ref()
+    }
+
+    /// Whether the names still mean the files that we hold.
+    pub(crate) fn still_named(&self) -> bool {
+        self.channel.still_named(&self.lock)
+    }
+
+    pub(crate) fn lock_file(&self) -> &LockFile {
+        &self.lock
+    }
+
     pub(crate) fn header(&self) -> &Header {
         &self.header
+    }
+
+    pub(crate) fn settings(&self) -> &PeerSettings {
+        &self.settings
     }
 
     pub(crate) fn strategy(&self) -> WaitStrategy {
@@ -292,7 +310,7 @@ impl PeerHandle {
     }
 
     /// A reader without a seat takes one before it sleeps, so that it can be woken.
-    fn sit_down(&mut self) {
+    pub(crate) fn sit_down(&mut self) {
         if self.seated.is_some() {
             return;
         }
@@ -364,7 +382,7 @@ impl PeerHandle {
             if let Err(lie) = seats::is_ours(&seated.peers, seated.seat, seated.state) {
                 return Err(self.end(Ended::Damaged(lie)));
             }
-            if let Some(reason) = seats::evicted(&self.owner, seated.seat, seated.state) {
+            if let Some(reason) = seats::eviction(&self.owner, seated.seat, seated.state) {
                 return Err(self.end(Ended::Evicted(reason)));
             }
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::OwnerHandle;
 use super::options::{OwnerSettings, invalid};
-use crate::channel::generation::Base;
+use crate::channel::generation::{Base, Wanted};
 use crate::channel::owner::{self, OwnerRole};
 use crate::channel::segment::Header;
 use crate::error::{OpenError, SendError};
@@ -105,6 +105,9 @@ pub(crate) trait SlotPattern {
     const PATTERN: Pattern;
     /// The latest value is what the channel is for: it goes over into a generation that replaces its own.
     const KEEPS_LATEST: bool;
+
+    /// Further words that go over with it.
+    fn inherit(_new: &Region<Writable>, _old: &Region<Writable>) {}
 }
 
 /// The writer's words over mapped segments.
@@ -163,6 +166,7 @@ impl<K: SlotPattern> OwnerRole for SlotRole<K> {
         if let Ok(Some(meta)) = reader.read(&mut value) {
             self.writer.put(&value, meta.kind, meta.time_ns);
         }
+        K::inherit(self.owner(), old.owner());
     }
 }
 
@@ -176,11 +180,8 @@ pub(crate) struct SlotSettings {
 }
 
 impl SlotSettings {
-    pub(crate) fn open<K: SlotPattern>(
-        &self,
-        settings: &OwnerSettings,
-        channel: &str,
-    ) -> Result<Writing<K>, OpenError> {
+    /// A generation as wanted, once the options were checked.
+    pub(crate) fn wanted(&self, settings: &OwnerSettings) -> Result<Wanted, OpenError> {
         if !(1..=slots::MAX_VALUE).contains(&self.value_size) {
             return Err(invalid("value size", "1 byte to 1 GiB", self.value_size));
         }
@@ -194,7 +195,15 @@ impl SlotSettings {
                 let expected = "2 or more, and all together at most 1 TiB";
                 invalid("slots", expected, self.slots)
             })?;
-        let wanted = settings.wanted(payload, self.value_size, self.checksums)?;
+        settings.wanted(payload, self.value_size, self.checksums)
+    }
+
+    pub(crate) fn open<K: SlotPattern>(
+        &self,
+        settings: &OwnerSettings,
+        channel: &str,
+    ) -> Result<Writing<K>, OpenError> {
+        let wanted = self.wanted(settings)?;
         let owned = owner::open(&settings.namespace()?, channel, &wanted)?;
         Ok(Writing {
             handle: OwnerHandle::new(owned, settings.heartbeat)?,

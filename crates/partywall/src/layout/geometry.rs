@@ -1,7 +1,7 @@
 //! Where things lie in a segment, told by its header; and whether the header's numbers can be true.
 
 use super::header::{self, Pattern, Side};
-use super::{PAGE, mpsc, peers, ring, root, round_up, seat, slots};
+use super::{PAGE, frames, mpsc, peers, ring, root, round_up, seat, slots};
 
 /// The numbers of a header that decide the geometry, as read from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,11 +60,8 @@ impl Sizes {
             Pattern::Snapshot | Pattern::Broadcast | Pattern::Guarded => {
                 slots::check(self.payload_size, self.record_size)?
             }
+            Pattern::Frames => frames::check(self.payload_size, self.record_size)?,
             Pattern::Mpsc => return mpsc::owner_side(self.payload_size, self.seats),
-            Pattern::Frames => {
-                let number = u64::from(self.pattern.number());
-                return Err(("pattern", header::PATTERN, "a known pattern", number));
-            }
         };
         let total_size = round_up(payload_offset + self.payload_size, PAGE);
         Ok(Geometry {

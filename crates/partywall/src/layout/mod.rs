@@ -24,6 +24,7 @@ macro_rules! block {
     };
 }
 
+pub(crate) mod frames;
 pub(crate) mod geometry;
 pub(crate) mod guarded;
 pub(crate) mod header;
@@ -86,7 +87,7 @@ pub struct Block {
 
 /// Every block of the ABI, in the order of `PROTOCOL.md`.
 #[must_use]
-pub fn abi() -> [&'static Block; 9] {
+pub fn abi() -> [&'static Block; 11] {
     [
         &header::HEADER,
         &root::ROOT,
@@ -95,6 +96,8 @@ pub fn abi() -> [&'static Block; 9] {
         &seat::SEAT,
         &slots::SLOT,
         &guarded::GUARDED,
+        &frames::FRAMES,
+        &frames::DESCRIPTOR,
         &mpsc::LANE,
         &mpsc::SENDER,
     ]

@@ -29,6 +29,9 @@ block! {
     READ_RECORDS_0: [8; Seat] = LINE + 8;
     /// The same if bit 0 is 1.
     READ_RECORDS_1: [8; Seat] = LINE + 16;
+    /// Frames: the slots that the holder has in use, one bit each. On the half line of `READ_SEQ`: the owner looks at
+    /// both.
+    PINS: [32; Seat] = LINE + 32;
     /// Records handed out by all holders of this seat.
     RECEIVED: [8; Seat] = 2 * LINE;
     /// Records that holders left unread when they detached of their own will.
@@ -39,6 +42,8 @@ block! {
     DETACHED: [8; Seat] = 2 * LINE + 24;
     /// The last error the holder met, numbered as in `PROTOCOL.md`.
     LAST_ERROR: [8; Seat] = 2 * LINE + 32;
+    /// Frames that were written over before a holder that may be skipped came to them.
+    MISSED: [8; Seat] = 2 * LINE + 40;
     /// Bytes of the name; 0 for a seat that is not durable.
     NAME_LEN: [8; Seat] = 3 * LINE;
     /// The durable consumer's name.
@@ -65,12 +70,13 @@ pub(crate) enum Claim {
     Left,
 }
 
-/// The state word: epoch in the upper 48 bits, DURABLE in bit 8, the claim in the low byte.
+/// The state word: epoch in the upper 48 bits, LOSSY in bit 9, DURABLE in bit 8, the claim in the low byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SeatState(pub(crate) u64);
 
 impl SeatState {
     const DURABLE: u64 = 0x100;
+    const LOSSY: u64 = 0x200;
 
     pub(crate) fn new(epoch: u64, claim: Claim, durable: bool) -> Self {
         let claim = match claim {
@@ -96,9 +102,18 @@ impl SeatState {
         self.0 & Self::DURABLE != 0
     }
 
+    /// The same for a subscriber of frames whose unread ones may be written over.
+    pub(crate) fn with_lossy(self, lossy: bool) -> Self {
+        SeatState(self.0 & !Self::LOSSY | if lossy { Self::LOSSY } else { 0 })
+    }
+
+    pub(crate) fn lossy(self) -> bool {
+        self.0 & Self::LOSSY != 0
+    }
+
     /// The claim, or `None` for a word that no holder writes.
     pub(crate) fn claim(self) -> Option<Claim> {
-        if self.0 & 0xfe00 != 0 {
+        if self.0 & 0xfc00 != 0 {
             return None;
         }
         Some(match self.0 & 0xff {

@@ -47,6 +47,10 @@ pub(crate) trait SharedMut: Shared {
     fn store(&self, at: u64, value: u64, order: Ordering);
     /// Stores a half-word at `at`, a multiple of 4.
     fn store32(&self, at: u64, value: u32, order: Ordering);
+    /// Sets bits of the word at `at`, which several threads of this process change at once; what it was before.
+    fn set_bits(&self, at: u64, bits: u64, order: Ordering) -> u64;
+    /// The same the other way.
+    fn clear_bits(&self, at: u64, bits: u64, order: Ordering) -> u64;
     /// Copies bytes in while peers may be reading them.
     fn copy_in(&self, at: u64, bytes: &[u8]);
     /// The same from the end to the start, for a copy after which the word in front is stored.

@@ -161,6 +161,20 @@ impl SharedMut for Region<Writable> {
     }
 
     #[inline(always)]
+    fn set_bits(&self, at: u64, bits: u64, order: Ordering) -> u64 {
+        #[cfg(feature = "fault-points")]
+        super::fault::point(super::fault::Kind::Store);
+        self.word(at).fetch_or(bits, order)
+    }
+
+    #[inline(always)]
+    fn clear_bits(&self, at: u64, bits: u64, order: Ordering) -> u64 {
+        #[cfg(feature = "fault-points")]
+        super::fault::point(super::fault::Kind::Store);
+        self.word(at).fetch_and(!bits, order)
+    }
+
+    #[inline(always)]
     fn copy_in(&self, at: u64, bytes: &[u8]) {
         let to = self.pointer(at, bytes.len() as u64);
         self.in_halves(to, bytes, false, |to, bytes| {

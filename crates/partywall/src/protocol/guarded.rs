@@ -30,9 +30,12 @@ use std::num::NonZero;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use super::Lie;
+use super::park;
 use super::slots::{Meta, Shape, SlotWriter};
 use crate::layout::guarded::{self, Condition};
-use crate::memory::SharedMut;
+use crate::layout::peers;
+use crate::layout::seat::{self, SeatState};
+use crate::memory::{Doorbell, Shared, SharedMut};
 
 /// What a holder found when it took the lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +71,8 @@ pub(crate) struct Held<O> {
 }
 
 impl<O: SharedMut> Held<O> {
-    /// The record of a fresh generation, not yet published, with nothing in it. Its creator holds it.
+    /// The record of a fresh generation with nothing in it. Its creator holds it.
+    #[cfg(test)]
     pub(crate) fn create(owner: O, shape: Shape, me: NonZero<u64>) -> Self {
         owner.store(guarded::HOLDER, me.get(), Relaxed);
         Held {
@@ -126,6 +130,7 @@ impl<O: SharedMut> Held<O> {
     }
 
     /// Whether a release would not give up.
+    #[cfg(test)]
     pub(crate) fn settled(&self) -> bool {
         self.settled
     }
@@ -166,5 +171,64 @@ impl<O: SharedMut> Held<O> {
         }
         // Release: last of all, for it says that nobody died.
         owner.store(guarded::HOLDER, 0, Release);
+    }
+}
+
+/// The number of the holder in a seat: which seat, and which of its holders.
+pub(crate) fn holder_number(seat: u32, state: SeatState) -> NonZero<u64> {
+    NonZero::new(state.epoch() << 16 | u64::from(seat + 1)).expect("seats are counted from 1 here")
+}
+
+/// The seat in a holder's number; `None` for nobody's, and for one that no holder writes.
+fn seat_of(number: u64, seats: u32) -> Option<u32> {
+    (number & 0xffff)
+        .checked_sub(1)
+        .and_then(|seat| u32::try_from(seat).ok())
+        .filter(|&seat| seat < seats)
+}
+
+/// Somebody in `seat` goes to sleep until the holder lets go, unless `try_lock` succeeds at the last moment or the
+/// holder has changed meanwhile. `sleep` is given the bell of the holder's seat, and its value.
+///
+/// Who lets go stores holder = 0, unlocks, and rings the bell of *its own* seat if anybody is parked; by then the
+/// lock may be another's, and so every word of the owner side. The bell is loaded before the last look at
+/// `holder`, so that a ring for the holder that was seen there is not slept through. Nobody rings for a holder
+/// that died, or one that was killed before it rang: that costs a slice.
+pub(crate) fn park<O, P>(
+    owner: &O,
+    peers: &P,
+    seat: u32,
+    seats: u32,
+    try_lock: impl FnOnce() -> bool,
+    sleep: impl FnOnce(Option<(u64, u32)>),
+) where
+    O: Shared,
+    P: SharedMut + Doorbell,
+{
+    let holder = owner.load(guarded::HOLDER, Acquire);
+    let bell = seat_of(holder, seats).map(|seat| {
+        let at = peers::seat_at(seat) + seat::SEAT_BELL;
+        (at, peers.load32(at, Acquire))
+    });
+    peers.store32(peers::parked(seat), 1, Relaxed);
+    // SYNC park: the parked word before it, the lock and `holder` behind it.
+    peers.heavy_fence();
+    if !try_lock() && owner.load(guarded::HOLDER, Acquire) == holder {
+        sleep(bell);
+    }
+    peers.store32(peers::parked(seat), 0, Relaxed);
+}
+
+/// Wakes who waits for the lock; called by the holder of `seat` when it has unlocked.
+pub(crate) fn ring<P>(peers: &P, seat: u32, seats: u32)
+where
+    P: SharedMut + Doorbell,
+{
+    // SYNC park: holder = 0 and the unlocking before it, the parked words behind it.
+    if park::sleepers(peers, peers, seats) != 0 {
+        let at = peers::seat_at(seat) + seat::SEAT_BELL;
+        let bell = peers.load32(at, Relaxed);
+        peers.store32(at, bell.wrapping_add(1), Release);
+        peers.wake(at);
     }
 }

@@ -6,6 +6,8 @@
 pub(crate) mod buffer;
 pub(crate) mod checksum;
 pub(crate) mod cursor;
+pub(crate) mod eviction;
+pub(crate) mod frames;
 pub(crate) mod guarded;
 #[cfg(test)]
 mod models;

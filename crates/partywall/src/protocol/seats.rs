@@ -15,21 +15,23 @@ pub(crate) enum Refused {
     NotReady,
 }
 
+/// Why the owner evicted the epoch that a state word names, if it did.
+pub(crate) fn eviction(owner: &impl Shared, seat: u32, state: SeatState) -> Option<EvictionReason> {
+    let word = Evicted(owner.load(verdict::at(seat) + verdict::EVICTED, Acquire));
+    if word.epoch() == state.epoch() && state.epoch() != 0 {
+        // Whatever the reason byte says, the seat is lost.
+        Some(word.reason().unwrap_or(EvictionReason::Lied))
+    } else {
+        None
+    }
+}
+
 /// Whether the owner evicted the epoch that a state word names.
 pub(crate) fn is_evicted(owner: &impl Shared, seat: u32, state: SeatState) -> bool {
-    let word = Evicted(owner.load(verdict::at(seat) + verdict::EVICTED, Acquire));
-    word.epoch() == state.epoch() && state.epoch() != 0
+    eviction(owner, seat, state).is_some()
 }
 
-/// Why the owner evicted the holder of a seat, if it did.
-pub(crate) fn evicted(owner: &impl Shared, seat: u32, state: SeatState) -> Option<EvictionReason> {
-    let word = Evicted(owner.load(verdict::at(seat) + verdict::EVICTED, Acquire));
-    // Whatever the reason byte says, the seat is lost.
-    (word.epoch() == state.epoch()).then(|| word.reason().unwrap_or(EvictionReason::Lied))
-}
-
-/// Whether a seat still says what its holder stored; if not, somebody scribbled over it, and the owner may no
-/// longer be counting it.
+/// Whether a seat still says what its holder stored; if not, somebody scribbled over it.
 pub(crate) fn is_ours(peers: &impl Shared, seat: u32, state: SeatState) -> Result<(), Lie> {
     let found = peers.load(peers::seat_at(seat) + seat::STATE, Relaxed);
     if found == state.0 {
@@ -41,6 +43,11 @@ pub(crate) fn is_ours(peers: &impl Shared, seat: u32, state: SeatState) -> Resul
         expected: "what we stored there",
         found,
     })
+}
+
+/// Where in a seat the count of records stands that dead holders left unread, valid in this epoch.
+pub(crate) const fn abandoned(epoch: u64) -> u64 {
+    seat::ABANDONED_0 + 8 * (epoch & 1)
 }
 
 /// Gives a seat up: FREE, or ABSENT for a durable consumer that will come back.

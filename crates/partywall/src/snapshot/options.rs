@@ -6,7 +6,6 @@ use crate::error::OpenError;
 use crate::handle::options::{owner_options, peer_options};
 use crate::handle::slots::{SlotSettings, slot_options};
 use crate::handle::{OwnerSettings, PeerSettings};
-use crate::layout::header::Pattern;
 
 /// Options of a [`Writer`]: values of up to 4 KiB in 4 slots, unless told otherwise.
 #[derive(Clone, Debug)]
@@ -76,7 +75,7 @@ impl ReaderOptions {
         self
     }
 
-    /// Opens a snapshot for reading.
+    /// Opens a snapshot for reading, or a [guarded record](crate::guarded).
     ///
     /// # Errors
     /// [`OpenError::TimedOut`] or [`OpenError::Missing`] if there is none in time, and whatever is wrong with
@@ -84,7 +83,7 @@ impl ReaderOptions {
     pub fn attach(&self, channel: &str) -> Result<Reader, OpenError> {
         let namespace = self.settings.namespace()?;
         let request = self.settings.request(&namespace, channel, None);
-        let visited = visit::visit(&request, Pattern::Snapshot)?;
+        let visited = visit::visit(&request, &Reader::PATTERNS)?;
         Ok(Reader::new(visited, self))
     }
 }

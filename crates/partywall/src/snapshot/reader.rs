@@ -28,6 +28,9 @@ enum News {
 }
 
 impl Reader {
+    /// What is read in the same way.
+    pub(super) const PATTERNS: [Pattern; 2] = [Pattern::Snapshot, Pattern::Guarded];
+
     /// Opens a snapshot of the default namespace with default options.
     ///
     /// # Errors
@@ -38,8 +41,11 @@ impl Reader {
 
     pub(super) fn new(visited: Visited, options: &ReaderOptions) -> Self {
         let latest = LatestReader::new(visited.owner.clone(), shape(&visited.header));
+        let mut settings = options.settings.clone();
+        // A record that nobody has locked is at rest, and not dead.
+        settings.await_successor |= visited.header.pattern == Pattern::Guarded;
         Reader {
-            handle: PeerHandle::visiting(visited, options.settings.clone()),
+            handle: PeerHandle::visiting(visited, settings),
             options: options.clone(),
             latest,
         }
@@ -187,7 +193,7 @@ impl Reader {
         let namespace = self.handle.namespace().clone();
         let name = self.channel().to_owned();
         let request = settings.request(&namespace, &name, None);
-        match visit::visit(&request, Pattern::Snapshot) {
+        match visit::visit(&request, &Self::PATTERNS) {
             Ok(visited) => {
                 *self = Reader::new(visited, &self.options);
                 Ok(())

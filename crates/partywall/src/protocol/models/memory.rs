@@ -9,7 +9,8 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::sync::atomic::AtomicU64 as Plain;
 
-use crate::layout::{mpsc as lanes, owner, peers, ring, seat, verdict};
+use crate::layout::frames::Pool;
+use crate::layout::{frames as pool, mpsc as lanes, owner, peers, ring, seat, verdict};
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::Ordering::{self, AcqRel, Acquire, Relaxed, Release, SeqCst};
 use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
@@ -18,10 +19,9 @@ use loom::sync::{Condvar, Mutex};
 use crate::layout::header::{self, State};
 use crate::layout::record::LaneHeader;
 use crate::memory::{Doorbell, Shared, SharedMut};
-use crate::protocol::SeatLocks;
 use crate::protocol::buffer::{self, Buffer};
 use crate::protocol::ring::Shape;
-use crate::protocol::{cursor, mpsc};
+use crate::protocol::{SeatLocks, cursor, frames, mpsc};
 
 /// One segment. Words that no protocol depends on (names, counters for people) are not in it: they are read
 /// as 0, and stores to them vanish.
@@ -131,8 +131,7 @@ impl Handle {
 
 impl Shared for Handle {
     fn size(&self) -> u64 {
-        let words = self.memory.words.last_key_value();
-        words.map_or(0, |(at, _)| at + 8)
+        u64::MAX
     }
 
     fn load(&self, at: u64, order: Ordering) -> u64 {
@@ -143,12 +142,18 @@ impl Shared for Handle {
     }
 
     fn load32(&self, at: u64, order: Ordering) -> u32 {
-        self.memory.halves[&at].load(order)
+        self.memory
+            .halves
+            .get(&at)
+            .map_or(0, |word| word.load(order))
     }
 
     fn copy_out(&self, at: u64, out: &mut [u8]) {
         for (at, bytes) in (at..).step_by(8).zip(out.chunks_mut(8)) {
-            if let Some(cell) = self.memory.cell(at) {
+            // The dead read nothing.
+            if let Some(cell) = self.memory.cell(at)
+                && !self.life.dead.load(Relaxed)
+            {
                 cell.with(|_| ());
             }
             bytes.copy_from_slice(&self.load(at, Relaxed).to_le_bytes()[..bytes.len()]);
@@ -174,8 +179,28 @@ impl SharedMut for Handle {
     }
 
     fn store32(&self, at: u64, value: u32, order: Ordering) {
+        if let Some(word) = self.memory.halves.get(&at)
+            && self.life.spend()
+        {
+            word.store(value, order);
+        }
+    }
+
+    fn set_bits(&self, at: u64, bits: u64, order: Ordering) -> u64 {
+        let word = &self.memory.words[&at];
         if self.life.spend() {
-            self.memory.halves[&at].store(value, order);
+            word.fetch_or(bits, order)
+        } else {
+            word.load(Relaxed)
+        }
+    }
+
+    fn clear_bits(&self, at: u64, bits: u64, order: Ordering) -> u64 {
+        let word = &self.memory.words[&at];
+        if self.life.spend() {
+            word.fetch_and(!bits, order)
+        } else {
+            word.load(Relaxed)
         }
     }
 
@@ -225,7 +250,7 @@ impl SeatLocks for Locks {
     }
 }
 
-/// One generation, READY. Loom's threads are coroutines of one thread, hence `Rc`.
+/// One generation, READY: of a ring, if nothing else is said. Loom's threads are coroutines of one thread, hence `Rc`.
 #[derive(Clone)]
 pub(super) struct World<S = Shape> {
     owner: Rc<Memory>,
@@ -250,13 +275,6 @@ fn peer_halves(seats: u32) -> impl Iterator<Item = u64> {
 impl World<Shape> {
     /// A ring.
     pub(super) fn new(capacity: u64, seats: u32, base: u64) -> Self {
-        let owner_words =
-            counted(owner::WRITE_SEQ)
-                .into_iter()
-                .chain((0..seats).map(verdict::at).flat_map(|at| {
-                    [verdict::EVICTED, verdict::LOST_0, verdict::LOST_1].map(|word| at + word)
-                }));
-        let data = ring::PAYLOAD_OFFSET..ring::PAYLOAD_OFFSET + capacity;
         let seat_words = [
             seat::STATE,
             seat::ABANDONED_0,
@@ -264,18 +282,49 @@ impl World<Shape> {
             seat::START_0,
             seat::START_1,
         ];
-        let peer_words = (0..seats).map(peers::seat_at).flat_map(|at| {
-            let own = seat_words.map(|word| at + word);
-            own.into_iter().chain(counted(at + seat::READ_SEQ))
-        });
         let shape = Shape {
             capacity,
             seats,
             base,
         };
-        let owner = Memory::new(owner_words, OWNER_HALVES.into_iter(), [data].into_iter());
-        let peers = Memory::new(peer_words, peer_halves(seats), [].into_iter());
-        World::ready(owner, peers, seats, shape)
+        let peer_words = (0..seats).map(peers::seat_at).flat_map(|at| {
+            let own = seat_words.map(|word| at + word);
+            own.into_iter().chain(counted(at + seat::READ_SEQ))
+        });
+        let data = (0..capacity / 8).map(|index| ring::PAYLOAD_OFFSET + 8 * index);
+        Self::build(
+            shape,
+            seats,
+            counted(owner::WRITE_SEQ).into_iter(),
+            data,
+            peer_words,
+        )
+    }
+}
+
+impl World<frames::Shape> {
+    /// A pool of frames of 8 bytes; at most 64 slots.
+    pub(super) fn frames(pool: Pool, base: u64) -> Self {
+        let shape = frames::Shape::new(pool.check().expect("a pool"), 8, base);
+        let descriptors = u64::from(pool.slots).next_power_of_two();
+        let owner_words = [owner::WRITE_SEQ]
+            .into_iter()
+            .chain((0..pool.slots).map(|slot| shape.word(slot)))
+            .chain((0..descriptors).flat_map(|index| {
+                [pool::MARK, pool::OFFSET, pool::INFO].map(|word| shape.descriptor(index) + word)
+            }));
+        let seat_words = [
+            seat::STATE,
+            seat::ABANDONED_0,
+            seat::ABANDONED_1,
+            seat::READ_SEQ,
+            seat::PINS,
+        ];
+        let peer_words = (0..pool.seats)
+            .map(peers::seat_at)
+            .flat_map(|at| seat_words.map(|word| at + word));
+        let data = (0..pool.slots).map(|slot| shape.data(slot));
+        Self::build(shape, pool.seats, owner_words, data, peer_words)
     }
 }
 
@@ -312,6 +361,23 @@ impl World<mpsc::Shape> {
 }
 
 impl<S: Copy> World<S> {
+    /// `owner_words` are those of the pattern, besides the verdicts; `data` are the words in which records lie.
+    fn build(
+        shape: S,
+        seats: u32,
+        owner_words: impl Iterator<Item = u64>,
+        data: impl Iterator<Item = u64>,
+        peer_words: impl Iterator<Item = u64>,
+    ) -> Self {
+        let verdicts = (0..seats)
+            .map(verdict::at)
+            .flat_map(|at| [verdict::EVICTED, verdict::LOST_0, verdict::LOST_1].map(|w| at + w));
+        let data = data.map(|at| at..at + 8);
+        let owner = Memory::new(owner_words.chain(verdicts), OWNER_HALVES.into_iter(), data);
+        let peers = Memory::new(peer_words, peer_halves(seats), [].into_iter());
+        Self::ready(owner, peers, seats, shape)
+    }
+
     fn ready(owner: Memory, peers: Memory, seats: u32, shape: S) -> Self {
         let world = World {
             owner: Rc::new(owner),

@@ -7,8 +7,10 @@
 
 mod memory;
 mod people;
+mod plain;
 
 mod crash;
+mod frames;
 mod guarded;
 mod join;
 mod mpsc;

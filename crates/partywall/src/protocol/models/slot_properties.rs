@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use proptest::prelude::*;
 
-use super::properties::Plain;
+use super::plain::Plain;
 use crate::layout::slots::{self, Info, LAST_VERSION};
 use crate::layout::{guarded, owner};
 use crate::memory::SharedMut;

@@ -8,7 +8,6 @@ use crate::memory::{Shared, SharedMut};
 use crate::protocol::Lie;
 use crate::protocol::buffer::{self, Buffer, Found};
 use crate::protocol::cursor::Cursor;
-use crate::protocol::seats::is_ours;
 
 /// The holder of one seat.
 #[derive(Debug)]

@@ -1,25 +1,16 @@
 //! The producer's side: reserve, commit, look at the seats, evict the dead.
 
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use std::sync::atomic::Ordering::{Acquire, SeqCst};
 
 use super::{Shape, seats, walk};
 use crate::layout::record;
 use crate::layout::seat::{self, Claim, SeatState};
-use crate::layout::verdict::{self, Evicted, EvictionReason};
 use crate::layout::{owner, peers};
 use crate::memory::{Shared, SharedMut};
 use crate::protocol::buffer::{BufferWriter, Claimed, Pending};
 use crate::protocol::cursor::{self, Cursor, position_of};
+use crate::protocol::eviction::Watches;
 use crate::protocol::{Lie, SeatLocks};
-
-/// What the producer remembers of a seat, to notice when it goes back on its word.
-#[derive(Clone, Copy, Debug, Default)]
-struct Watch {
-    /// The epoch that was evicted last.
-    evicted: u64,
-    state: u64,
-    read_seq: u64,
-}
 
 /// What a look at the seats gave.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,7 +35,7 @@ pub(crate) struct RingProducer<O, P> {
     peers: P,
     /// With no consumer: go on, and what nobody reads is gone.
     discard_when_alone: bool,
-    watches: Vec<Watch>,
+    watches: Watches,
     /// Peer sides of older generations with durable consumers that are on their way here.
     older: Vec<(P, u32)>,
 }
@@ -64,14 +55,11 @@ impl<O: SharedMut, P: Shared> RingProducer<O, P> {
         // Nobody writes meanwhile, so there is a count; if somebody does who must not, counting starts anew.
         let records = found.records.unwrap_or(0).wrapping_add(walked.records);
         let cursor = Cursor::begin(&owner, owner::WRITE_SEQ, walked.end, records);
-        let mut adopted = Self::with_cursor(owner, peers, shape, cursor);
-        for seat in 0..shape.seats {
-            let word = adopted
-                .owner()
-                .load(verdict::at(seat) + verdict::EVICTED, Relaxed);
-            adopted.watches[seat as usize].evicted = Evicted(word).epoch();
-        }
-        Ok(adopted)
+        let watches = Watches::adopt(&owner, shape.seats);
+        Ok(RingProducer {
+            watches,
+            ..Self::with_cursor(owner, peers, shape, cursor)
+        })
     }
 
     fn with_cursor(owner: O, peers: P, shape: Shape, cursor: Cursor) -> Self {
@@ -79,7 +67,7 @@ impl<O: SharedMut, P: Shared> RingProducer<O, P> {
             writer: BufferWriter::new(owner, shape, cursor),
             peers,
             discard_when_alone: false,
-            watches: vec![Watch::default(); shape.seats as usize],
+            watches: Watches::new(shape.seats),
             older: Vec::new(),
         }
     }
@@ -172,8 +160,7 @@ impl<O: SharedMut, P: Shared> RingProducer<O, P> {
         for seat in 0..shape.seats {
             let at = peers::seat_at(seat);
             let state = SeatState(self.peers.load(at + seat::STATE, Acquire));
-            let watch = &mut self.watches[seat as usize];
-            if state.epoch() == watch.evicted && state.epoch() != 0 {
+            if self.watches.is_evicted(seat, state) {
                 continue;
             }
             match state.claim() {
@@ -188,21 +175,17 @@ impl<O: SharedMut, P: Shared> RingProducer<O, P> {
                     // SYNC ring-release
                     let read_seq = position_of(self.peers.load(at + seat::READ_SEQ, Acquire));
                     let behind = written.wrapping_sub(read_seq);
-                    let went_back = watch.state == state.0
-                        && (read_seq.wrapping_sub(watch.read_seq) as i64) < 0;
-                    if behind > shape.capacity || went_back {
-                        self.evict_liar(seat, state);
+                    if behind > shape.capacity || self.watches.goes_back(seat, state, read_seq) {
+                        self.watches.evict_liar(self.writer.memory(), seat, state);
                         scan.lies += 1;
                         continue;
                     }
-                    watch.state = state.0;
-                    watch.read_seq = read_seq;
                     scan.counted += 1;
                     reads[seat as usize] = Some(read_seq);
                     slowest = earlier(slowest, read_seq);
                 }
                 None => {
-                    self.evict_liar(seat, state);
+                    self.watches.evict_liar(self.writer.memory(), seat, state);
                     scan.lies += 1;
                 }
             }
@@ -236,68 +219,25 @@ impl<O: SharedMut, P: Shared> RingProducer<O, P> {
             .unwrap_or(shape.capacity)
     }
 
-    /// Stops counting a seat whose words no honest holder writes. Its records are not counted as lost: what
-    /// it says about itself is worth nothing.
-    fn evict_liar(&mut self, seat: u32, state: SeatState) {
-        let at = verdict::at(seat);
-        let selector = Evicted(self.owner().load(at + verdict::EVICTED, Relaxed)).selector();
-        let word = Evicted::new(state.epoch(), EvictionReason::Lied, selector);
-        self.owner().store(at + verdict::EVICTED, word.0, Release);
-        self.owner().count(owner::LIES, 1);
-        self.watches[seat as usize].evicted = state.epoch();
-    }
-
     /// Evicts every seat of `candidates` whose holder is dead, unless it is durable and has ever been
     /// ACTIVE; how many. What the dead left unread is counted by the same store that evicts them.
     pub(crate) fn evict_dead(&mut self, locks: &impl SeatLocks, candidates: u64) -> u32 {
-        let mut evicted = 0;
-        for seat in (0..self.shape().seats).filter(|seat| candidates >> seat & 1 != 0) {
-            let state_at = peers::seat_at(seat) + seat::STATE;
-            let before = SeatState(self.peers.load(state_at, Acquire));
-            if !evictable(before) || self.watches[seat as usize].evicted == before.epoch() {
-                continue;
+        let (shape, written) = (*self.shape(), self.position());
+        let (owner, peers) = (self.writer.memory(), &self.peers);
+        let unread = |seat, state: SeatState| {
+            if state.claim() == Some(Claim::Joining) {
+                return 0;
             }
-            if !locks.try_lock(seat) {
-                continue;
-            }
-            // Read again under the lock: somebody may have taken the seat over and left again.
-            let state = SeatState(self.peers.load(state_at, Acquire));
-            if state == before {
-                self.evict_locked(seat, state);
-                evicted += 1;
-            }
-            locks.unlock(seat);
-        }
-        evicted
-    }
-
-    fn evict_locked(&mut self, seat: u32, state: SeatState) {
-        let unread = if state.claim() == Some(Claim::Joining) {
-            0
-        } else {
-            let from = seats::stood(&self.peers, seat, state).position;
+            let from = seats::stood(peers, seat, state).position;
             // A dead seat that claims the impossible left nothing that could be counted.
-            let in_range =
-                self.position().wrapping_sub(from) <= self.shape().capacity && from & 7 == 0;
+            let in_range = written.wrapping_sub(from) <= shape.capacity && from & 7 == 0;
             in_range
-                .then(|| walk(self.owner(), self.shape(), from).ok())
+                .then(|| walk(owner, &shape, from).ok())
                 .flatten()
                 .map_or(0, |walked| walked.records)
         };
-        let at = verdict::at(seat);
-        let selector = Evicted(self.owner().load(at + verdict::EVICTED, Relaxed)).selector();
-        let lost = [at + verdict::LOST_0, at + verdict::LOST_1];
-        let total = self.owner().load(lost[selector as usize], Relaxed);
-        self.owner().store(
-            lost[1 - selector as usize],
-            total.wrapping_add(unread),
-            Relaxed,
-        );
-        // One store decides both: evicted, and how many were lost by it.
-        let word = Evicted::new(state.epoch(), EvictionReason::Dead, 1 - selector);
-        self.owner().store(at + verdict::EVICTED, word.0, Release);
-        self.owner().count(owner::EVICTIONS, 1);
-        self.watches[seat as usize].evicted = state.epoch();
+        self.watches
+            .evict_dead(owner, peers, locks, candidates, evictable, unread)
     }
 }
 

@@ -18,7 +18,7 @@ use crate::layout::seat::{self, Claim, SeatState};
 use crate::layout::{owner, peers};
 use crate::memory::{Shared, SharedMut};
 use crate::protocol::cursor::{self, Cursor, position_of};
-use crate::protocol::seats::{Refused, is_evicted, store_name};
+use crate::protocol::seats::{Refused, abandoned, is_evicted, store_name};
 
 /// A seat that was taken.
 #[derive(Debug)]
@@ -27,10 +27,6 @@ pub(crate) struct Taken {
     pub(crate) cursor: Cursor,
     /// Goes on where an earlier holder of the same name stood.
     pub(crate) resumed: bool,
-}
-
-fn abandoned(epoch: u64) -> u64 {
-    seat::ABANDONED_0 + 8 * (epoch & 1)
 }
 
 fn start(epoch: u64) -> u64 {

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-use super::super::properties::{NoLocks, Plain};
+use super::super::plain::{NoLocks, Plain};
 use crate::layout::header::{self, State};
 use crate::layout::record::{Control, RecordHeader};
 use crate::layout::{mpsc, owner, peers, seat};

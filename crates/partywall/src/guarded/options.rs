@@ -1,0 +1,132 @@
+//! How a guarded record is opened.
+
+use std::time::{Duration, Instant};
+
+use super::Record;
+use crate::channel::liveness::PAUSE;
+use crate::channel::namespace::Namespace;
+use crate::channel::owner;
+use crate::channel::visit::{self, Visited};
+use crate::error::OpenError;
+use crate::handle::options::owner_options;
+use crate::handle::slots::{SlotPattern, SlotRole, SlotSettings, slot_options};
+use crate::handle::{OwnerSettings, PeerSettings};
+use crate::layout::guarded;
+use crate::layout::header::Pattern;
+use crate::memory::{Region, Shared, SharedMut, Writable};
+use crate::wait::{StopToken, WaitStrategy};
+
+/// How long to try while somebody else makes the record, or holds it.
+const MAKING: Duration = Duration::from_secs(5);
+
+#[derive(Debug)]
+pub(super) struct Records;
+
+impl SlotPattern for Records {
+    const PATTERN: Pattern = Pattern::Guarded;
+    const KEEPS_LATEST: bool = true;
+
+    fn inherit(new: &Region<Writable>, old: &Region<Writable>) {
+        use std::sync::atomic::Ordering::Relaxed;
+        // A death that nobody has dealt with stays news.
+        for word in [guarded::HOLDER, guarded::CONDITION] {
+            new.store(word, old.load(word, Relaxed), Relaxed);
+        }
+    }
+}
+
+/// Options of a [`Record`]: values of up to 4 KiB, 64 handles at a time, unless told otherwise. A record stays
+/// until it is removed, whoever comes and goes.
+#[derive(Clone, Debug)]
+pub struct RecordOptions {
+    settings: OwnerSettings,
+    slots: SlotSettings,
+    wait: WaitStrategy,
+    stop: Option<StopToken>,
+}
+
+impl Default for RecordOptions {
+    fn default() -> Self {
+        RecordOptions {
+            settings: OwnerSettings {
+                seats: 64,
+                keep: true,
+                ..OwnerSettings::default()
+            },
+            slots: SlotSettings {
+                value_size: 4096,
+                slots: 4,
+                checksums: false,
+                time_stamps: true,
+            },
+            wait: WaitStrategy::default(),
+            stop: None,
+        }
+    }
+}
+
+owner_options!(RecordOptions);
+slot_options!(RecordOptions);
+
+impl RecordOptions {
+    /// How to wait for the lock. See [`WaitStrategy`].
+    #[must_use]
+    pub fn wait(mut self, wait: WaitStrategy) -> Self {
+        self.wait = wait;
+        self
+    }
+
+    /// A token that ends every wait of the handle.
+    #[must_use]
+    pub fn stop_token(mut self, token: StopToken) -> Self {
+        self.stop = Some(token);
+        self
+    }
+
+    /// Opens the record, and makes it if there is none. Every handle takes a seat.
+    ///
+    /// # Errors
+    /// [`OpenError::NoFreeSeat`]; [`OpenError::Mismatch`] if it is in use and made for smaller values;
+    /// [`OpenError::NoSpace`] if the memory cannot be reserved; and whatever is wrong with its name, its
+    /// namespace or its files.
+    pub fn open(&self, channel: &str) -> Result<Record, OpenError> {
+        let namespace = self.settings.namespace()?;
+        let wanted = self.slots.wanted(&self.settings)?;
+        let end = Instant::now() + MAKING;
+        loop {
+            if let Some(visited) = self.find(&namespace, channel)?
+                && owner::fits(&visited.header, &wanted)
+            {
+                let settings = PeerSettings {
+                    wait: self.wait,
+                    stop: self.stop.clone(),
+                    heartbeat: self.settings.heartbeat,
+                    ..PeerSettings::default()
+                };
+                return Record::new(visited, settings, self.slots.time_stamps);
+            }
+            // Who makes it owns it for that moment, and lets go of it at once.
+            match owner::open::<SlotRole<Records>>(&namespace, channel, &wanted) {
+                Ok(mut owned) => drop(owned.reclaim()),
+                Err(OpenError::AlreadyOwned { .. }) if Instant::now() < end => {
+                    std::thread::sleep(PAUSE);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The record, if it is there now.
+    fn find(&self, namespace: &Namespace, channel: &str) -> Result<Option<Visited>, OpenError> {
+        let settings = PeerSettings {
+            attach_timeout: Some(Duration::ZERO),
+            ..PeerSettings::default()
+        };
+        let request = settings.request(namespace, channel, None);
+        match visit::visit(&request, &[Pattern::Guarded]) {
+            Ok(visited) => Ok(Some(visited)),
+            Err(OpenError::Missing { .. } | OpenError::TimedOut { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
