@@ -243,7 +243,7 @@ fn a_receiver_that_lies_is_not_believed() {
     all(&mut receiver);
     assert_eq!(sender.look(), Ok(Look::Fine));
     let at = mpsc::lane_words(0) + mpsc::LANE_READ_SEQ;
-    for lie in [sender.position() + 8, HEADER, 0, u64::MAX & !7] {
+    for lie in [sender.position() + 8, HEADER, 0, !7] {
         owner.store(at, lie, Release);
         assert_eq!(sender.look().unwrap_err().found, lie);
     }
