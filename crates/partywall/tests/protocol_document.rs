@@ -226,7 +226,7 @@ fn registry(module: &str) -> Vec<(String, String)> {
 #[test]
 fn contents_and_formats_are_those_of_the_code() {
     let document = document();
-    let rows = section(&document, "16.2 Contents and formats");
+    let rows = section(&document, "20.2 Contents and formats");
     let rows: Vec<&str> = rows.into_iter().filter(|line| line.contains('|')).collect();
     let second = rows
         .iter()

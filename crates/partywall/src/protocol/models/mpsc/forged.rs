@@ -95,6 +95,25 @@ fn what_was_settled_does_not_come_again() {
     assert_eq!(adopt().next(), None);
 }
 
+/// A notice may have any value, the one with which the copies of another receiver began too.
+#[test]
+fn a_successor_notices_what_comes_after_it_looked() {
+    let both = segments(SHAPE, 2);
+    let (owner, peers) = both.clone();
+    // 64 bytes before the notices begin again at 0.
+    let base = (1 << 35) - 64;
+    let at = mpsc::lane_words(0) + mpsc::LANE_READ_SEQ;
+    owner.store(at, base, Release);
+    let mut sender = claim(&both, SHAPE, 0).unwrap();
+    let mut receiver = Receiver::adopt(owner, peers.clone(), SHAPE).unwrap();
+    assert_eq!(receiver.next(), None);
+    assert!(send(&mut sender, 0, &[0; 48]));
+    assert_eq!(peers.load32(mpsc::notice(2, 0), Relaxed), 0);
+    assert_eq!(receiver.next(), opened(0, 1));
+    let event = receiver.next().expect("noticed");
+    assert_eq!(payload_of(&peers, &event), [0; 48]);
+}
+
 #[test]
 fn a_lane_that_nobody_claimed_is_never_touched() {
     // Seat 1 has no memory for its lane.

@@ -130,6 +130,9 @@ proptest! {
         for seat in 0..shape.seats {
             let at = mpsc::lane_words(seat) + mpsc::LANE_READ_SEQ;
             owner.store(at, base, Release);
+            // Whoever brought it so far has said so.
+            let notice = mpsc::notice(shape.seats, seat);
+            peers.store32(notice, mpsc::notice_of(base), Release);
         }
         let adopt = || Receiver::adopt(owner.clone(), peers.clone(), shape).unwrap();
         let mut receiver = adopt();
