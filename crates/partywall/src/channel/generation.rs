@@ -4,6 +4,7 @@ use super::directory::{ChannelDirectory, owner_file, peers_file};
 use super::owner::OwnerRole;
 use super::segment::{self, Header};
 use crate::error::OpenError;
+use crate::layout::frames::Pool;
 use crate::layout::header::{FLAG_CHECKSUM, FLAG_KEEP, Pattern, Side, State};
 use crate::memory::{ReadOnly, Region, Writable};
 use crate::os;
@@ -21,6 +22,8 @@ pub(crate) struct Wanted {
     pub(crate) keep: bool,
     /// Every value has a checksum.
     pub(crate) checksums: bool,
+    /// Of frames: who may keep how many slots.
+    pub(crate) pool: Option<Pool>,
 }
 
 /// Where a new generation goes on.
@@ -72,7 +75,7 @@ pub(crate) fn create<R: OwnerRole>(
         .0;
     let mut role = None;
     segment::create(channel, &owner_file(generation), &header, |owner| {
-        role = Some(R::create(owner.clone(), peers, &header));
+        role = Some(R::create(owner.clone(), peers, &header, wanted));
     })?;
     Ok((header, role.expect("segment::create calls fill")))
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use super::directory::{ChannelDirectory, owner_file, peers_file};
 use super::generation::{self, Base, Wanted};
-use super::liveness::{OWNER, lock_patiently, seat_byte};
+use super::liveness::{GenerationLocks, OWNER, lock_patiently, seat_byte};
 use super::namespace::Namespace;
 use super::removal;
 use super::root::{self, Found};
@@ -25,7 +25,12 @@ pub(crate) trait OwnerRole: Sized {
     const PATTERN: Pattern;
 
     /// The owner of a fresh generation, not yet published.
-    fn create(owner: Region<Writable>, peers: Region<ReadOnly>, header: &Header) -> Self;
+    fn create(
+        owner: Region<Writable>,
+        peers: Region<ReadOnly>,
+        header: &Header,
+        wanted: &Wanted,
+    ) -> Self;
 
     /// Takes over what a dead owner left.
     fn adopt(
@@ -39,6 +44,14 @@ pub(crate) trait OwnerRole: Sized {
 
     /// Where a generation after this one would begin.
     fn base(&self) -> Base;
+
+    /// In what this generation falls short of what is wanted, beyond what its header says: option, wanted, found.
+    fn shortcoming(&self, _wanted: &Wanted) -> Option<(&'static str, u64, u64)> {
+        None
+    }
+
+    /// Evicts what is dead among seats, given by one bit each, so that it keeps nothing from the owner.
+    fn evict_dead(&mut self, _locks: &GenerationLocks<'_>, _seats: u64) {}
 
     /// What goes over into a generation that replaces `old` while nobody had closed that; by then nobody looks
     /// at this one yet.
@@ -178,7 +191,7 @@ pub(crate) fn open<R: OwnerRole>(
                 if retired {
                     owned.next_generation(wanted)?;
                     owned.adopted = false;
-                } else if !fits(&owned.header, wanted) {
+                } else if owned.shortcoming(wanted).is_some() {
                     owned.replace_unused(wanted)?;
                     owned.adopted = false;
                 }
@@ -274,17 +287,6 @@ fn shortcoming(header: &Header, wanted: &Wanted) -> Option<(&'static str, u64, u
     .find(|(_, wanted, found)| found < wanted)
 }
 
-fn mismatch(name: &str, header: &Header, wanted: &Wanted) -> OpenError {
-    let (option, expected, found) =
-        shortcoming(header, wanted).unwrap_or(("other options than", 0, 0));
-    OpenError::Mismatch {
-        channel: name.to_owned(),
-        option,
-        expected,
-        found,
-    }
-}
-
 fn create_first<R: OwnerRole>(claimed: Claimed, wanted: &Wanted) -> Result<Owned<R>, OpenError> {
     let Claimed { channel, lock } = claimed;
     let made = generation::create(&channel, 1, os::random_word(), wanted, Base::default())
@@ -314,6 +316,23 @@ fn create_first<R: OwnerRole>(claimed: Claimed, wanted: &Wanted) -> Result<Owned
 }
 
 impl<R: OwnerRole> Owned<R> {
+    /// In what the generation falls short.
+    fn shortcoming(&self, wanted: &Wanted) -> Option<(&'static str, u64, u64)> {
+        shortcoming(&self.header, wanted).or_else(|| self.role.shortcoming(wanted))
+    }
+
+    fn mismatch(&self, wanted: &Wanted) -> OpenError {
+        let (option, expected, found) =
+            self.shortcoming(wanted)
+                .unwrap_or(("other options than", 0, 0));
+        OpenError::Mismatch {
+            channel: self.channel.name().to_owned(),
+            option,
+            expected,
+            found,
+        }
+    }
+
     /// Says who owns the generation now, and wakes everybody to look.
     fn take_office(&mut self) {
         let owner = self.role.owner();
@@ -338,7 +357,7 @@ impl<R: OwnerRole> Owned<R> {
     fn replace_unused(&mut self, wanted: &Wanted) -> Result<(), OpenError> {
         let number = self.header.generation;
         if !self.is_unused() {
-            return Err(mismatch(self.channel.name(), &self.header, wanted));
+            return Err(self.mismatch(wanted));
         }
         let mut made = self.make_next(wanted)?;
         made.1.inherit(&self.role);
@@ -352,7 +371,7 @@ impl<R: OwnerRole> Owned<R> {
             Ok(())
         } else {
             self.remove_generation(number.wrapping_add(1));
-            Err(mismatch(self.channel.name(), &self.header, wanted))
+            Err(self.mismatch(wanted))
         };
         for byte in locked {
             let _ = self.lock.unlock(byte);
@@ -385,8 +404,13 @@ impl<R: OwnerRole> Owned<R> {
         let next = self.header.generation.wrapping_add(1);
         let base = self.role.base();
         // An index that a durable consumer holds must exist in the new generation too.
+        let seats = if R::PATTERN.has_durable_peers() {
+            wanted.seats.max(self.header.seat_count)
+        } else {
+            wanted.seats
+        };
         let wanted = Wanted {
-            seats: wanted.seats.max(self.header.seat_count),
+            seats,
             ..wanted.clone()
         };
         generation::create(&self.channel, next, self.header.instance, &wanted, base)

@@ -7,6 +7,7 @@ use crate::channel::joining::Request;
 use crate::channel::namespace::Namespace;
 use crate::error::OpenError;
 use crate::layout;
+use crate::protocol::frames::seats::Wish;
 use crate::wait::{StopToken, WaitStrategy};
 
 /// What the options of every pattern's owner have in common.
@@ -50,6 +51,7 @@ impl OwnerSettings {
             seats: self.seats,
             keep: self.keep,
             checksums,
+            pool: None,
         })
     }
 }
@@ -94,6 +96,7 @@ impl PeerSettings {
             namespace,
             channel,
             durable,
+            wish: Wish::default(),
             timeout: self.attach_timeout,
             stop: self.stop.as_ref(),
         }
