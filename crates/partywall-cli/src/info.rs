@@ -127,6 +127,7 @@ fn describe(info: &ChannelInfo, records: String) -> String {
             "READ_SEQ",
             "BEHIND",
             "RECORDS",
+            "HELD",
             "RECEIVED",
             "LOST",
             "SIGN OF LIFE",
@@ -149,6 +150,11 @@ fn seat(seat: &SeatInfo) -> Vec<String> {
         (false, true) => format!("{}, asleep", seat.state),
         (false, false) => seat.state.to_owned(),
     };
+    let state = if seat.lossy {
+        format!("{state}, lossy")
+    } else {
+        state
+    };
     vec![
         seat.index.to_string(),
         state,
@@ -158,8 +164,9 @@ fn seat(seat: &SeatInfo) -> Vec<String> {
         seat.read_seq.to_string(),
         format::bytes(seat.depth_bytes),
         seat.depth_records.to_string(),
+        seat.held.to_string(),
         seat.received.to_string(),
-        (seat.abandoned + seat.lost + seat.unread).to_string(),
+        (seat.abandoned + seat.lost + seat.unread + seat.missed).to_string(),
         format::age(seat.heartbeat_age_ns),
         seat.last_error.unwrap_or("-").to_owned(),
     ]
@@ -189,6 +196,7 @@ fn committed(info: &ChannelInfo) -> String {
     let last = format::age(info.last_update_age_ns);
     let records = info.records;
     match info.pattern {
+        "frames" => format!("{records} frames, last {last}"),
         "snapshot" | "guarded" => format!("{records} values, last {last}"),
         "broadcast" => format!("{records} records, last {last}"),
         _ => format!(

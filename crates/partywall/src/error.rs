@@ -257,6 +257,16 @@ pub enum SendError {
         /// The channel's name.
         channel: String,
     },
+    /// The publisher has as many frames in hand as it may.
+    #[error(
+        "channel {channel}: {loans} frames are in hand, as many as may be; publish one or drop it, or create the channel with more loans"
+    )]
+    TooManyLoans {
+        /// The channel's name.
+        channel: String,
+        /// How many.
+        loans: u32,
+    },
     /// There was no room in time.
     #[error(
         "channel {channel}: waited {waited:?} for {awaited}; `partywall info {channel}` shows who is behind"
@@ -374,6 +384,16 @@ pub enum RecvError {
         channel: String,
         /// How many records, exactly.
         lost: u64,
+    },
+    /// There is a frame, but this subscriber holds as many as it may.
+    #[error(
+        "channel {channel}: {held} frames are held, as many as may be; drop one, or have the channel made with more"
+    )]
+    TooManyHeld {
+        /// The channel's name.
+        channel: String,
+        /// How many.
+        held: u32,
     },
     /// Each value was written over while it was copied: the writer is too fast for this reader.
     #[error(

@@ -43,6 +43,7 @@
 pub mod broadcast;
 mod channel;
 mod error;
+pub mod frames;
 pub mod guarded;
 mod handle;
 pub mod inspect;

@@ -5,6 +5,7 @@ use super::owner::OwnerRole;
 use super::schema;
 use super::segment::{self, Header};
 use crate::error::OpenError;
+use crate::layout::frames::Pool;
 use crate::layout::header::{FLAG_CHECKSUM, FLAG_KEEP, Pattern, Side, State};
 use crate::memory::{ReadOnly, Region, Writable};
 use crate::os;
@@ -25,6 +26,8 @@ pub(crate) struct Wanted {
     pub(crate) checksums: bool,
     /// What the records are made of; `None`: bytes.
     pub(crate) schema: Option<Schema>,
+    /// Of frames: who may keep how many slots.
+    pub(crate) pool: Option<Pool>,
 }
 
 /// Where a new generation goes on.
@@ -84,7 +87,7 @@ pub(crate) fn create<R: OwnerRole>(
     let mut role = None;
     segment::create(channel, &owner_file(generation), &header, |owner| {
         schema::write(owner, &header, &schema);
-        role = Some(R::create(owner.clone(), peers, &header));
+        role = Some(R::create(owner.clone(), peers, &header, wanted));
     })?;
     Ok((header, role.expect("segment::create calls fill")))
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use super::directory::{ChannelDirectory, owner_file, peers_file};
 use super::generation::{self, Base, Wanted};
-use super::liveness::{OWNER, lock_patiently, seat_byte};
+use super::liveness::{GenerationLocks, OWNER, lock_patiently, seat_byte};
 use super::namespace::Namespace;
 use super::removal;
 use super::root::{self, Found};
@@ -26,7 +26,12 @@ pub(crate) trait OwnerRole: Sized {
     const PATTERN: Pattern;
 
     /// The owner of a fresh generation, not yet published.
-    fn create(owner: Region<Writable>, peers: Region<ReadOnly>, header: &Header) -> Self;
+    fn create(
+        owner: Region<Writable>,
+        peers: Region<ReadOnly>,
+        header: &Header,
+        wanted: &Wanted,
+    ) -> Self;
 
     /// Takes over what a dead owner left.
     fn adopt(
@@ -40,6 +45,14 @@ pub(crate) trait OwnerRole: Sized {
 
     /// Where a generation after this one would begin.
     fn base(&self) -> Base;
+
+    /// In what this generation falls short of what is wanted, beyond what its header says: option, wanted, found.
+    fn shortcoming(&self, _wanted: &Wanted) -> Option<(&'static str, u64, u64)> {
+        None
+    }
+
+    /// Evicts what is dead among seats, given by one bit each, so that it keeps nothing from the owner.
+    fn evict_dead(&mut self, _locks: &GenerationLocks<'_>, _seats: u64) {}
 
     /// What goes over into a generation that replaces `old` while nobody had closed that; by then nobody looks
     /// at this one yet.
@@ -179,9 +192,7 @@ pub(crate) fn open<R: OwnerRole>(
                 if retired {
                     owned.next_generation(wanted)?;
                     owned.adopted = false;
-                } else if let Some(mismatch) =
-                    mismatch(&owned.channel, &owned.header, owned.role.owner(), wanted)
-                {
+                } else if let Some(mismatch) = owned.mismatch(wanted) {
                     owned.replace_unused(wanted, mismatch)?;
                     owned.adopted = false;
                 }
@@ -319,6 +330,20 @@ fn create_first<R: OwnerRole>(claimed: Claimed, wanted: &Wanted) -> Result<Owned
 }
 
 impl<R: OwnerRole> Owned<R> {
+    /// In what the generation falls short.
+    /// In what the generation falls short of what is wanted.
+    fn mismatch(&self, wanted: &Wanted) -> Option<OpenError> {
+        mismatch(&self.channel, &self.header, self.role.owner(), wanted).or_else(|| {
+            let (option, expected, found) = self.role.shortcoming(wanted)?;
+            Some(OpenError::Mismatch {
+                channel: self.channel.name().to_owned(),
+                option,
+                expected,
+                found,
+            })
+        })
+    }
+
     /// Says who owns the generation now, and wakes everybody to look.
     fn take_office(&mut self) {
         let owner = self.role.owner();
@@ -394,8 +419,13 @@ impl<R: OwnerRole> Owned<R> {
         let next = self.header.generation.wrapping_add(1);
         let base = self.role.base();
         // An index that a durable consumer holds must exist in the new generation too.
+        let seats = if R::PATTERN.has_durable_peers() {
+            wanted.seats.max(self.header.seat_count)
+        } else {
+            wanted.seats
+        };
         let wanted = Wanted {
-            seats: wanted.seats.max(self.header.seat_count),
+            seats,
             ..wanted.clone()
         };
         generation::create(&self.channel, next, self.header.instance, &wanted, base)

@@ -7,6 +7,7 @@ use crate::channel::joining::Request;
 use crate::channel::namespace::Namespace;
 use crate::error::OpenError;
 use crate::layout;
+use crate::protocol::frames::seats::Wish;
 use crate::record::Schema;
 use crate::wait::{StopToken, WaitStrategy};
 
@@ -54,6 +55,7 @@ impl OwnerSettings {
             keep: self.keep,
             checksums,
             schema: self.schema.clone(),
+            pool: None,
         })
     }
 }
@@ -100,6 +102,7 @@ impl PeerSettings {
             namespace,
             channel,
             durable,
+            wish: Wish::default(),
             timeout: self.attach_timeout,
             stop: self.stop.as_ref(),
             schema: self.schema.as_ref(),

@@ -16,6 +16,7 @@ use crate::handle::PeerSettings;
 use crate::layout::header::{self, State};
 use crate::layout::last_error::LastError;
 use crate::layout::seat::{self, SeatState};
+use crate::layout::verdict::EvictionReason;
 use crate::layout::{owner, peers};
 use crate::memory::{ReadOnly, Region, Shared, SharedMut, Writable};
 use crate::os::{self, LockFile, Process};
@@ -59,7 +60,7 @@ impl Seated {
 #[derive(Clone, Debug)]
 enum Ended {
     Damaged(Lie),
-    Evicted(crate::EvictionReason),
+    Evicted(EvictionReason),
     Closed,
     Deleted,
     Superseded,
@@ -392,7 +393,7 @@ impl PeerHandle {
             if let Err(lie) = seats::is_ours(&seated.peers, seated.seat, seated.state) {
                 return Err(self.end(Ended::Damaged(lie)));
             }
-            if let Some(reason) = seats::eviction(&self.owner, seated.seat, seated.state) {
+            if let Some(reason) = self.eviction() {
                 return Err(self.end(Ended::Evicted(reason)));
             }
         }
@@ -413,6 +414,12 @@ impl PeerHandle {
                 })
             }
         }
+    }
+
+    /// Why the owner evicted this peer, if it did.
+    fn eviction(&self) -> Option<EvictionReason> {
+        let seated = self.seated.as_ref()?;
+        seats::eviction(&self.owner, seated.seat, seated.state)
     }
 
     /// Whether somebody owns the channel now.
@@ -440,6 +447,10 @@ impl PeerHandle {
     #[cold]
     #[inline(never)]
     pub(crate) fn damaged(&mut self, lie: Lie) -> RecvError {
+        // What an evicted peer finds is another's.
+        if let Some(reason) = self.eviction() {
+            return self.end(Ended::Evicted(reason));
+        }
         self.end(Ended::Damaged(lie))
     }
 

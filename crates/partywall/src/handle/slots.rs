@@ -86,7 +86,8 @@ impl Meta {
     }
 }
 
-fn age(time_ns: u64) -> Option<Duration> {
+/// How long ago a stamp was made; `None` for 0, which is none.
+pub(crate) fn age(time_ns: u64) -> Option<Duration> {
     (time_ns != 0).then(|| Duration::from_nanos(os::boottime_ns().saturating_sub(time_ns)))
 }
 
@@ -121,7 +122,12 @@ pub(crate) struct SlotRole<K> {
 impl<K: SlotPattern> OwnerRole for SlotRole<K> {
     const PATTERN: Pattern = K::PATTERN;
 
-    fn create(owner: Region<Writable>, peers: Region<ReadOnly>, header: &Header) -> Self {
+    fn create(
+        owner: Region<Writable>,
+        peers: Region<ReadOnly>,
+        header: &Header,
+        _wanted: &Wanted,
+    ) -> Self {
         SlotRole {
             writer: SlotWriter::create(owner, shape(header)),
             peers,
