@@ -26,7 +26,11 @@ pub(crate) trait PeerRole: Sized {
 
     /// Takes the seat by the way that its state asks for; and whether that resumes where an earlier holder of
     /// the same name stood.
-    fn take(opened: &Opened, seat: u32, durable: Option<&str>) -> Result<(Self, bool), Refused>;
+    fn take(
+        opened: &Opened<'_>,
+        seat: u32,
+        durable: Option<&str>,
+    ) -> Result<(Self, bool), NotTaken>;
 
     fn owner(&self) -> &Region<ReadOnly>;
     fn peers(&self) -> &Region<Writable>;
@@ -46,8 +50,26 @@ pub(crate) trait PeerRole: Sized {
 
     /// Sits down in the next generation, whose base is the position of `self`; `None` where a pattern's peers
     /// are not carried over.
-    fn move_in(&self, _next: &Opened, _name: &str) -> Option<Self> {
+    fn move_in(&self, _next: &Opened<'_>, _name: &str) -> Option<Self> {
         None
+    }
+}
+
+/// Why a pattern did not take a seat.
+#[derive(Debug)]
+pub(crate) enum NotTaken {
+    /// The generation was retired meanwhile: begin again from the root.
+    NotReady,
+    /// Something is wrong with this one seat, or it is another's by now.
+    Unusable,
+    Failed(OpenError),
+}
+
+impl From<Refused> for NotTaken {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::NotReady => NotTaken::NotReady,
+        }
     }
 }
 
@@ -134,6 +156,16 @@ pub(super) enum Seat<P> {
     Changed,
 }
 
+impl NotTaken {
+    fn outcome<P>(self) -> Result<Seat<P>, OpenError> {
+        match self {
+            NotTaken::NotReady => Ok(Seat::NotReady),
+            NotTaken::Unusable => Ok(Seat::Changed),
+            NotTaken::Failed(error) => Err(error),
+        }
+    }
+}
+
 struct Claiming<'a> {
     channel: &'a ChannelDirectory,
     lock: &'a LockFile,
@@ -144,17 +176,19 @@ struct Claiming<'a> {
 
 /// A generation opened for a peer.
 #[derive(Debug)]
-pub(crate) struct Opened {
+pub(crate) struct Opened<'a> {
+    pub(crate) channel: &'a ChannelDirectory,
     pub(crate) header: Header,
     pub(crate) owner: Region<ReadOnly>,
     pub(crate) peers: Region<Writable>,
 }
 
-impl Claiming<'_> {
-    fn open(&self, number: u64) -> Result<Opened, OpenError> {
+impl<'a> Claiming<'a> {
+    fn open(&self, number: u64) -> Result<Opened<'a>, OpenError> {
         let (header, owner, peers) =
             generation::open_for_peer(self.channel, number, self.instance)?;
         Ok(Opened {
+            channel: self.channel,
             header,
             owner,
             peers,
@@ -162,7 +196,7 @@ impl Claiming<'_> {
     }
 
     /// Opens a generation that may be going away; `None` if it has.
-    fn open_or_gone(&self, number: u64) -> Result<Option<Opened>, OpenError> {
+    fn open_or_gone(&self, number: u64) -> Result<Option<Opened<'a>>, OpenError> {
         match self.open(number) {
             Ok(opened) => Ok(Some(opened)),
             Err(error) => match root::generations(self.root) {
@@ -215,7 +249,7 @@ impl Claiming<'_> {
     /// Locks one seat and takes it; `Changed` if that was not possible.
     fn try_seat<P: PeerRole>(
         &self,
-        opened: &Opened,
+        opened: &Opened<'_>,
         seat: u32,
         dead_ones: bool,
         durable: Option<&str>,
@@ -233,9 +267,9 @@ impl Claiming<'_> {
                 Ok((role, resumed)) => {
                     return Ok(Seat::Taken(Box::new((opened.header, role, resumed))));
                 }
-                Err(Refused::NotReady) => {
+                Err(refused) => {
                     let _ = self.lock.unlock(byte);
-                    return Ok(Seat::NotReady);
+                    return refused.outcome();
                 }
             }
         }
@@ -284,7 +318,7 @@ impl Claiming<'_> {
 
     fn resume<P: PeerRole>(
         &self,
-        opened: Opened,
+        opened: Opened<'_>,
         seat: u32,
         consumer: &str,
     ) -> Result<Seat<P>, OpenError> {
@@ -296,9 +330,12 @@ impl Claiming<'_> {
                 consumer: consumer.to_owned(),
             });
         }
-        let Ok((mut held, resumed)) = P::take(&opened, seat, Some(consumer)) else {
-            let _ = self.lock.unlock(byte);
-            return Ok(Seat::NotReady);
+        let (mut held, resumed) = match P::take(&opened, seat, Some(consumer)) {
+            Ok(taken) => taken,
+            Err(refused) => {
+                let _ = self.lock.unlock(byte);
+                return refused.outcome();
+            }
         };
         // At the end of a stream that is over there is nothing to read here, ever.
         let drained = opened.header.state != State::READY && held.is_drained();
@@ -319,7 +356,7 @@ impl Claiming<'_> {
     /// there, and only then frees the old one. Always one generation at a time.
     fn move_on<P: PeerRole>(
         &self,
-        old: &Opened,
+        old: &Opened<'_>,
         held: &P,
         seat: u32,
         consumer: &str,
@@ -361,7 +398,7 @@ impl Claiming<'_> {
     }
 }
 
-fn state_of(opened: &Opened, seat: u32) -> SeatState {
+fn state_of(opened: &Opened<'_>, seat: u32) -> SeatState {
     SeatState(opened.peers.load(
         peers::seat_at(seat) + seat::STATE,
         std::sync::atomic::Ordering::Acquire,
@@ -369,7 +406,7 @@ fn state_of(opened: &Opened, seat: u32) -> SeatState {
 }
 
 /// Whether a newcomer may take the seat, if its lock is free.
-fn usable(opened: &Opened, seat: u32, dead_ones: bool) -> bool {
+fn usable(opened: &Opened<'_>, seat: u32, dead_ones: bool) -> bool {
     let state = state_of(opened, seat);
     if seats::is_evicted(&opened.owner, seat, state) {
         return true;
