@@ -7,10 +7,11 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use crate::channel::directory::ChannelDirectory;
 use crate::channel::liveness::{OWNER, seat_byte};
 use crate::channel::namespace::{Namespace, check_name};
-use crate::channel::root::{self, Found};
-use crate::channel::{generation, segment};
+use crate::channel::root::{self, Found, Generations};
+use crate::channel::{generation, schema, segment};
 use crate::error::{ManageError, OpenError};
 use crate::layout::header::{self, Pattern, State};
+use crate::layout::mpsc::{self, LaneState};
 use crate::layout::seat::{self, Claim, SeatState};
 use crate::layout::verdict::{self, Evicted};
 use crate::layout::{self, last_error};
@@ -19,6 +20,7 @@ use crate::memory::{ReadOnly, Region, Shared};
 use crate::os::{self, LockFile};
 use crate::protocol::cursor;
 use crate::protocol::seats;
+use crate::record::Schema;
 
 /// Heartbeats come every second; older than this is stuck.
 const STUCK_AFTER_NS: u64 = 3_000_000_000;
@@ -63,7 +65,7 @@ pub struct ChannelInfo {
     pub state: &'static str,
     /// What is wrong with it, if it cannot be read; then most numbers are 0.
     pub problem: Option<String>,
-    /// Its owner, the producer.
+    /// Its owner: the producer, or the receiver of an mpsc channel.
     pub owner: Liveness,
     /// As the owner wrote it, in its own pid namespace; for people.
     pub owner_pid: u32,
@@ -93,10 +95,10 @@ pub struct ChannelInfo {
     pub flags: u32,
     /// 0: no schema.
     pub schema_hash: u64,
-    /// Bytes committed since the channel began; of a snapshot, a broadcast or a guarded record the sequence of its
-    /// latest value.
+    /// Bytes committed since the channel began; of a snapshot, a broadcast, frames or a guarded record the sequence of
+    /// the latest value.
     pub write_seq: u64,
-    /// Records committed since the channel began.
+    /// Records committed since the channel began; of an mpsc channel, received.
     pub records: u64,
     /// By the wall clock, in nanoseconds since 1970.
     pub created_unix_ns: u64,
@@ -131,20 +133,28 @@ pub struct SeatInfo {
     pub holder: Liveness,
     /// As the holder wrote it, in its own pid namespace; for people.
     pub pid: u32,
-    /// Everything before it was processed.
+    /// Everything before it was processed; of a subscriber of frames the last one that it took or passed.
     pub read_seq: u64,
-    /// Bytes from there to `write_seq`.
+    /// Bytes from there to `write_seq`, of an mpsc channel to where its sender is; 0 where that counts frames.
     pub depth_bytes: u64,
-    /// Records from there.
+    /// Records from there; not known of an mpsc channel.
     pub depth_records: u64,
-    /// Records that its holders received.
+    /// Records that its holders received; of an mpsc channel, that were received from them.
     pub received: u64,
+    /// Of an mpsc channel: records that its holders refused by the drop-newest policy.
+    pub dropped: u64,
     /// Records left unread by dead holders whose seat another took.
     pub abandoned: u64,
     /// Records left unread by dead holders who were evicted.
     pub lost: u64,
     /// Records left unread by holders who detached.
     pub unread: u64,
+    /// Frames that its holder missed, for they were written over before it came to them.
+    pub missed: u64,
+    /// Frames that its holder has in hand.
+    pub held: u32,
+    /// Whether frames may be written over before its holder comes to them.
+    pub lossy: bool,
     /// Whether the owner counts it no longer.
     pub evicted: bool,
     /// Whether the holder says that it sleeps.
@@ -299,24 +309,11 @@ pub fn inspect(namespace: &Namespace, channel: &str) -> Result<ChannelInfo, Mana
             return Ok(info);
         }
     };
-    let generations = root::generations(&root).map_err(|lie| OpenError::Damaged {
-        channel: channel.to_owned(),
-        file: crate::channel::directory::ROOT.to_owned(),
-        lie,
-    })?;
+    let generations = generations(channel, &root)?;
     let (header, owner, peers) =
         generation::open_for_reading(&directory, generations.current, root_header.instance)?;
     let now = os::boottime_ns();
-    let written = written(header.pattern, &owner);
-    // Where seats are only slept in, nobody in them is behind.
-    let awaited = if header.pattern.has_cursors() {
-        written
-    } else {
-        cursor::Counted {
-            position: 0,
-            records: None,
-        }
-    };
+    let progress = Progress::of(header.pattern, &owner);
     info.pattern = header.pattern.name();
     info.state = header.state.name();
     info.heartbeat_age_ns = age(now, owner.load(header::HEARTBEAT_NS, Relaxed));
@@ -329,31 +326,138 @@ pub fn inspect(namespace: &Namespace, channel: &str) -> Result<ChannelInfo, Mana
     info.header_size = header::SIZE as u16;
     info.instance = header.instance;
     fill_geometry(&mut info, &header);
-    info.write_seq = written.position;
-    info.records = written.records.unwrap_or(0);
+    info.write_seq = progress.written.position;
+    info.records = progress.written.records.unwrap_or(0);
     info.last_update_age_ns = age(now, owner.load(owner::LAST_UPDATE_NS, Relaxed));
     info.counters = counters(&owner);
     info.seats = (0..header.seat_count)
         .filter_map(|seat| {
             let byte = seat_byte(header.generation, seat);
-            seat_info(&owner, &peers, seat, awaited, now, lock.as_ref(), byte)
+            let lane = (header.pattern == Pattern::Mpsc)
+                .then(|| LaneInfo::read(&owner, &peers, header.seat_count, seat));
+            info.add_lane(lane.as_ref());
+            seat_info(
+                &owner,
+                &peers,
+                seat,
+                &progress,
+                lane.as_ref(),
+                now,
+                lock.as_ref(),
+                byte,
+            )
         })
         .collect();
     Ok(info)
 }
 
-/// How far the owner came, in the pattern's own way of counting.
-fn written(pattern: Pattern, owner: &Region<ReadOnly>) -> cursor::Counted {
-    match pattern {
-        // One value, one step.
-        Pattern::Snapshot | Pattern::Broadcast | Pattern::Guarded => {
-            let sequence = owner.load(owner::WRITE_SEQ, Acquire);
-            cursor::Counted {
-                position: sequence,
-                records: Some(sequence),
-            }
+/// What the records of a channel's current generation are made of; `None` if they are bytes without a schema, or
+/// nothing is there yet.
+///
+/// # Errors
+/// [`OpenError::Missing`], or what is wrong with its files.
+pub fn schema(namespace: &Namespace, channel: &str) -> Result<Option<Schema>, ManageError> {
+    let directory = open(namespace, channel)?;
+    let Found::Ready(root, header) = root::open_read_only(&directory)? else {
+        return Ok(None);
+    };
+    let current = generations(channel, &root)?.current;
+    let (header, owner) = generation::open_owner_side(&directory, current, header.instance)?;
+    Ok(schema::read(&directory, &header, &owner)?)
+}
+
+fn generations(channel: &str, root: &Region<ReadOnly>) -> Result<Generations, OpenError> {
+    root::generations(root).map_err(|lie| OpenError::Damaged {
+        channel: channel.to_owned(),
+        file: crate::channel::directory::ROOT.to_owned(),
+        lie,
+    })
+}
+
+/// A sender's lane, as both sides tell of it.
+struct LaneInfo {
+    read: cursor::Counted,
+    depth_bytes: u64,
+    dropped: u64,
+    blocked: u64,
+    blocked_ns: u64,
+    state: LaneState,
+}
+
+impl LaneInfo {
+    fn read(owner: &Region<ReadOnly>, peers: &Region<ReadOnly>, seats: u32, seat: u32) -> Self {
+        let words = mpsc::lane_words(seat);
+        let load = |offset| peers.load(peers::seat_at(seat) + offset, Relaxed);
+        let read = cursor::read(owner, words + mpsc::LANE_READ_SEQ);
+        let notice = peers.load32(mpsc::notice(seats, seat), Acquire);
+        LaneInfo {
+            read,
+            depth_bytes: 8 * u64::from(notice.wrapping_sub(mpsc::notice_of(read.position))),
+            dropped: load(mpsc::DROPPED),
+            blocked: load(mpsc::BLOCKED),
+            blocked_ns: load(mpsc::BLOCKED_NS),
+            state: LaneState(owner.load(words + mpsc::LANE_STATE, Acquire)),
         }
-        Pattern::Ring | Pattern::Frames | Pattern::Mpsc => cursor::read(owner, owner::WRITE_SEQ),
+    }
+}
+
+impl ChannelInfo {
+    /// What senders counted, and what was received from them, is the channel's account.
+    fn add_lane(&mut self, lane: Option<&LaneInfo>) {
+        if let Some(lane) = lane {
+            let counters = &mut self.counters;
+            self.records = self.records.wrapping_add(lane.read.records.unwrap_or(0));
+            counters.dropped = counters.dropped.wrapping_add(lane.dropped);
+            counters.blocked = counters.blocked.wrapping_add(lane.blocked);
+            counters.blocked_ns = counters.blocked_ns.wrapping_add(lane.blocked_ns);
+        }
+    }
+}
+
+/// How far the owner came, in the pattern's own way of counting.
+struct Progress {
+    pattern: Pattern,
+    written: cursor::Counted,
+}
+
+impl Progress {
+    fn of(pattern: Pattern, owner: &Region<ReadOnly>) -> Self {
+        Progress {
+            pattern,
+            written: Self::load(pattern, owner, owner::WRITE_SEQ),
+        }
+    }
+
+    fn load(pattern: Pattern, words: &Region<ReadOnly>, at: u64) -> cursor::Counted {
+        match pattern {
+            // One value, one step.
+            Pattern::Snapshot | Pattern::Broadcast | Pattern::Guarded | Pattern::Frames => {
+                let sequence = words.load(at, Acquire);
+                cursor::Counted {
+                    position: sequence,
+                    records: Some(sequence),
+                }
+            }
+            Pattern::Ring | Pattern::Mpsc => cursor::read(words, at),
+        }
+    }
+
+    /// Where a seat's holder stands, and the bytes and records from there.
+    fn depth(&self, peers: &Region<ReadOnly>, seat: u32, state: SeatState) -> (u64, u64, u64) {
+        let read = Self::load(self.pattern, peers, peers::seat_at(seat) + seat::READ_SEQ);
+        // Where seats are only slept in, nobody in them is behind; nor is who wants no more frames.
+        if !self.pattern.has_cursors() || state.claim() == Some(Claim::Left) {
+            return (read.position, 0, 0);
+        }
+        let bytes = self.written.position.saturating_sub(read.position);
+        let records = match (self.written.records, read.records) {
+            (Some(written), Some(read)) => written.saturating_sub(read),
+            _ => 0,
+        };
+        match self.pattern {
+            Pattern::Frames => (read.position, 0, records),
+            _ => (read.position, bytes, records),
+        }
     }
 }
 
@@ -383,21 +487,30 @@ fn counters(owner: &Region<ReadOnly>) -> OwnerCounters {
     }
 }
 
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one caller, and each says one thing"
+)]
 fn seat_info(
     owner: &Region<ReadOnly>,
     peers: &Region<ReadOnly>,
     index: u32,
-    written: cursor::Counted,
+    progress: &Progress,
+    lane: Option<&LaneInfo>,
     now: u64,
     lock: Option<&LockFile>,
     byte: u64,
 ) -> Option<SeatInfo> {
     let at = peers::seat_at(index);
     let state = SeatState(peers.load(at + seat::STATE, Acquire));
-    if state.claim() == Some(Claim::Free) {
+    // A sender that has left may still have something to be received.
+    if state.claim() == Some(Claim::Free) && lane.is_none_or(|lane| lane.depth_bytes == 0) {
         return None;
     }
-    let read = cursor::read(peers, at + seat::READ_SEQ);
+    let (read_seq, depth_bytes, depth_records) = match lane {
+        Some(lane) => (lane.read.position, lane.depth_bytes, 0),
+        None => progress.depth(peers, index, state),
+    };
     let load = |offset| peers.load(at + offset, Relaxed);
     let heartbeat_age_ns = age(now, load(seat::HEARTBEAT_NS));
     let verdict = verdict::at(index);
@@ -413,17 +526,26 @@ fn seat_info(
             .flatten(),
         holder: liveness(lock, byte, heartbeat_age_ns),
         pid: load(seat::PID) as u32,
-        read_seq: read.position,
-        depth_bytes: written.position.saturating_sub(read.position),
-        depth_records: match (written.records, read.records) {
-            (Some(written), Some(read)) => written.saturating_sub(read),
-            _ => 0,
+        read_seq,
+        depth_bytes,
+        depth_records,
+        received: match lane {
+            Some(lane) => lane.read.records.unwrap_or(0),
+            None => load(seat::RECEIVED),
         },
-        received: load(seat::RECEIVED),
+        dropped: lane.map_or(0, |lane| lane.dropped),
         abandoned: load(seat::ABANDONED_0 + 8 * (state.epoch() & 1)),
         lost: owner.load(verdict + verdict::LOST_0 + 8 * selector, Relaxed),
         unread: load(seat::UNREAD),
-        evicted: seats::is_evicted(owner, index, state),
+        missed: load(seat::MISSED),
+        held: (0..4)
+            .map(|word| load(seat::PINS + 8 * word).count_ones())
+            .sum(),
+        lossy: state.lossy(),
+        evicted: match lane {
+            Some(lane) => lane.state.is_cut() && lane.state.epoch() == state.epoch(),
+            None => seats::is_evicted(owner, index, state),
+        },
         parked: peers.load32(peers::parked(index), Relaxed) != 0,
         attached: load(seat::ATTACHED),
         detached: load(seat::DETACHED),

@@ -8,6 +8,7 @@ use super::generation;
 use super::joining::{AN_OWNER, Attempt, Entrance, Request, THE_CHANNEL, enter, until_attached};
 use super::liveness::{NAMES, PATIENCE, PAUSE, lock_patiently, seat_byte};
 use super::root::{self, Generations};
+use super::schema;
 use super::segment::Header;
 use crate::error::OpenError;
 use crate::layout::header::{Pattern, State};
@@ -26,7 +27,11 @@ pub(crate) trait PeerRole: Sized {
 
     /// Takes the seat by the way that its state asks for; and whether that resumes where an earlier holder of
     /// the same name stood.
-    fn take(opened: &Opened, seat: u32, durable: Option<&str>) -> Result<(Self, bool), Refused>;
+    fn take(
+        opened: &Opened<'_>,
+        seat: u32,
+        request: &Request<'_>,
+    ) -> Result<(Self, bool), NotTaken>;
 
     fn owner(&self) -> &Region<ReadOnly>;
     fn peers(&self) -> &Region<Writable>;
@@ -46,8 +51,29 @@ pub(crate) trait PeerRole: Sized {
 
     /// Sits down in the next generation, whose base is the position of `self`; `None` where a pattern's peers
     /// are not carried over.
-    fn move_in(&self, _next: &Opened, _name: &str) -> Option<Self> {
+    fn move_in(&self, _next: &Opened<'_>, _name: &str) -> Option<Self> {
         None
+    }
+}
+
+/// Why a pattern did not take a seat.
+#[derive(Debug)]
+pub(crate) enum NotTaken {
+    /// The generation was retired meanwhile: begin again from the root.
+    NotReady,
+    /// Something is wrong with this one seat, or it is another's by now.
+    Unusable,
+    /// The owner side claims the impossible.
+    Damaged(Lie),
+    Failed(OpenError),
+}
+
+impl From<Refused> for NotTaken {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::NotReady => NotTaken::NotReady,
+            Refused::Damaged(lie) => NotTaken::Damaged(lie),
+        }
     }
 }
 
@@ -87,9 +113,10 @@ fn attempt<P: PeerRole>(request: &Request<'_>) -> Result<Attempt<Attached<P>>, O
         root: &root,
         instance: root_header.instance,
         generations,
+        request,
     };
     let seat = match request.durable {
-        None => claim.any_seat::<P>(None)?,
+        None => claim.any_seat::<P>()?,
         Some(consumer) => {
             // One lock over search and claim: else two processes could give one name two seats.
             let locked = lock_patiently(&lock, NAMES)
@@ -140,21 +167,24 @@ struct Claiming<'a> {
     root: &'a Region<ReadOnly>,
     instance: u64,
     generations: Generations,
+    request: &'a Request<'a>,
 }
 
 /// A generation opened for a peer.
 #[derive(Debug)]
-pub(crate) struct Opened {
+pub(crate) struct Opened<'a> {
+    pub(crate) channel: &'a ChannelDirectory,
     pub(crate) header: Header,
     pub(crate) owner: Region<ReadOnly>,
     pub(crate) peers: Region<Writable>,
 }
 
-impl Claiming<'_> {
-    fn open(&self, number: u64) -> Result<Opened, OpenError> {
+impl<'a> Claiming<'a> {
+    fn open(&self, number: u64) -> Result<Opened<'a>, OpenError> {
         let (header, owner, peers) =
             generation::open_for_peer(self.channel, number, self.instance)?;
         Ok(Opened {
+            channel: self.channel,
             header,
             owner,
             peers,
@@ -162,7 +192,7 @@ impl Claiming<'_> {
     }
 
     /// Opens a generation that may be going away; `None` if it has.
-    fn open_or_gone(&self, number: u64) -> Result<Option<Opened>, OpenError> {
+    fn open_or_gone(&self, number: u64) -> Result<Option<Opened<'a>>, OpenError> {
         match self.open(number) {
             Ok(opened) => Ok(Some(opened)),
             Err(error) => match root::generations(self.root) {
@@ -173,8 +203,23 @@ impl Claiming<'_> {
         }
     }
 
+    fn check_schema(&self, opened: &Opened) -> Result<(), OpenError> {
+        let schema = self.request.schema;
+        schema::expect(self.channel, &opened.header, &opened.owner, schema)
+    }
+
+    /// The same for a durable consumer that has a seat already: it waits there for one who wants its records.
+    fn check_schema_of_seat<P: PeerRole>(
+        &self,
+        opened: &Opened,
+        held: &P,
+    ) -> Result<(), OpenError> {
+        self.check_schema(opened)
+            .inspect_err(|_| seats::leave(held.peers(), held.seat(), held.state(), true))
+    }
+
     /// Any seat of the current generation: a free one first, else a dead consumer's.
-    fn any_seat<P: PeerRole>(&self, durable: Option<&str>) -> Result<Seat<P>, OpenError> {
+    fn any_seat<P: PeerRole>(&self) -> Result<Seat<P>, OpenError> {
         let Some(opened) = self.open_or_gone(self.generations.current)? else {
             return Ok(Seat::Changed);
         };
@@ -185,6 +230,7 @@ impl Claiming<'_> {
         if opened.header.state != State::READY {
             return Ok(Seat::NotReady);
         }
+        self.check_schema(&opened)?;
         let promised = self.promised_seats()?;
         let end = Instant::now() + PATIENCE;
         loop {
@@ -194,7 +240,7 @@ impl Claiming<'_> {
                     if !usable(&opened, seat, dead_ones) {
                         continue;
                     }
-                    match self.try_seat(&opened, seat, dead_ones, durable)? {
+                    match self.try_seat(&opened, seat, dead_ones)? {
                         Seat::Changed => busy = true,
                         other => return Ok(other),
                     }
@@ -215,10 +261,9 @@ impl Claiming<'_> {
     /// Locks one seat and takes it; `Changed` if that was not possible.
     fn try_seat<P: PeerRole>(
         &self,
-        opened: &Opened,
+        opened: &Opened<'_>,
         seat: u32,
         dead_ones: bool,
-        durable: Option<&str>,
     ) -> Result<Seat<P>, OpenError> {
         let byte = seat_byte(opened.header.generation, seat);
         let locked = self
@@ -229,18 +274,32 @@ impl Claiming<'_> {
             return Ok(Seat::Changed);
         }
         if usable(opened, seat, dead_ones) {
-            match P::take(opened, seat, durable) {
+            match P::take(opened, seat, self.request) {
                 Ok((role, resumed)) => {
                     return Ok(Seat::Taken(Box::new((opened.header, role, resumed))));
                 }
-                Err(Refused::NotReady) => {
+                Err(refused) => {
                     let _ = self.lock.unlock(byte);
-                    return Ok(Seat::NotReady);
+                    return self.refused(opened, refused);
                 }
             }
         }
         let _ = self.lock.unlock(byte);
         Ok(Seat::Changed)
+    }
+
+    /// What it means that a seat could not be taken.
+    fn refused<P>(&self, opened: &Opened<'_>, refused: NotTaken) -> Result<Seat<P>, OpenError> {
+        match refused {
+            NotTaken::NotReady => Ok(Seat::NotReady),
+            NotTaken::Unusable => Ok(Seat::Changed),
+            NotTaken::Failed(error) => Err(error),
+            NotTaken::Damaged(lie) => Err(OpenError::Damaged {
+                channel: self.channel.name().to_owned(),
+                file: super::directory::owner_file(opened.header.generation),
+                lie,
+            }),
+        }
     }
 
     /// Seats that durable consumers of older generations will take when they come.
@@ -279,12 +338,12 @@ impl Claiming<'_> {
                 }
             }
         }
-        self.any_seat(Some(consumer))
+        self.any_seat()
     }
 
     fn resume<P: PeerRole>(
         &self,
-        opened: Opened,
+        opened: Opened<'_>,
         seat: u32,
         consumer: &str,
     ) -> Result<Seat<P>, OpenError> {
@@ -296,13 +355,17 @@ impl Claiming<'_> {
                 consumer: consumer.to_owned(),
             });
         }
-        let Ok((mut held, resumed)) = P::take(&opened, seat, Some(consumer)) else {
-            let _ = self.lock.unlock(byte);
-            return Ok(Seat::NotReady);
+        let (mut held, resumed) = match P::take(&opened, seat, self.request) {
+            Ok(taken) => taken,
+            Err(refused) => {
+                let _ = self.lock.unlock(byte);
+                return self.refused(&opened, refused);
+            }
         };
         // At the end of a stream that is over there is nothing to read here, ever.
         let drained = opened.header.state != State::READY && held.is_drained();
         if !drained {
+            self.check_schema_of_seat(&opened, &held)?;
             return Ok(Seat::Taken(Box::new((opened.header, held, resumed))));
         }
         if self.generations.current == opened.header.generation {
@@ -319,7 +382,7 @@ impl Claiming<'_> {
     /// there, and only then frees the old one. Always one generation at a time.
     fn move_on<P: PeerRole>(
         &self,
-        old: &Opened,
+        old: &Opened<'_>,
         held: &P,
         seat: u32,
         consumer: &str,
@@ -339,6 +402,7 @@ impl Claiming<'_> {
                 },
             });
         }
+        self.check_schema_of_seat(&next, held)?;
         let byte = seat_byte(next.header.generation, seat);
         let locked = lock_patiently(self.lock, byte)
             .map_err(|error| self.channel.error("lock a seat", error))?;
@@ -361,7 +425,7 @@ impl Claiming<'_> {
     }
 }
 
-fn state_of(opened: &Opened, seat: u32) -> SeatState {
+fn state_of(opened: &Opened<'_>, seat: u32) -> SeatState {
     SeatState(opened.peers.load(
         peers::seat_at(seat) + seat::STATE,
         std::sync::atomic::Ordering::Acquire,
@@ -369,7 +433,7 @@ fn state_of(opened: &Opened, seat: u32) -> SeatState {
 }
 
 /// Whether a newcomer may take the seat, if its lock is free.
-fn usable(opened: &Opened, seat: u32, dead_ones: bool) -> bool {
+fn usable(opened: &Opened<'_>, seat: u32, dead_ones: bool) -> bool {
     let state = state_of(opened, seat);
     if seats::is_evicted(&opened.owner, seat, state) {
         return true;
@@ -378,7 +442,9 @@ fn usable(opened: &Opened, seat: u32, dead_ones: bool) -> bool {
         Some(Claim::Free) => true,
         Some(Claim::Joining) => dead_ones,
         Some(Claim::Active) => dead_ones && !state.durable(),
-        Some(Claim::Absent | Claim::Left) => false,
+        // Its frames are a dead process's, if its lock is free.
+        Some(Claim::Left) => dead_ones,
+        Some(Claim::Absent) => false,
         // Scribbled over; whoever holds its lock will notice, and if nobody does it is free.
         None => dead_ones,
     }

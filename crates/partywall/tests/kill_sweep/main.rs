@@ -8,7 +8,10 @@
 //! `PARTYWALL_SWEEP=full` also stops the victim at each point and lets it go on, and kills at random moments
 //! for longer. `cargo test --test kill_sweep NAME` runs the operations whose name contains NAME.
 
+mod account;
 mod consumers;
+mod mpsc;
+mod mpsc_random;
 mod producers;
 mod random;
 mod slots;
@@ -78,6 +81,7 @@ fn main() -> ExitCode {
         .chain(consumers::operations())
         .map(Operation::from)
         .chain(slots::operations().map(Operation::from))
+        .chain(mpsc::operations().map(Operation::from))
         .collect();
     if let Some(role) = victim::role() {
         match role.as_str() {
@@ -85,6 +89,10 @@ fn main() -> ExitCode {
             "put_without_end" => slots::put_without_end(&victim::Stage::enter()),
             "watch_without_end" => slots::read_without_end(&victim::Stage::enter(), false),
             "receive_without_end" => slots::read_without_end(&victim::Stage::enter(), true),
+            "send_to_one_without_end" => {
+                mpsc_random::send_to_one_without_end(&victim::Stage::enter())
+            }
+            "collect_without_end" => mpsc_random::collect_without_end(&victim::Stage::enter()),
             "broadcast_without_end" => slots::broadcast_without_end(&victim::Stage::enter()),
             _ => {}
         }
@@ -109,9 +117,11 @@ fn main() -> ExitCode {
             Err(_) => failed += 1,
         }
     }
-    let tortures: [(&str, fn(bool)); 2] = [
+    let tortures: [(&str, fn(bool)); 4] = [
         ("random_producers", random::kill_at_random_moments),
         ("random_writers_and_readers", slots::kill_at_random_moments),
+        ("mpsc_random_senders", mpsc_random::kill_and_stop_senders),
+        ("mpsc_random_receivers", mpsc_random::kill_receivers),
     ];
     for (name, torture) in tortures {
         if wanted(name) {
