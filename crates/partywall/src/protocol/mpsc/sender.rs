@@ -12,7 +12,6 @@ use crate::memory::{Shared, SharedMut};
 use crate::protocol::Lie;
 use crate::protocol::buffer::{self, Buffer, BufferWriter, Claimed, Mark, Pending};
 use crate::protocol::cursor::position_of;
-use crate::protocol::seats;
 
 /// Says in the lane's notice how far its sender is.
 #[derive(Debug)]
@@ -170,6 +169,7 @@ impl<O: Shared, P: SharedMut, L: SharedMut> Sender<O, P, L> {
     }
 
     /// Whether HELLO is committed, so that this holder's end will be told.
+    #[cfg(test)]
     pub(crate) fn greeted(&self) -> bool {
         self.greeted
     }
@@ -241,11 +241,6 @@ impl<O: Shared, P: SharedMut, L: SharedMut> Sender<O, P, L> {
         self.peers().count(at, 1);
     }
 
-    /// Whether the seat still says what this holder stored.
-    pub(crate) fn seat_is_ours(&self) -> Result<(), Lie> {
-        seats::is_ours(self.peers(), self.seat, self.state)
-    }
-
     /// Says BYE, for which there is always room; nothing is sent after it.
     pub(crate) fn say_bye(&mut self) {
         if std::mem::take(&mut self.greeted) {
@@ -255,9 +250,10 @@ impl<O: Shared, P: SharedMut, L: SharedMut> Sender<O, P, L> {
         }
     }
 
-    /// Leaves in an orderly way: BYE, and the seat is FREE. The caller unlocks it.
+    /// Leaves in an orderly way, as the handle does: BYE, and the seat is FREE. The caller unlocks it.
+    #[cfg(test)]
     pub(crate) fn leave(mut self) {
         self.say_bye();
-        seats::leave(self.peers(), self.seat, self.state, false);
+        crate::protocol::seats::leave(self.peers(), self.seat, self.state, false);
     }
 }
