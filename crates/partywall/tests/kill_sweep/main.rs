@@ -9,6 +9,7 @@
 //! for longer. `cargo test --test kill_sweep NAME` runs the operations whose name contains NAME.
 
 mod consumers;
+mod frames;
 mod producers;
 mod random;
 mod slots;
@@ -78,6 +79,7 @@ fn main() -> ExitCode {
         .chain(consumers::operations())
         .map(Operation::from)
         .chain(slots::operations().map(Operation::from))
+        .chain(frames::operations().map(Operation::from))
         .collect();
     if let Some(role) = victim::role() {
         match role.as_str() {
@@ -86,6 +88,8 @@ fn main() -> ExitCode {
             "watch_without_end" => slots::read_without_end(&victim::Stage::enter(), false),
             "receive_without_end" => slots::read_without_end(&victim::Stage::enter(), true),
             "broadcast_without_end" => slots::broadcast_without_end(&victim::Stage::enter()),
+            "publish_without_end" => frames::publish_without_end(&victim::Stage::enter()),
+            "subscribe_without_end" => frames::subscribe_without_end(&victim::Stage::enter()),
             _ => {}
         }
         let operation = operations.iter().find(|operation| operation.name == role);
