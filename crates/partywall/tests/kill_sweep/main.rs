@@ -10,6 +10,7 @@
 
 mod account;
 mod consumers;
+mod frames;
 mod mpsc;
 mod mpsc_random;
 mod producers;
@@ -82,6 +83,7 @@ fn main() -> ExitCode {
         .map(Operation::from)
         .chain(slots::operations().map(Operation::from))
         .chain(mpsc::operations().map(Operation::from))
+        .chain(frames::operations().map(Operation::from))
         .collect();
     if let Some(role) = victim::role() {
         match role.as_str() {
@@ -94,6 +96,8 @@ fn main() -> ExitCode {
             }
             "collect_without_end" => mpsc_random::collect_without_end(&victim::Stage::enter()),
             "broadcast_without_end" => slots::broadcast_without_end(&victim::Stage::enter()),
+            "publish_without_end" => frames::publish_without_end(&victim::Stage::enter()),
+            "subscribe_without_end" => frames::subscribe_without_end(&victim::Stage::enter()),
             _ => {}
         }
         let operation = operations.iter().find(|operation| operation.name == role);
