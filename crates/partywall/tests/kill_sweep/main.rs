@@ -9,6 +9,7 @@
 //! for longer. `cargo test --test kill_sweep NAME` runs the operations whose name contains NAME.
 
 mod consumers;
+mod guarded;
 mod producers;
 mod random;
 mod slots;
@@ -78,6 +79,7 @@ fn main() -> ExitCode {
         .chain(consumers::operations())
         .map(Operation::from)
         .chain(slots::operations().map(Operation::from))
+        .chain(guarded::operations().map(Operation::from))
         .collect();
     if let Some(role) = victim::role() {
         match role.as_str() {
@@ -86,6 +88,8 @@ fn main() -> ExitCode {
             "watch_without_end" => slots::read_without_end(&victim::Stage::enter(), false),
             "receive_without_end" => slots::read_without_end(&victim::Stage::enter(), true),
             "broadcast_without_end" => slots::broadcast_without_end(&victim::Stage::enter()),
+            "count_without_end" => guarded::count_without_end(&victim::Stage::enter()),
+            "hold_until_told" => guarded::hold_until_told(&victim::Stage::enter()),
             _ => {}
         }
         let operation = operations.iter().find(|operation| operation.name == role);
@@ -109,9 +113,10 @@ fn main() -> ExitCode {
             Err(_) => failed += 1,
         }
     }
-    let tortures: [(&str, fn(bool)); 2] = [
+    let tortures: [(&str, fn(bool)); 3] = [
         ("random_producers", random::kill_at_random_moments),
         ("random_writers_and_readers", slots::kill_at_random_moments),
+        ("random_guarded_holders", guarded::kill_at_random_moments),
     ];
     for (name, torture) in tortures {
         if wanted(name) {
