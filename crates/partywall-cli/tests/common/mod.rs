@@ -24,6 +24,12 @@ impl Place {
         command
     }
 
+    /// The namespace.
+    #[allow(dead_code, reason = "each test uses some of it")]
+    pub(crate) fn path(&self) -> &std::path::Path {
+        self.directory.path()
+    }
+
     /// The channels that have a root.
     pub(crate) fn has(&self, channel: &str) -> bool {
         self.directory.path().join(channel).join("root").exists()

@@ -35,6 +35,13 @@ impl Condition {
         }
     }
 
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Condition::Consistent => "consistent",
+            Condition::NotRecoverable => "not_recoverable",
+        }
+    }
+
     /// `None` for a word that no holder writes.
     pub(crate) fn from_number(number: u64) -> Option<Self> {
         match number {

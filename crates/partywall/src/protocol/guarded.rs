@@ -184,7 +184,7 @@ pub(crate) fn holder_number(seat: u32, state: SeatState) -> NonZero<u64> {
 }
 
 /// The seat in a holder's number; `None` for nobody's, and for one that no holder writes.
-fn seat_of(number: u64, seats: u32) -> Option<u32> {
+pub(crate) fn seat_of(number: u64, seats: u32) -> Option<u32> {
     (number & 0xffff)
         .checked_sub(1)
         .and_then(|seat| u32::try_from(seat).ok())

@@ -170,20 +170,23 @@ impl GuardedWorld {
         // Which news there was when the victim let go, or died.
         let news = match self.before {
             Before::Missing | Before::Clean => Before::Clean,
-            before if said(MARKED) || said(LEFT) && said(MARKING) => {
-                let _ = before;
-                Before::Clean
-            }
+            _ if said(MARKED) => Before::Clean,
             before => before,
         };
-        let (found, mut guard) = match record.lock_timeout(LONG) {
-            Ok(Lock::Clean(guard)) => (Before::Clean, guard),
-            Ok(Lock::OwnerDied(guard)) => (Before::Died, guard),
-            Err(LockError::NotRecoverable { .. }) => {
-                let guard = record.repair(Some(LONG)).unwrap();
-                (Before::Lost, guard)
+        let refused = matches!(
+            record
+                .lock_timeout(LONG)
+                .map(Lock::into_guard)
+                .map(Guard::leave_news),
+            Err(LockError::NotRecoverable { .. })
+        );
+        let (found, mut guard) = if refused {
+            (Before::Lost, record.repair(Some(LONG)).unwrap())
+        } else {
+            match record.lock_timeout(LONG).unwrap() {
+                Lock::Clean(guard) => (Before::Clean, guard),
+                Lock::OwnerDied(guard) => (Before::Died, guard),
             }
-            Err(error) => panic!("{error}"),
         };
         match found {
             Before::Clean => {
