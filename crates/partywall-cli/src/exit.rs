@@ -81,6 +81,7 @@ impl From<OpenError> for Failure {
             | OpenError::UnknownFeatures { .. }
             | OpenError::WrongSize { .. }
             | OpenError::WrongPattern { .. }
+            | OpenError::SchemaMismatch { .. }
             | OpenError::Damaged { .. } => Exit::Damaged,
             _ => Exit::Failed,
         };
@@ -105,7 +106,7 @@ impl From<RecvError> for Failure {
         let exit = match &error {
             RecvError::TimedOut { .. } => Exit::TimedOut,
             RecvError::Deleted { .. } => Exit::Missing,
-            RecvError::Damaged { .. } => Exit::Damaged,
+            RecvError::Damaged { .. } | RecvError::WrongLength { .. } => Exit::Damaged,
             _ => Exit::Failed,
         };
         Failure::of(exit, &error)

@@ -25,14 +25,20 @@ pub(crate) struct InfoArguments {
 
 /// Runs the command.
 pub(crate) fn run(arguments: &InfoArguments, place: &Place) -> Result<Exit, Failure> {
-    let info = inspect::inspect(&place.open()?, &arguments.channel)?;
+    let namespace = place.open()?;
+    let info = inspect::inspect(&namespace, &arguments.channel)?;
     if arguments.json {
         return format::print_json(&info);
     }
-    format::print(&describe(&info))
+    let records = match inspect::schema(&namespace, &arguments.channel) {
+        Ok(Some(schema)) => format!("{}, {} bytes each", schema.name(), schema.size()),
+        Ok(None) => "bytes".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    format::print(&describe(&info, records))
 }
 
-fn describe(info: &ChannelInfo) -> String {
+fn describe(info: &ChannelInfo, records: String) -> String {
     let counters = &info.counters;
     let none = || "none".to_owned();
     let pair = |name: &str, value: String| vec![name.to_owned(), value];
@@ -74,6 +80,7 @@ fn describe(info: &ChannelInfo) -> String {
                 info.instance
             ),
         ),
+        pair("records", records),
         pair("memory", format::bytes(info.bytes_reserved)),
         pair("committed", committed(info)),
         pair(
@@ -135,6 +142,7 @@ fn describe(info: &ChannelInfo) -> String {
             "READ_SEQ",
             "BEHIND",
             "RECORDS",
+            "HELD",
             "RECEIVED",
             "LOST",
             "SIGN OF LIFE",
@@ -172,6 +180,11 @@ fn seat(seat: &SeatInfo) -> Vec<String> {
         (false, true) => format!("{}, asleep", seat.state),
         (false, false) => seat.state.to_owned(),
     };
+    let state = if seat.lossy {
+        format!("{state}, lossy")
+    } else {
+        state
+    };
     vec![
         seat.index.to_string(),
         state,
@@ -181,8 +194,9 @@ fn seat(seat: &SeatInfo) -> Vec<String> {
         seat.read_seq.to_string(),
         format::bytes(seat.depth_bytes),
         seat.depth_records.to_string(),
+        seat.held.to_string(),
         seat.received.to_string(),
-        (seat.abandoned + seat.lost + seat.unread).to_string(),
+        (seat.abandoned + seat.lost + seat.unread + seat.missed).to_string(),
         format::age(seat.heartbeat_age_ns),
         seat.last_error.unwrap_or("-").to_owned(),
     ]
@@ -212,6 +226,7 @@ fn committed(info: &ChannelInfo) -> String {
     let last = format::age(info.last_update_age_ns);
     let records = info.records;
     match info.pattern {
+        "frames" => format!("{records} frames, last {last}"),
         "snapshot" | "guarded" => format!("{records} values, last {last}"),
         "broadcast" => format!("{records} records, last {last}"),
         _ => format!(

@@ -84,12 +84,16 @@ fn row(channel: &ChannelInfo) -> Vec<String> {
             problem.clone(),
         ];
     }
-    let furthest = channel
-        .seats
-        .iter()
-        .filter(|seat| !seat.evicted)
-        .map(|seat| seat.depth_bytes)
-        .max();
+    let counted = channel.seats.iter().filter(|seat| !seat.evicted);
+    let furthest = if channel.pattern == "frames" {
+        let frames = counted.map(|seat| seat.depth_records).max();
+        frames.map(|frames| format!("{frames} frames"))
+    } else {
+        counted
+            .map(|seat| seat.depth_bytes)
+            .max()
+            .map(format::bytes)
+    };
     vec![
         channel.name.clone(),
         channel.pattern.to_owned(),
@@ -102,7 +106,7 @@ fn row(channel: &ChannelInfo) -> Vec<String> {
         },
         format!("{}/{}", channel.seats.len(), channel.seat_count),
         channel.records.to_string(),
-        furthest.map_or("-".to_owned(), format::bytes),
+        furthest.unwrap_or_else(|| "-".to_owned()),
         format::bytes(channel.bytes_reserved),
     ]
 }

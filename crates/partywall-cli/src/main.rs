@@ -5,6 +5,7 @@ mod broadcast;
 mod demo;
 mod ended;
 mod exit;
+mod fields;
 mod format;
 mod in_place;
 mod info;
@@ -16,6 +17,7 @@ mod manage;
 mod options;
 mod output;
 mod recv;
+mod schema;
 mod send;
 mod signals;
 mod snapshot;
@@ -68,6 +70,8 @@ enum Command {
     Ls(ls::LsArguments),
     /// Show everything about one channel
     Info(info::InfoArguments),
+    /// Show what a channel's records are made of, or declare it in a language
+    Schema(schema::SchemaArguments),
     /// Remove a channel
     Rm(manage::RmArguments),
     /// Remove the channels that dead or finished producers left
@@ -111,6 +115,7 @@ fn main() -> ExitCode {
         Command::Sub(options) => broadcast::subscribe(&options, &arguments.place),
         Command::Ls(options) => ls::run(&options, &arguments.place),
         Command::Info(options) => info::run(&options, &arguments.place),
+        Command::Schema(options) => schema::run(&options, &arguments.place),
         Command::Rm(options) => manage::remove(&options, &arguments.place),
         Command::Clean(options) => manage::clean(&options, &arguments.place),
         Command::Forget(options) => manage::forget(&options, &arguments.place),

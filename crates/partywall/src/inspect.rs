@@ -7,8 +7,8 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use crate::channel::directory::ChannelDirectory;
 use crate::channel::liveness::{OWNER, seat_byte};
 use crate::channel::namespace::{Namespace, check_name};
-use crate::channel::root::{self, Found};
-use crate::channel::{generation, segment};
+use crate::channel::root::{self, Found, Generations};
+use crate::channel::{generation, schema, segment};
 use crate::error::{ManageError, OpenError};
 use crate::layout::guarded::{self, Condition};
 use crate::layout::header::{self, Pattern, State};
@@ -21,6 +21,7 @@ use crate::os::{self, LockFile};
 use crate::protocol::cursor;
 use crate::protocol::guarded::seat_of;
 use crate::protocol::seats;
+use crate::record::Schema;
 
 /// Heartbeats come every second; older than this is stuck.
 const STUCK_AFTER_NS: u64 = 3_000_000_000;
@@ -96,8 +97,8 @@ pub struct ChannelInfo {
     pub flags: u32,
     /// 0: no schema.
     pub schema_hash: u64,
-    /// Bytes committed since the channel began; of a snapshot, a broadcast or a guarded record the sequence of its
-    /// latest value.
+    /// Bytes committed since the channel began; of a snapshot, a broadcast, frames or a guarded record the sequence of
+    /// the latest value.
     pub write_seq: u64,
     /// Records committed since the channel began.
     pub records: u64,
@@ -163,9 +164,9 @@ pub struct SeatInfo {
     pub holder: Liveness,
     /// As the holder wrote it, in its own pid namespace; for people.
     pub pid: u32,
-    /// Everything before it was processed.
+    /// Everything before it was processed; of a subscriber of frames the last one that it took or passed.
     pub read_seq: u64,
-    /// Bytes from there to `write_seq`.
+    /// Bytes from there to `write_seq`; 0 where that counts frames.
     pub depth_bytes: u64,
     /// Records from there.
     pub depth_records: u64,
@@ -177,6 +178,12 @@ pub struct SeatInfo {
     pub lost: u64,
     /// Records left unread by holders who detached.
     pub unread: u64,
+    /// Frames that its holder missed, for they were written over before it came to them.
+    pub missed: u64,
+    /// Frames that its holder has in hand.
+    pub held: u32,
+    /// Whether frames may be written over before its holder comes to them.
+    pub lossy: bool,
     /// Whether the owner counts it no longer.
     pub evicted: bool,
     /// Whether the holder says that it sleeps.
@@ -332,24 +339,11 @@ pub fn inspect(namespace: &Namespace, channel: &str) -> Result<ChannelInfo, Mana
             return Ok(info);
         }
     };
-    let generations = root::generations(&root).map_err(|lie| OpenError::Damaged {
-        channel: channel.to_owned(),
-        file: crate::channel::directory::ROOT.to_owned(),
-        lie,
-    })?;
+    let generations = generations(channel, &root)?;
     let (header, owner, peers) =
         generation::open_for_reading(&directory, generations.current, root_header.instance)?;
     let now = os::boottime_ns();
-    let written = written(header.pattern, &owner);
-    // Where seats are only slept in, nobody in them is behind.
-    let awaited = if header.pattern.has_cursors() {
-        written
-    } else {
-        cursor::Counted {
-            position: 0,
-            records: None,
-        }
-    };
+    let progress = Progress::of(header.pattern, &owner);
     info.pattern = header.pattern.name();
     info.state = header.state.name();
     info.heartbeat_age_ns = age(now, owner.load(header::HEARTBEAT_NS, Relaxed));
@@ -369,14 +363,14 @@ pub fn inspect(namespace: &Namespace, channel: &str) -> Result<ChannelInfo, Mana
     info.header_size = header::SIZE as u16;
     info.instance = header.instance;
     fill_geometry(&mut info, &header);
-    info.write_seq = written.position;
-    info.records = written.records.unwrap_or(0);
+    info.write_seq = progress.written.position;
+    info.records = progress.written.records.unwrap_or(0);
     info.last_update_age_ns = age(now, owner.load(owner::LAST_UPDATE_NS, Relaxed));
     info.counters = counters(&owner);
     info.seats = (0..header.seat_count)
         .filter_map(|seat| {
             let byte = seat_byte(header.generation, seat);
-            seat_info(&owner, &peers, seat, awaited, now, lock.as_ref(), byte)
+            seat_info(&owner, &peers, seat, &progress, now, lock.as_ref(), byte)
         })
         .collect();
     Ok(info)
@@ -400,18 +394,73 @@ fn guarded_info(owner: &Region<ReadOnly>, seats: u32, locked: bool, now: u64) ->
     }
 }
 
+/// What the records of a channel's current generation are made of; `None` if they are bytes without a schema, or
+/// nothing is there yet.
+///
+/// # Errors
+/// [`OpenError::Missing`], or what is wrong with its files.
+pub fn schema(namespace: &Namespace, channel: &str) -> Result<Option<Schema>, ManageError> {
+    let directory = open(namespace, channel)?;
+    let Found::Ready(root, header) = root::open_read_only(&directory)? else {
+        return Ok(None);
+    };
+    let current = generations(channel, &root)?.current;
+    let (header, owner) = generation::open_owner_side(&directory, current, header.instance)?;
+    Ok(schema::read(&directory, &header, &owner)?)
+}
+
+fn generations(channel: &str, root: &Region<ReadOnly>) -> Result<Generations, OpenError> {
+    root::generations(root).map_err(|lie| OpenError::Damaged {
+        channel: channel.to_owned(),
+        file: crate::channel::directory::ROOT.to_owned(),
+        lie,
+    })
+}
+
 /// How far the owner came, in the pattern's own way of counting.
-fn written(pattern: Pattern, owner: &Region<ReadOnly>) -> cursor::Counted {
-    match pattern {
-        // One value, one step.
-        Pattern::Snapshot | Pattern::Broadcast | Pattern::Guarded => {
-            let sequence = owner.load(owner::WRITE_SEQ, Acquire);
-            cursor::Counted {
-                position: sequence,
-                records: Some(sequence),
-            }
+struct Progress {
+    pattern: Pattern,
+    written: cursor::Counted,
+}
+
+impl Progress {
+    fn of(pattern: Pattern, owner: &Region<ReadOnly>) -> Self {
+        Progress {
+            pattern,
+            written: Self::load(pattern, owner, owner::WRITE_SEQ),
         }
-        Pattern::Ring | Pattern::Frames | Pattern::Mpsc => cursor::read(owner, owner::WRITE_SEQ),
+    }
+
+    fn load(pattern: Pattern, words: &Region<ReadOnly>, at: u64) -> cursor::Counted {
+        match pattern {
+            // One value, one step.
+            Pattern::Snapshot | Pattern::Broadcast | Pattern::Guarded | Pattern::Frames => {
+                let sequence = words.load(at, Acquire);
+                cursor::Counted {
+                    position: sequence,
+                    records: Some(sequence),
+                }
+            }
+            Pattern::Ring | Pattern::Mpsc => cursor::read(words, at),
+        }
+    }
+
+    /// Where a seat's holder stands, and the bytes and records from there.
+    fn depth(&self, peers: &Region<ReadOnly>, seat: u32, state: SeatState) -> (u64, u64, u64) {
+        let read = Self::load(self.pattern, peers, peers::seat_at(seat) + seat::READ_SEQ);
+        // Where seats are only slept in, nobody in them is behind; nor is who wants no more frames.
+        if !self.pattern.has_cursors() || state.claim() == Some(Claim::Left) {
+            return (read.position, 0, 0);
+        }
+        let bytes = self.written.position.saturating_sub(read.position);
+        let records = match (self.written.records, read.records) {
+            (Some(written), Some(read)) => written.saturating_sub(read),
+            _ => 0,
+        };
+        match self.pattern {
+            Pattern::Frames => (read.position, 0, records),
+            _ => (read.position, bytes, records),
+        }
     }
 }
 
@@ -445,7 +494,7 @@ fn seat_info(
     owner: &Region<ReadOnly>,
     peers: &Region<ReadOnly>,
     index: u32,
-    written: cursor::Counted,
+    progress: &Progress,
     now: u64,
     lock: Option<&LockFile>,
     byte: u64,
@@ -455,7 +504,7 @@ fn seat_info(
     if state.claim() == Some(Claim::Free) {
         return None;
     }
-    let read = cursor::read(peers, at + seat::READ_SEQ);
+    let (read_seq, depth_bytes, depth_records) = progress.depth(peers, index, state);
     let load = |offset| peers.load(at + offset, Relaxed);
     let heartbeat_age_ns = age(now, load(seat::HEARTBEAT_NS));
     let verdict = verdict::at(index);
@@ -471,16 +520,18 @@ fn seat_info(
             .flatten(),
         holder: liveness(lock, byte, heartbeat_age_ns),
         pid: load(seat::PID) as u32,
-        read_seq: read.position,
-        depth_bytes: written.position.saturating_sub(read.position),
-        depth_records: match (written.records, read.records) {
-            (Some(written), Some(read)) => written.saturating_sub(read),
-            _ => 0,
-        },
+        read_seq,
+        depth_bytes,
+        depth_records,
         received: load(seat::RECEIVED),
         abandoned: load(seat::ABANDONED_0 + 8 * (state.epoch() & 1)),
         lost: owner.load(verdict + verdict::LOST_0 + 8 * selector, Relaxed),
         unread: load(seat::UNREAD),
+        missed: load(seat::MISSED),
+        held: (0..4)
+            .map(|word| load(seat::PINS + 8 * word).count_ones())
+            .sum(),
+        lossy: state.lossy(),
         evicted: seats::is_evicted(owner, index, state),
         parked: peers.load32(peers::parked(index), Relaxed) != 0,
         attached: load(seat::ATTACHED),

@@ -1,4 +1,5 @@
 //! What the command's tests share.
+#![allow(dead_code, reason = "each test uses some of it")]
 
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
@@ -24,8 +25,7 @@ impl Place {
         command
     }
 
-    /// The namespace.
-    #[allow(dead_code, reason = "each test uses some of it")]
+    /// Its directory.
     pub(crate) fn path(&self) -> &std::path::Path {
         self.directory.path()
     }

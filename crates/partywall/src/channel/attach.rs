@@ -8,6 +8,7 @@ use super::generation;
 use super::joining::{AN_OWNER, Attempt, Entrance, Request, THE_CHANNEL, enter, until_attached};
 use super::liveness::{NAMES, PATIENCE, PAUSE, lock_patiently, seat_byte};
 use super::root::{self, Generations};
+use super::schema;
 use super::segment::Header;
 use crate::error::OpenError;
 use crate::layout::header::{Pattern, State};
@@ -18,6 +19,7 @@ use crate::os::LockFile;
 use crate::protocol::Lie;
 use crate::protocol::park;
 use crate::protocol::seats::{self, Refused};
+use crate::record::Schema;
 
 /// What a pattern brings to sitting in a seat: the words that its holder alone writes. Every function is called
 /// under the seat's lock.
@@ -26,7 +28,7 @@ pub(crate) trait PeerRole: Sized {
 
     /// Takes the seat by the way that its state asks for; and whether that resumes where an earlier holder of
     /// the same name stood.
-    fn take(opened: &Opened, seat: u32, durable: Option<&str>) -> Result<(Self, bool), Refused>;
+    fn take(opened: &Opened, seat: u32, request: &Request<'_>) -> Result<(Self, bool), Refused>;
 
     fn owner(&self) -> &Region<ReadOnly>;
     fn peers(&self) -> &Region<Writable>;
@@ -87,9 +89,10 @@ fn attempt<P: PeerRole>(request: &Request<'_>) -> Result<Attempt<Attached<P>>, O
         root: &root,
         instance: root_header.instance,
         generations,
+        request,
     };
     let seat = match request.durable {
-        None => claim.any_seat::<P>(None)?,
+        None => claim.any_seat::<P>()?,
         Some(consumer) => {
             // One lock over search and claim: else two processes could give one name two seats.
             let locked = lock_patiently(&lock, NAMES)
@@ -140,6 +143,7 @@ struct Claiming<'a> {
     root: &'a Region<ReadOnly>,
     instance: u64,
     generations: Generations,
+    request: &'a Request<'a>,
 }
 
 /// A generation opened for a peer.
@@ -173,8 +177,23 @@ impl Claiming<'_> {
         }
     }
 
+    fn check_schema(&self, opened: &Opened) -> Result<(), OpenError> {
+        let schema = self.request.schema;
+        schema::expect(self.channel, &opened.header, &opened.owner, schema)
+    }
+
+    /// The same for a durable consumer that has a seat already: it waits there for one who wants its records.
+    fn check_schema_of_seat<P: PeerRole>(
+        &self,
+        opened: &Opened,
+        held: &P,
+    ) -> Result<(), OpenError> {
+        self.check_schema(opened)
+            .inspect_err(|_| seats::leave(held.peers(), held.seat(), held.state(), true))
+    }
+
     /// Any seat of the current generation: a free one first, else a dead consumer's.
-    fn any_seat<P: PeerRole>(&self, durable: Option<&str>) -> Result<Seat<P>, OpenError> {
+    fn any_seat<P: PeerRole>(&self) -> Result<Seat<P>, OpenError> {
         let Some(opened) = self.open_or_gone(self.generations.current)? else {
             return Ok(Seat::Changed);
         };
@@ -185,6 +204,7 @@ impl Claiming<'_> {
         if opened.header.state != State::READY {
             return Ok(Seat::NotReady);
         }
+        self.check_schema(&opened)?;
         let promised = self.promised_seats()?;
         let end = Instant::now() + PATIENCE;
         loop {
@@ -194,7 +214,7 @@ impl Claiming<'_> {
                     if !usable(&opened, seat, dead_ones) {
                         continue;
                     }
-                    match self.try_seat(&opened, seat, dead_ones, durable)? {
+                    match self.try_seat(&opened, seat, dead_ones)? {
                         Seat::Changed => busy = true,
                         other => return Ok(other),
                     }
@@ -218,7 +238,6 @@ impl Claiming<'_> {
         opened: &Opened,
         seat: u32,
         dead_ones: bool,
-        durable: Option<&str>,
     ) -> Result<Seat<P>, OpenError> {
         let byte = seat_byte(opened.header.generation, seat);
         let locked = self
@@ -229,18 +248,30 @@ impl Claiming<'_> {
             return Ok(Seat::Changed);
         }
         if usable(opened, seat, dead_ones) {
-            match P::take(opened, seat, durable) {
+            match P::take(opened, seat, self.request) {
                 Ok((role, resumed)) => {
                     return Ok(Seat::Taken(Box::new((opened.header, role, resumed))));
                 }
-                Err(Refused::NotReady) => {
+                Err(refused) => {
                     let _ = self.lock.unlock(byte);
-                    return Ok(Seat::NotReady);
+                    return self.refused(opened, refused);
                 }
             }
         }
         let _ = self.lock.unlock(byte);
         Ok(Seat::Changed)
+    }
+
+    /// What it means that a seat could not be taken.
+    fn refused<P>(&self, opened: &Opened, refused: Refused) -> Result<Seat<P>, OpenError> {
+        match refused {
+            Refused::NotReady => Ok(Seat::NotReady),
+            Refused::Damaged(lie) => Err(OpenError::Damaged {
+                channel: self.channel.name().to_owned(),
+                file: super::directory::owner_file(opened.header.generation),
+                lie,
+            }),
+        }
     }
 
     /// Seats that durable consumers of older generations will take when they come.
@@ -279,7 +310,7 @@ impl Claiming<'_> {
                 }
             }
         }
-        self.any_seat(Some(consumer))
+        self.any_seat()
     }
 
     fn resume<P: PeerRole>(
@@ -296,13 +327,17 @@ impl Claiming<'_> {
                 consumer: consumer.to_owned(),
             });
         }
-        let Ok((mut held, resumed)) = P::take(&opened, seat, Some(consumer)) else {
-            let _ = self.lock.unlock(byte);
-            return Ok(Seat::NotReady);
+        let (mut held, resumed) = match P::take(&opened, seat, self.request) {
+            Ok(taken) => taken,
+            Err(refused) => {
+                let _ = self.lock.unlock(byte);
+                return self.refused(&opened, refused);
+            }
         };
         // At the end of a stream that is over there is nothing to read here, ever.
         let drained = opened.header.state != State::READY && held.is_drained();
         if !drained {
+            self.check_schema_of_seat(&opened, &held)?;
             return Ok(Seat::Taken(Box::new((opened.header, held, resumed))));
         }
         if self.generations.current == opened.header.generation {
@@ -339,6 +374,7 @@ impl Claiming<'_> {
                 },
             });
         }
+        self.check_schema_of_seat(&next, held)?;
         let byte = seat_byte(next.header.generation, seat);
         let locked = lock_patiently(self.lock, byte)
             .map_err(|error| self.channel.error("lock a seat", error))?;
@@ -378,7 +414,9 @@ fn usable(opened: &Opened, seat: u32, dead_ones: bool) -> bool {
         Some(Claim::Free) => true,
         Some(Claim::Joining) => dead_ones,
         Some(Claim::Active) => dead_ones && !state.durable(),
-        Some(Claim::Absent | Claim::Left) => false,
+        // Its frames are a dead process's, if its lock is free.
+        Some(Claim::Left) => dead_ones,
+        Some(Claim::Absent) => false,
         // Scribbled over; whoever holds its lock will notice, and if nobody does it is free.
         None => dead_ones,
     }

@@ -13,28 +13,42 @@ use crate::protocol::park;
 /// A locked record, and how it was left.
 #[derive(Debug)]
 #[must_use = "dropping it unlocks the record, and gives it up if its owner had died"]
-pub enum Lock<'a> {
+pub enum Lock<G> {
     /// The holder before let go of it in an orderly way.
-    Clean(Guard<'a>),
+    Clean(G),
     /// The holder before died. The value is the last one that was committed; whatever it was editing is gone. Until
     /// somebody calls the record consistent this stays news; a guard that is dropped without that gives the
     /// record up: everybody then gets [`LockError::NotRecoverable`], until somebody repairs it.
-    OwnerDied(Guard<'a>),
+    OwnerDied(G),
 }
 
-impl<'a> Lock<'a> {
+/// A guard that can call its record consistent: a [`Guard`], or a [`TypedGuard`](super::TypedGuard).
+pub trait Consistent {
+    /// Says that the value is as it should be, whatever befell the holders before. Needs no commit.
+    fn mark_consistent(&mut self);
+}
+
+impl Consistent for Guard<'_> {
+    fn mark_consistent(&mut self) {
+        Guard::mark_consistent(self);
+    }
+}
+
+impl<G: Consistent> Lock<G> {
     /// The guard, with the record called consistent: for records whose every committed value will do, since a value
     /// is committed whole or not at all.
     #[must_use]
-    pub fn consistent(self) -> Guard<'a> {
+    pub fn consistent(self) -> G {
         let mut guard = self.into_guard();
         guard.mark_consistent();
         guard
     }
+}
 
+impl<G> Lock<G> {
     /// The guard, whatever it is.
     #[must_use]
-    pub fn into_guard(self) -> Guard<'a> {
+    pub fn into_guard(self) -> G {
         match self {
             Lock::Clean(guard) | Lock::OwnerDied(guard) => guard,
         }
@@ -67,7 +81,7 @@ impl<'a> Guard<'a> {
         record: &'a mut Record,
         held: Held<Region<Writable>>,
         repairing: bool,
-    ) -> Result<Lock<'a>, LockError> {
+    ) -> Result<Lock<Guard<'a>>, LockError> {
         let died = owner_died(held.found());
         let mut value = Vec::new();
         let read = held.read(&mut value);
@@ -97,6 +111,12 @@ impl<'a> Guard<'a> {
         } else {
             Lock::Clean(guard)
         })
+    }
+
+    /// The channel's name.
+    #[must_use]
+    pub fn channel(&self) -> &str {
+        self.record.channel()
     }
 
     /// The copy of the value; empty before the first commit.

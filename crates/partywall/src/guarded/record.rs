@@ -79,7 +79,7 @@ impl Record {
     /// # Errors
     /// [`LockError::NotRecoverable`] until somebody repairs it; [`LockError::Stopped`];
     /// [`LockError::Deleted`], [`LockError::Damaged`], [`LockError::Forked`].
-    pub fn lock(&mut self) -> Result<Lock<'_>, LockError> {
+    pub fn lock(&mut self) -> Result<Lock<Guard<'_>>, LockError> {
         let held = self.wait_for(Purpose::Edit, None)?;
         Guard::begin(self, held, false)
     }
@@ -88,7 +88,7 @@ impl Record {
     ///
     /// # Errors
     /// [`LockError::TimedOut`], and as [`Self::lock`].
-    pub fn lock_timeout(&mut self, timeout: Duration) -> Result<Lock<'_>, LockError> {
+    pub fn lock_timeout(&mut self, timeout: Duration) -> Result<Lock<Guard<'_>>, LockError> {
         let held = self.wait_for(Purpose::Edit, Some(timeout))?;
         Guard::begin(self, held, false)
     }
@@ -97,7 +97,7 @@ impl Record {
     ///
     /// # Errors
     /// [`LockError::Busy`], and as [`Self::lock`], but for waiting.
-    pub fn try_lock(&mut self) -> Result<Lock<'_>, LockError> {
+    pub fn try_lock(&mut self) -> Result<Lock<Guard<'_>>, LockError> {
         match self.try_hold(Purpose::Edit)? {
             Some(held) => Guard::begin(self, held, false),
             None => Err(LockError::Busy {

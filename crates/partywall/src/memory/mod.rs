@@ -12,6 +12,7 @@
 mod copy;
 #[cfg(feature = "fault-points")]
 pub mod fault;
+pub(crate) mod plain;
 mod region;
 
 pub(crate) use region::{ReadOnly, Region, Writable};

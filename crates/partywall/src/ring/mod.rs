@@ -15,6 +15,7 @@ mod producer;
 mod record;
 mod reservation;
 mod role;
+mod typed;
 
 pub use batch::Batch;
 pub use consumer::Consumer;
@@ -23,3 +24,4 @@ pub use options::{Alone, ConsumerOptions, Delivery, Overflow, ProducerOptions};
 pub use producer::{Producer, Sent};
 pub use record::{Losses, Meta, Record, Records};
 pub use reservation::Reservation;
+pub use typed::{TypedConsumer, TypedProducer};
