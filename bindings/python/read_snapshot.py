@@ -43,12 +43,12 @@ class SlotsHeader(Header):
             raise damaged(f"{name}: record_size {self.record_size}")
         self.stride = (SLOT_HEADER + self.record_size + 63) & ~63
         self.slots = self.capacity // self.stride
-        if self.capacity > 1 << 40 or self.capacity % self.stride != 0 or self.slots < 2 or self.slots & (self.slots - 1) != 0:
+        whole = self.capacity <= 1 << 40 and self.capacity % self.stride == 0
+        if not whole or self.slots < 2 or self.slots & (self.slots - 1) != 0:
             raise damaged(f"{name}: payload_size {self.capacity}")
         if segment.load(base.H_PAYLOAD_OFFSET) != base.DATA or self.base_seq > LAST_VERSION:
             raise damaged(f"{name}: payload_offset or base_seq")
-        schema = segment.load32(H_SCHEMA_SIZE)
-        return (base.DATA + self.capacity + 4095 & ~4095) + (schema + 4095 & ~4095)
+        return base.DATA + self.capacity + 4095 & ~4095
 
 
 class SlotsChannel(Channel):
