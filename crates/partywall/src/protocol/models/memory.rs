@@ -132,10 +132,6 @@ impl Handle {
 }
 
 impl Shared for Handle {
-    fn size(&self) -> u64 {
-        u64::MAX
-    }
-
     fn load(&self, at: u64, order: Ordering) -> u64 {
         self.memory
             .words
