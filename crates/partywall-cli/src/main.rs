@@ -11,6 +11,7 @@ mod in_place;
 mod info;
 mod input;
 mod kinds;
+mod lock;
 mod ls;
 mod manage;
 mod options;
@@ -63,6 +64,8 @@ enum Command {
     Pub(broadcast::PubArguments),
     /// Listen to a broadcast; says what was lost
     Sub(broadcast::SubArguments),
+    /// Run a command while holding the lock of a guarded record, or change its value
+    Lock(lock::LockArguments),
     /// List the channels
     Ls(ls::LsArguments),
     /// Show everything about one channel
@@ -98,6 +101,10 @@ fn main() -> ExitCode {
         Command::Bench(options) => {
             return bench::run(&options)
                 .unwrap_or_else(|message| complain(&Failure::new(Exit::Failed, message)));
+        }
+        Command::Lock(options) => {
+            return lock::run(&options, &arguments.place)
+                .unwrap_or_else(|failure| complain(&failure));
         }
         Command::Send(options) => send::run(&options, &arguments.place),
         Command::Recv(options) => recv::run(&options, &arguments.place),

@@ -233,7 +233,7 @@ fn a_full_lane_holds_nobody_but_its_sender_and_each_policy_does_what_it_says() {
     let mut failing = attach(Overflow::Fail);
     let mut dropping = attach(Overflow::DropNewest);
     let payload = [7; 100];
-    let mut fill = |sender: &mut Sender| {
+    let fill = |sender: &mut Sender| {
         while sender.try_send(&payload).is_ok() {}
         sender.records()
     };

@@ -241,6 +241,12 @@ impl<O: Shared, P: SharedMut, L: SharedMut> Sender<O, P, L> {
         self.peers().count(at, 1);
     }
 
+    /// Whether the seat still says what this holder stored.
+    #[cfg(test)]
+    pub(crate) fn seat_is_ours(&self) -> Result<(), Lie> {
+        crate::protocol::seats::is_ours(self.peers(), self.seat, self.state)
+    }
+
     /// Says BYE, for which there is always room; nothing is sent after it.
     pub(crate) fn say_bye(&mut self) {
         if std::mem::take(&mut self.greeted) {
@@ -250,7 +256,7 @@ impl<O: Shared, P: SharedMut, L: SharedMut> Sender<O, P, L> {
         }
     }
 
-    /// Leaves in an orderly way, as the handle does: BYE, and the seat is FREE. The caller unlocks it.
+    /// Leaves in an orderly way: BYE, and the seat is FREE. The caller unlocks it.
     #[cfg(test)]
     pub(crate) fn leave(mut self) {
         self.say_bye();

@@ -244,7 +244,7 @@ proptest! {
                 4 => taken = claim(&both, shape, 1).ok(),
                 _ => {
                     if let Some(sender) = &mut taken {
-                        let _ = (send(sender, 0, &[]), sender.look());
+                        let _ = (send(sender, 0, &[]), sender.look(), sender.seat_is_ours());
                     }
                 }
             }
