@@ -45,7 +45,7 @@ pub enum OpenError {
     },
     /// Somebody else owns the channel and is alive.
     #[error(
-        "channel {channel}: already owned by a live producer (process {pid}); a channel has one producer at a time"
+        "channel {channel}: already owned by a live process ({pid}); a channel has one owner at a time"
     )]
     AlreadyOwned {
         /// The channel's name.
@@ -177,9 +177,9 @@ pub enum OpenError {
         /// In what they differ.
         difference: Difference,
     },
-    /// All seats are taken by live or durable consumers.
+    /// All seats are taken by live or durable peers.
     #[error(
-        "channel {channel}: all {seats} seats are taken; stop a consumer, `partywall forget` a durable one, or create the channel with more seats"
+        "channel {channel}: all {seats} seats are taken; stop one who sits there, `partywall forget` a durable consumer, or create the channel with more seats"
     )]
     NoFreeSeat {
         /// The channel's name.
@@ -252,7 +252,7 @@ pub enum SendError {
         max: usize,
     },
     /// There is no room, and the call does not wait.
-    #[error("channel {channel}: full; its consumers have not made room yet")]
+    #[error("channel {channel}: full; nobody has made room yet")]
     Full {
         /// The channel's name.
         channel: String,
@@ -294,6 +294,20 @@ pub enum SendError {
     Stopped {
         /// The channel's name.
         channel: String,
+    },
+    /// The receiver of an mpsc channel closed it: nobody will receive what is sent, nor what it had not received.
+    #[error("channel {channel}: closed by its receiver; attach anew once there is another")]
+    Closed {
+        /// The channel's name.
+        channel: String,
+    },
+    /// The receiver of an mpsc channel reads this sender no more.
+    #[error("channel {channel}: the receiver gave up on this sender ({reason:?}); attach anew")]
+    Evicted {
+        /// The channel's name.
+        channel: String,
+        /// Why.
+        reason: EvictionReason,
     },
     /// The channel was removed while this producer had it.
     #[error("channel {channel}: it was removed by force; open it anew")]

@@ -50,6 +50,7 @@ pub mod inspect;
 pub mod layout;
 pub mod manage;
 mod memory;
+pub mod mpsc;
 mod os;
 mod protocol;
 pub mod record;

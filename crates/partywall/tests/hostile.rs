@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use common::{Place, Random};
 use partywall::broadcast::{ReceiverOptions, SenderOptions, Start};
+use partywall::frames::{self, PublisherOptions, SubscriberOptions};
 use partywall::guarded::RecordOptions;
 use partywall::ring::{Alone, Consumer, Producer};
 use partywall::snapshot::{ReaderOptions, WriterOptions};
@@ -208,6 +209,213 @@ fn every_word_of_every_segment_may_lie_at_rest() {
         }
     }
     assert!(tried > 5000, "{tried}");
+}
+
+fn publisher(place: &Place) -> PublisherOptions {
+    PublisherOptions::new()
+        .namespace(place.namespace.clone())
+        .frame_size(500)
+        .seats(2)
+        .heartbeat(false)
+}
+
+fn subscriber(place: &Place) -> SubscriberOptions {
+    SubscriberOptions::new()
+        .namespace(place.namespace.clone())
+        .heartbeat(false)
+}
+
+/// Publishes until it cannot any more, or until the time is over; never a panic.
+fn publish_on(publisher: frames::Publisher, end: Instant) {
+    while Instant::now() < end {
+        match publisher.loan_timeout(100, Duration::from_millis(20)) {
+            Ok(mut loan) => {
+                loan.write_at(0, &[7; 100]);
+                loan.publish().unwrap();
+            }
+            Err(SendError::TimedOut { .. }) => {}
+            Err(SendError::Damaged { .. } | SendError::Deleted { .. }) => return,
+            Err(other) => panic!("{other}"),
+        }
+    }
+}
+
+/// Takes frames and holds some until an error ends it, or until the time is over.
+fn subscribe_on(mut subscriber: frames::Subscriber, end: Instant) {
+    let mut held = Vec::new();
+    let mut bytes = Vec::new();
+    while Instant::now() < end {
+        match subscriber.recv_timeout(Duration::from_millis(20)) {
+            Ok(frame) => {
+                frame.copy_to(&mut bytes);
+                held.push(frame);
+            }
+            Err(RecvError::TooManyHeld { .. }) => held.clear(),
+            Err(RecvError::TimedOut { .. } | RecvError::Overrun { .. }) => {}
+            Err(_) => return,
+        }
+        if held.len() > 64 {
+            held.clear();
+        }
+    }
+}
+
+#[test]
+fn random_bytes_in_live_frames_harm_nobody() {
+    let mut random = Random::from_environment();
+    for round in 0..60 {
+        let place = Place::new();
+        let publishing = publisher(&place).open("c").unwrap();
+        let subscribers =
+            [false, true].map(|lossy| subscriber(&place).lossy(lossy).attach("c").unwrap());
+        let end = Instant::now() + Duration::from_millis(60);
+        thread::scope(|scope| {
+            let publishing = scope.spawn(move || publish_on(publishing, end));
+            let subscribing =
+                subscribers.map(|subscriber| scope.spawn(move || subscribe_on(subscriber, end)));
+            while Instant::now() < end {
+                let name = SEGMENTS[random.below(4) as usize];
+                // Headers and seats; the slots' words; the descriptors.
+                let begin = [0, 0, 4096, 8192][random.below(4) as usize];
+                let len = 1 + random.below(16) as usize;
+                let bytes: Vec<u8> = (0..len).map(|_| random.below(256) as u8).collect();
+                let at = begin + random.below(1100);
+                let segment = file(&place, name);
+                if at + len as u64 <= segment.metadata().unwrap().len() {
+                    segment.write_at(&bytes, at).unwrap();
+                }
+                let _ = inspect::inspect(&place.namespace, "c");
+            }
+            publishing.join().expect("no panic in the publisher");
+            for subscriber in subscribing {
+                subscriber.join().expect("no panic in a subscriber");
+            }
+        });
+        if place.path().join("c").exists() {
+            manage::remove(&place.namespace, "c", true).unwrap();
+        }
+        let publishing = publisher(&place).open("c").unwrap();
+        let mut subscriber = subscriber(&place).attach("c").unwrap();
+        publishing.publish_copy(b"anew").unwrap();
+        assert_eq!(
+            subscriber.recv().unwrap().to_vec(),
+            b"anew",
+            "round {round}"
+        );
+    }
+}
+
+/// Opens, attaches, publishes, takes, holds and looks; errors are fine.
+fn use_all_of_frames(place: &Place) {
+    let _ = inspect::inspect(&place.namespace, "c");
+    for lossy in [false, true] {
+        let options = subscriber(place).history(2).lossy(lossy);
+        let options = options.attach_timeout(Some(Duration::ZERO));
+        if let Ok(mut subscriber) = options.attach("c") {
+            let mut held = Vec::new();
+            for _ in 0..4 {
+                held.extend(subscriber.try_recv().ok().flatten());
+            }
+            let _ = subscriber.skip_to_newest();
+            for frame in &held {
+                assert!(frame.to_vec().len() <= subscriber.max_frame());
+            }
+            // The frames may go first, or last.
+            if lossy {
+                drop(held);
+            }
+        }
+    }
+    if let Ok(publishing) = publisher(place).open("c") {
+        let _ = publishing.try_loan(100).map(|loan| loan.publish());
+        let _ = publishing.try_loan(100).map(drop);
+        let _ = publishing.subscribers();
+        publishing.abandon();
+    }
+    let _ = manage::clean(&place.namespace);
+}
+
+#[test]
+fn every_word_of_frames_may_lie_at_rest() {
+    // A dead publisher, and a seat whose holder left with frames in hand.
+    let place = Place::new();
+    let publishing = publisher(&place).open("c").unwrap();
+    let mut leaving = subscriber(&place).attach("c").unwrap();
+    for _ in 0..4 {
+        publishing.publish_copy(&[3; 50]).unwrap();
+    }
+    let frames = [leaving.recv().unwrap(), leaving.recv().unwrap()];
+    publishing.abandon();
+    drop(leaving);
+    let directory = place.path().join("c");
+    let honest: Vec<(&str, Vec<u8>)> = ["root", "1.owner", "1.peers"]
+        .map(|name| (name, std::fs::read(directory.join(name)).unwrap()))
+        .to_vec();
+    drop(frames);
+    let mut tried = 0;
+    for (name, bytes) in &honest {
+        // Headers, cursors, the first verdicts and seats; the pattern's own words, slots' words, some descriptors.
+        let words = (0..bytes.len() / 8).map(|word| word * 8).filter(|&at| {
+            at < 1100
+                || [(3072, 16), (4096, 56), (8192, 320)]
+                    .iter()
+                    .any(|&(begin, len)| *name == "1.owner" && (begin..begin + len).contains(&at))
+        });
+        for at in words {
+            let value = u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
+            for lie in lies(value) {
+                let _ = std::fs::create_dir(&directory);
+                for (name, bytes) in &honest {
+                    std::fs::write(directory.join(name), bytes).unwrap();
+                }
+                std::fs::write(directory.join("lock"), []).unwrap();
+                file(&place, name)
+                    .write_at(&lie.to_le_bytes(), at as u64)
+                    .unwrap();
+                let survived = catch_unwind(AssertUnwindSafe(|| use_all_of_frames(&place)));
+                assert!(
+                    survived.is_ok(),
+                    "{name}, offset {at}: {value:#x} became {lie:#x}"
+                );
+                tried += 1;
+                if directory.exists() {
+                    let _ = manage::remove(&place.namespace, "c", true);
+                    let _ = std::fs::remove_dir_all(&directory);
+                }
+            }
+        }
+    }
+    assert!(tried > 5000, "{tried}");
+}
+
+#[test]
+fn a_subscriber_that_lies_about_its_pins_is_evicted_and_the_others_are_served() {
+    let place = Place::new();
+    let publishing = publisher(&place).open("c").unwrap();
+    let mut liar = subscriber(&place).attach("c").unwrap();
+    let mut honest = subscriber(&place).attach("c").unwrap();
+    for number in 0..500_u64 {
+        publishing.publish_copy(&number.to_le_bytes()).unwrap();
+        let frame = honest.recv().unwrap();
+        assert_eq!(frame.to_vec(), number.to_le_bytes());
+        if number < 200 {
+            drop(liar.recv().unwrap());
+        } else if number == 200 {
+            let at = in_seat("PINS", 0);
+            file(&place, "1.peers").write_at(&[0xff; 8], at).unwrap();
+        }
+    }
+    let info = inspect::inspect(&place.namespace, "c").unwrap();
+    assert_eq!(info.counters.lies, 1);
+    file(&place, "1.peers")
+        .write_at(&[0; 8], in_seat("PINS", 0))
+        .unwrap();
+    let told = liar.recv_timeout(Duration::from_secs(10)).unwrap_err();
+    let lied = EvictionReason::Lied;
+    assert!(
+        matches!(told, RecvError::Evicted { reason, .. } if reason == lied),
+        "{told}"
+    );
 }
 
 /// Where a field of a seat lies in the peer side.

@@ -19,7 +19,6 @@ use crate::os::LockFile;
 use crate::protocol::Lie;
 use crate::protocol::park;
 use crate::protocol::seats::{self, Refused};
-use crate::record::Schema;
 
 /// What a pattern brings to sitting in a seat: the words that its holder alone writes. Every function is called
 /// under the seat's lock.
@@ -28,7 +27,11 @@ pub(crate) trait PeerRole: Sized {
 
     /// Takes the seat by the way that its state asks for; and whether that resumes where an earlier holder of
     /// the same name stood.
-    fn take(opened: &Opened, seat: u32, request: &Request<'_>) -> Result<(Self, bool), Refused>;
+    fn take(
+        opened: &Opened<'_>,
+        seat: u32,
+        request: &Request<'_>,
+    ) -> Result<(Self, bool), NotTaken>;
 
     fn owner(&self) -> &Region<ReadOnly>;
     fn peers(&self) -> &Region<Writable>;
@@ -48,8 +51,29 @@ pub(crate) trait PeerRole: Sized {
 
     /// Sits down in the next generation, whose base is the position of `self`; `None` where a pattern's peers
     /// are not carried over.
-    fn move_in(&self, _next: &Opened, _name: &str) -> Option<Self> {
+    fn move_in(&self, _next: &Opened<'_>, _name: &str) -> Option<Self> {
         None
+    }
+}
+
+/// Why a pattern did not take a seat.
+#[derive(Debug)]
+pub(crate) enum NotTaken {
+    /// The generation was retired meanwhile: begin again from the root.
+    NotReady,
+    /// Something is wrong with this one seat, or it is another's by now.
+    Unusable,
+    /// The owner side claims the impossible.
+    Damaged(Lie),
+    Failed(OpenError),
+}
+
+impl From<Refused> for NotTaken {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::NotReady => NotTaken::NotReady,
+            Refused::Damaged(lie) => NotTaken::Damaged(lie),
+        }
     }
 }
 
@@ -148,17 +172,19 @@ struct Claiming<'a> {
 
 /// A generation opened for a peer.
 #[derive(Debug)]
-pub(crate) struct Opened {
+pub(crate) struct Opened<'a> {
+    pub(crate) channel: &'a ChannelDirectory,
     pub(crate) header: Header,
     pub(crate) owner: Region<ReadOnly>,
     pub(crate) peers: Region<Writable>,
 }
 
-impl Claiming<'_> {
-    fn open(&self, number: u64) -> Result<Opened, OpenError> {
+impl<'a> Claiming<'a> {
+    fn open(&self, number: u64) -> Result<Opened<'a>, OpenError> {
         let (header, owner, peers) =
             generation::open_for_peer(self.channel, number, self.instance)?;
         Ok(Opened {
+            channel: self.channel,
             header,
             owner,
             peers,
@@ -166,7 +192,7 @@ impl Claiming<'_> {
     }
 
     /// Opens a generation that may be going away; `None` if it has.
-    fn open_or_gone(&self, number: u64) -> Result<Option<Opened>, OpenError> {
+    fn open_or_gone(&self, number: u64) -> Result<Option<Opened<'a>>, OpenError> {
         match self.open(number) {
             Ok(opened) => Ok(Some(opened)),
             Err(error) => match root::generations(self.root) {
@@ -235,7 +261,7 @@ impl Claiming<'_> {
     /// Locks one seat and takes it; `Changed` if that was not possible.
     fn try_seat<P: PeerRole>(
         &self,
-        opened: &Opened,
+        opened: &Opened<'_>,
         seat: u32,
         dead_ones: bool,
     ) -> Result<Seat<P>, OpenError> {
@@ -263,10 +289,12 @@ impl Claiming<'_> {
     }
 
     /// What it means that a seat could not be taken.
-    fn refused<P>(&self, opened: &Opened, refused: Refused) -> Result<Seat<P>, OpenError> {
+    fn refused<P>(&self, opened: &Opened<'_>, refused: NotTaken) -> Result<Seat<P>, OpenError> {
         match refused {
-            Refused::NotReady => Ok(Seat::NotReady),
-            Refused::Damaged(lie) => Err(OpenError::Damaged {
+            NotTaken::NotReady => Ok(Seat::NotReady),
+            NotTaken::Unusable => Ok(Seat::Changed),
+            NotTaken::Failed(error) => Err(error),
+            NotTaken::Damaged(lie) => Err(OpenError::Damaged {
                 channel: self.channel.name().to_owned(),
                 file: super::directory::owner_file(opened.header.generation),
                 lie,
@@ -315,7 +343,7 @@ impl Claiming<'_> {
 
     fn resume<P: PeerRole>(
         &self,
-        opened: Opened,
+        opened: Opened<'_>,
         seat: u32,
         consumer: &str,
     ) -> Result<Seat<P>, OpenError> {
@@ -354,7 +382,7 @@ impl Claiming<'_> {
     /// there, and only then frees the old one. Always one generation at a time.
     fn move_on<P: PeerRole>(
         &self,
-        old: &Opened,
+        old: &Opened<'_>,
         held: &P,
         seat: u32,
         consumer: &str,
@@ -397,7 +425,7 @@ impl Claiming<'_> {
     }
 }
 
-fn state_of(opened: &Opened, seat: u32) -> SeatState {
+fn state_of(opened: &Opened<'_>, seat: u32) -> SeatState {
     SeatState(opened.peers.load(
         peers::seat_at(seat) + seat::STATE,
         std::sync::atomic::Ordering::Acquire,
@@ -405,7 +433,7 @@ fn state_of(opened: &Opened, seat: u32) -> SeatState {
 }
 
 /// Whether a newcomer may take the seat, if its lock is free.
-fn usable(opened: &Opened, seat: u32, dead_ones: bool) -> bool {
+fn usable(opened: &Opened<'_>, seat: u32, dead_ones: bool) -> bool {
     let state = state_of(opened, seat);
     if seats::is_evicted(&opened.owner, seat, state) {
         return true;

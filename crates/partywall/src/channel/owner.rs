@@ -58,6 +58,11 @@ pub(crate) trait OwnerRole: Sized {
     /// at this one yet.
     fn inherit(&mut self, _old: &Self) {}
 
+    /// Something lies here that only its owner takes out: it must not be given up for a new generation.
+    fn is_laden(&mut self) -> bool {
+        false
+    }
+
     /// Durable peers of older generations are on their way here.
     fn set_older(&mut self, _older: Vec<(Region<ReadOnly>, u32)>) {}
 }
@@ -394,15 +399,17 @@ impl<R: OwnerRole> Owned<R> {
         replaced
     }
 
-    /// Nobody else holds a seat of the current generation, and no durable consumer is expected back.
-    fn is_unused(&self) -> bool {
-        removal::users_of(
-            self.role.peers(),
-            self.header.seat_count,
-            self.header.generation,
-            &self.lock,
-        )
-        .is_ok_and(|users| users.none())
+    /// Nobody else holds a seat of the current generation, no durable consumer is expected back, and nothing lies
+    /// there for us.
+    fn is_unused(&mut self) -> bool {
+        !self.role.is_laden()
+            && removal::users_of(
+                self.role.peers(),
+                self.header.seat_count,
+                self.header.generation,
+                &self.lock,
+            )
+            .is_ok_and(|users| users.none())
     }
 
     /// Retires a generation that was closed, and goes on in a new one. Nobody is carried over but durable

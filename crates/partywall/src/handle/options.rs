@@ -181,8 +181,25 @@ macro_rules! owner_options {
     };
 }
 
-/// The methods of a peer's options that set its [`PeerSettings`], which are its field `settings`.
+/// The methods of the options of a peer that reads: what it does when the owner dies is its choice.
 macro_rules! peer_options {
+    ($options:ident) => {
+        crate::handle::options::attach_options!($options);
+
+        impl $options {
+            /// Whether a wait goes on when the owner died, until a new one adopts the channel. Default no:
+            /// [`RecvError::OwnerDied`](crate::RecvError::OwnerDied), after everything committed was read.
+            #[must_use]
+            pub fn await_successor(mut self, wait: bool) -> Self {
+                self.settings.await_successor = wait;
+                self
+            }
+        }
+    };
+}
+
+/// The methods of a peer's options that set its [`PeerSettings`], which are its field `settings`.
+macro_rules! attach_options {
     ($options:ident) => {
         impl $options {
             /// The defaults, as each method tells them.
@@ -216,14 +233,6 @@ macro_rules! peer_options {
                 self
             }
 
-            /// Whether a wait goes on when the owner died, until a new one adopts the channel. Default no:
-            /// [`RecvError::OwnerDied`](crate::RecvError::OwnerDied), after everything committed was read.
-            #[must_use]
-            pub fn await_successor(mut self, wait: bool) -> Self {
-                self.settings.await_successor = wait;
-                self
-            }
-
             /// See [`WaitStrategy`](crate::WaitStrategy).
             #[must_use]
             pub fn wait(mut self, wait: crate::WaitStrategy) -> Self {
@@ -249,4 +258,4 @@ macro_rules! peer_options {
     };
 }
 
-pub(crate) use {owner_options, peer_options};
+pub(crate) use {attach_options, owner_options, peer_options};

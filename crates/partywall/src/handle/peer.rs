@@ -429,7 +429,7 @@ impl PeerHandle {
     }
 
     /// Notes what went wrong, for whoever looks from outside.
-    fn note(&self, error: LastError) {
+    pub(crate) fn note(&self, error: LastError) {
         if let Some(seated) = &self.seated {
             let at = peers::seat_at(seated.seat) + seat::LAST_ERROR;
             seated.peers.store(at, error as u64, Relaxed);
@@ -478,6 +478,11 @@ impl PeerHandle {
             Some(Ended::Superseded) => RecvError::Superseded { channel },
             Some(Ended::Closed) | None => RecvError::Closed { channel },
         }
+    }
+
+    /// Lets go of the seat as a death would: nothing is stored.
+    pub(crate) fn forsake(&mut self) {
+        self.seated = None;
     }
 
     /// Gives the seat up, if there is one; a durable peer's waits for it to come back. `last_words` are stored

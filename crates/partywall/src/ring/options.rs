@@ -6,22 +6,11 @@ use super::{Consumer, Producer, TypedConsumer, TypedProducer};
 use crate::channel::{attach, owner};
 use crate::error::OpenError;
 use crate::handle::options::{invalid, owner_options, peer_options};
+use crate::handle::records::Overflow;
 use crate::handle::{OwnerSettings, PeerSettings};
 use crate::layout::{record, ring, seat};
 use crate::record::{Record, Schema, Typed};
 use crate::wait::{StopToken, WaitStrategy};
-
-/// What a send does when the consumers have not made room.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Overflow {
-    /// Wait until they have.
-    #[default]
-    Block,
-    /// Fail with [`SendError::Full`](crate::SendError::Full).
-    Fail,
-    /// Drop the record that was to be sent, and count it.
-    DropNewest,
-}
 
 /// What a send does while no consumer is attached, nor a durable one expected back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

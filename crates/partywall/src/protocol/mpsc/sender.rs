@@ -164,6 +164,11 @@ impl<O: Shared, P: SharedMut, L: SharedMut> Sender<O, P, L> {
         self.writer.mark().records
     }
 
+    /// Whether the receiver had taken everything at the last look.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.read == self.position()
+    }
+
     /// Whether HELLO is committed, so that this holder's end will be told.
     pub(crate) fn greeted(&self) -> bool {
         self.greeted
@@ -241,13 +246,18 @@ impl<O: Shared, P: SharedMut, L: SharedMut> Sender<O, P, L> {
         seats::is_ours(self.peers(), self.seat, self.state)
     }
 
-    /// Leaves in an orderly way: BYE, for which there is always room, and the seat is FREE. The caller unlocks it.
-    pub(crate) fn leave(mut self) {
-        if self.greeted {
+    /// Says BYE, for which there is always room; nothing is sent after it.
+    pub(crate) fn say_bye(&mut self) {
+        if std::mem::take(&mut self.greeted) {
             let bye = Control::Bye(self.state.epoch()).encode();
             let said = self.writer.commit_bare(bye, HEADER, mpsc::RESERVE - HEADER);
             debug_assert!(said, "every commit left room for it");
         }
+    }
+
+    /// Leaves in an orderly way: BYE, and the seat is FREE. The caller unlocks it.
+    pub(crate) fn leave(mut self) {
+        self.say_bye();
         seats::leave(self.peers(), self.seat, self.state, false);
     }
 }
