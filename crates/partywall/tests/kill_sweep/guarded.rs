@@ -216,11 +216,11 @@ impl GuardedWorld {
         guard.mark_consistent();
         commit(&mut guard);
         drop(guard);
-        self.is_as_new(record);
+        self.serves_everybody(record);
     }
 
     /// Two handles in turn, and a reader that sleeps, wherever the victim sat.
-    fn is_as_new(mut self, mut record: Record) {
+    fn serves_everybody(mut self, mut record: Record) {
         let mut reader = match self.reader.take() {
             Some(reader) => reader,
             None => reader_options(&self.namespace).attach(CHANNEL).unwrap(),
@@ -274,7 +274,7 @@ impl GuardedWorld {
         let mut guard = other.lock_timeout(LONG).unwrap().consistent();
         commit(&mut guard);
         drop(guard);
-        self.is_as_new(other);
+        self.serves_everybody(other);
     }
 
     /// The record was made anew, or not; everything that mattered is in it.
@@ -291,7 +291,7 @@ impl GuardedWorld {
         guard.mark_consistent();
         commit(&mut guard);
         drop(guard);
-        self.is_as_new(record);
+        self.serves_everybody(record);
     }
 }
 

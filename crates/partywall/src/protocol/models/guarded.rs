@@ -347,7 +347,7 @@ fn two_waiters_get_their_turns() {
 #[test]
 fn a_waiter_is_woken_by_whoever_locks_before_it() {
     for second in [1, 0] {
-        explore(2, move || {
+        explore(3, move || {
             let world = World::guarded(WAITERS);
             let holder = Waiter::new(&world, 1);
             let held = holder.lock();

@@ -118,15 +118,16 @@ impl Handle {
         self.life.dead.load(Relaxed)
     }
 
-    /// As the kernel does it: the word is compared and the sleeper queued at once.
+    /// As the kernel does it: the word is compared and the sleeper queued at once. There is one queue, but a ring of
+    /// another bell ends no sleep.
     pub(super) fn sleep(&self, bells: &[(u64, u32)]) {
         let (queue, wakes) = &self.memory.futex;
-        let guard = queue.lock().unwrap();
-        if bells
+        let mut guard = queue.lock().unwrap();
+        while bells
             .iter()
             .all(|&(at, bell)| self.load32(at, Relaxed) == bell)
         {
-            drop(wakes.wait(guard).unwrap());
+            guard = wakes.wait(guard).unwrap();
         }
     }
 }
