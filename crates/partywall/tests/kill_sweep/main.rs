@@ -40,6 +40,9 @@ pub(crate) struct Swept<W> {
     check: fn(W, &Report),
 }
 
+/// Kills at random moments; longer if it is told so.
+type Torture = fn(bool);
+
 /// A stage lies in a namespace.
 pub(crate) trait Located {
     fn path(&self) -> &Path;
@@ -125,7 +128,7 @@ fn main() -> ExitCode {
             Err(_) => failed += 1,
         }
     }
-    let tortures: &[(&str, fn(bool))] = &[
+    let tortures: &[(&str, Torture)] = &[
         ("random_producers", random::kill_at_random_moments),
         ("random_writers_and_readers", slots::kill_at_random_moments),
         ("mpsc_random_senders", mpsc_random::kill_and_stop_senders),
