@@ -417,6 +417,28 @@ def behind(position, other):
     return difference - (1 << 64) if difference >> 63 else difference
 
 
+def schema_text(header, owner):
+    """Section 22.1: the schema's text, checked against its hash; None if records are bytes."""
+    size, told = header.schema_size, header.schema_hash
+    if size == 0 and told == 0:
+        return None
+    text = owner.copy(owner.size - (size + 4095 & ~4095), size)
+    if size == 0 or told == 0 or schemas.fnv_1a(text) != told:
+        raise damaged("the schema's text is not the one of its hash")
+    return text
+
+
+def schema_of(header, owner):
+    """What records are made of; None if they are bytes. Nothing of the text is used before it was parsed as a whole."""
+    text = schema_text(header, owner)
+    if text is None:
+        return None
+    try:
+        return schemas.parse(text)
+    except schemas.SchemaError as error:
+        raise damaged(f"the schema: {error}") from error
+
+
 class Ring:
     """The two sides of a generation, as a consumer reads them."""
 
@@ -428,24 +450,13 @@ class Ring:
         return self.owner.load32(H_STATE)
 
     def schema_text(self):
-        """Section 22.1: the schema's text, checked against its hash; None if records are bytes."""
-        size, told = self.header.schema_size, self.header.schema_hash
-        if size == 0 and told == 0:
-            return None
-        text = self.owner.copy(self.owner.size - (size + 4095 & ~4095), size)
-        if size == 0 or told == 0 or schemas.fnv_1a(text) != told:
-            raise damaged("the schema's text is not the one of its hash")
-        return text
+        return schema_text(self.header, self.owner)
 
     def schema(self):
-        """What records are made of. Nothing of the text is used before it was parsed as a whole."""
-        text = self.schema_text()
-        if text is None:
+        schema = schema_of(self.header, self.owner)
+        if schema is None:
             raise Failure(EXIT_ERROR, "no schema: the channel's records are bytes")
-        try:
-            return schemas.parse(text)
-        except schemas.SchemaError as error:
-            raise damaged(f"the schema: {error}") from error
+        return schema
 
     def header_at(self, position):
         """(total, kind, length, padding) of the record at `position`; None if none is committed. Section 7."""

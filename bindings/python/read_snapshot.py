@@ -6,7 +6,8 @@
     read_snapshot.py sub DIR [--from WHERE] [--count N]   every value of a broadcast; says what was lost
 
 DIR is the channel's directory. `watch` and `sub` write one value after the other with nothing between; with --json one
-object a line: {"sequence", "kind", "hex"}, and in `sub` {"lost", "next"} for an overrun. Section numbers are PROTOCOL.md's.
+object a line: {"sequence", "kind", "fields"} of a typed channel (section 22) and {"sequence", "kind", "hex"} of others, and in
+`sub` {"lost", "next"} for an overrun. Section numbers are PROTOCOL.md's.
 Nothing is stored and no lock is taken, so there can be any number of these. `read_ring.py`, beside this, says why its
 accesses are right in CPython; mappings, headers and locks are from there.
 """
@@ -20,6 +21,7 @@ import time
 import zlib
 
 import read_ring as base
+import schema as schemas
 from read_ring import Channel, Failure, Header, NotThere, damaged, order
 
 PATTERN_SNAPSHOT, PATTERN_BROADCAST, PATTERN_GUARDED = 2, 3, 6
@@ -70,6 +72,7 @@ class Slots:
         self.channel = channel
         self.header, self.owner, _ = channel.generation(channel.current)
         self.base = self.header.base_seq
+        self.schema = base.schema_of(self.header, self.owner)
 
     def slot(self, version):
         return base.DATA + ((version - 1) & (self.header.slots - 1)) * self.header.stride
@@ -234,15 +237,19 @@ def follow(slots, reader, count, as_json):
             else:
                 print(f"read_snapshot: {found} lost", file=sys.stderr)
             continue
-        write(out, found, as_json)
+        write(out, found, as_json, slots.schema)
         count -= 1
     out.flush()
 
 
-def write(out, found, as_json):
+def write(out, found, as_json, schema):
     version, kind, _, value = found
     if as_json:
-        value = json.dumps({"sequence": version, "kind": kind, "hex": value.hex()}).encode() + b"\n"
+        try:
+            content = {"hex": value.hex()} if schema is None else {"fields": schema.decode(value)}
+        except schemas.SchemaError as error:
+            raise damaged(f"value {version}: {error}") from error
+        value = json.dumps({"sequence": version, "kind": kind, **content}).encode() + b"\n"
     out.write(value)
 
 
@@ -270,7 +277,7 @@ def main():
             found = Latest(slots).read()
             if found is None:
                 raise Failure(base.EXIT_NO_CHANNEL, "no value was put yet")
-            write(sys.stdout.buffer, found, arguments.json)
+            write(sys.stdout.buffer, found, arguments.json, slots.schema)
             sys.stdout.buffer.flush()
         else:
             reader = Latest(slots) if arguments.command == "watch" else Every(slots, arguments.start)

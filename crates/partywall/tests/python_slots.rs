@@ -216,3 +216,59 @@ fn python_reads_or_counts_every_record_of_a_broadcast() {
     assert_eq!((next, read + lost), (RECORDS + 1, RECORDS));
     assert!(lost > 0 && read > 0, "{lost} lost, {read} read");
 }
+
+#[test]
+fn a_typed_snapshot_is_read_field_by_field_from_what_it_says_of_itself() {
+    use partywall::record::Record;
+
+    #[derive(Record, Clone, Copy)]
+    #[repr(C)]
+    struct Level {
+        #[record(unit = "EUR")]
+        price: f64,
+        size: u32,
+        _padding: [u8; 4],
+    }
+
+    #[derive(Record, Clone, Copy)]
+    #[repr(C)]
+    struct Depth {
+        time: u64,
+        bids: [Level; 2],
+        flags: [i16; 4],
+    }
+
+    if !python_is_there() {
+        return;
+    }
+    let place = Place::new();
+    let options = WriterOptions::new().namespace(place.namespace.clone());
+    let mut writer = options.open_typed::<Depth>("c").unwrap();
+    let level = |price, size| Level {
+        price,
+        size,
+        _padding: [0; 4],
+    };
+    writer
+        .put(&Depth {
+            time: 1 << 60,
+            bids: [level(1.25, 3), level(-0.5, u32::MAX)],
+            flags: [-1, 2, -3, 4],
+        })
+        .unwrap();
+    let output = python(&place, "get", &["--json"]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let said = String::from_utf8(output.stdout).unwrap();
+    for part in [
+        "\"sequence\": 1",
+        "\"time\": 1152921504606846976",
+        "\"price\": 1.25",
+        "\"size\": 3",
+        "\"price\": -0.5",
+        "\"size\": 4294967295",
+        "[-1, 2, -3, 4]",
+    ] {
+        assert!(said.contains(part), "{part} in {said}");
+    }
+    assert!(!said.contains("padding"), "{said}");
+}
