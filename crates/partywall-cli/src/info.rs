@@ -41,7 +41,11 @@ fn describe(info: &ChannelInfo) -> String {
         pair("channel", format!("{} ({})", info.name, info.pattern)),
         pair("state", info.state.to_owned()),
         pair(
-            "producer",
+            if info.pattern == "mpsc" {
+                "receiver"
+            } else {
+                "producer"
+            },
             format!(
                 "{owner}, process {}, owner number {}, last sign of life {}",
                 info.owner_pid,
@@ -152,7 +156,7 @@ fn seat(seat: &SeatInfo) -> Vec<String> {
         format::bytes(seat.depth_bytes),
         seat.depth_records.to_string(),
         seat.received.to_string(),
-        (seat.abandoned + seat.lost + seat.unread).to_string(),
+        (seat.abandoned + seat.lost + seat.unread + seat.dropped).to_string(),
         format::age(seat.heartbeat_age_ns),
         seat.last_error.unwrap_or("-").to_owned(),
     ]
@@ -184,6 +188,7 @@ fn committed(info: &ChannelInfo) -> String {
     match info.pattern {
         "snapshot" | "guarded" => format!("{records} values, last {last}"),
         "broadcast" => format!("{records} records, last {last}"),
+        "mpsc" => format!("{records} records were received"),
         _ => format!(
             "{records} records, {} (write_seq {}), last {last}",
             format::bytes(info.write_seq),

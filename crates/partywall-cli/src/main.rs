@@ -2,6 +2,7 @@
 
 mod bench;
 mod broadcast;
+mod collect;
 mod demo;
 mod ended;
 mod exit;
@@ -17,6 +18,7 @@ mod output;
 mod recv;
 mod send;
 mod signals;
+mod sink;
 mod snapshot;
 mod value;
 
@@ -61,6 +63,8 @@ enum Command {
     Pub(broadcast::PubArguments),
     /// Listen to a broadcast; says what was lost
     Sub(broadcast::SubArguments),
+    /// Collect what many send (`send --to-collector`), to standard output
+    Collect(collect::CollectArguments),
     /// List the channels
     Ls(ls::LsArguments),
     /// Show everything about one channel
@@ -102,6 +106,7 @@ fn main() -> ExitCode {
         Command::Watch(options) => snapshot::watch(&options, &arguments.place),
         Command::Pub(options) => broadcast::publish(&options, &arguments.place),
         Command::Sub(options) => broadcast::subscribe(&options, &arguments.place),
+        Command::Collect(options) => collect::run(&options, &arguments.place),
         Command::Ls(options) => ls::run(&options, &arguments.place),
         Command::Info(options) => info::run(&options, &arguments.place),
         Command::Rm(options) => manage::remove(&options, &arguments.place),
