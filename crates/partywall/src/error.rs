@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::layout::verdict::EvictionReason;
 use crate::protocol::Lie;
+use crate::record::Difference;
 
 /// Opening a namespace, or a channel as producer or consumer, did not work. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -166,6 +167,16 @@ pub enum OpenError {
         /// What the channel has.
         found: u64,
     },
+    /// The channel's records are not made of what is expected.
+    #[error(
+        "channel {channel}: other records than expected: {difference}; build both sides from one definition (`partywall schema {channel}` prints the channel's)"
+    )]
+    SchemaMismatch {
+        /// The channel's name.
+        channel: String,
+        /// In what they differ.
+        difference: Difference,
+    },
     /// All seats are taken by live or durable peers.
     #[error(
         "channel {channel}: all {seats} seats are taken; stop one who sits there, `partywall forget` a durable consumer, or create the channel with more seats"
@@ -245,6 +256,16 @@ pub enum SendError {
     Full {
         /// The channel's name.
         channel: String,
+    },
+    /// The publisher has as many frames in hand as it may.
+    #[error(
+        "channel {channel}: {loans} frames are in hand, as many as may be; publish one or drop it, or create the channel with more loans"
+    )]
+    TooManyLoans {
+        /// The channel's name.
+        channel: String,
+        /// How many.
+        loans: u32,
     },
     /// There was no room in time.
     #[error(
@@ -378,6 +399,16 @@ pub enum RecvError {
         /// How many records, exactly.
         lost: u64,
     },
+    /// There is a frame, but this subscriber holds as many as it may.
+    #[error(
+        "channel {channel}: {held} frames are held, as many as may be; drop one, or have the channel made with more"
+    )]
+    TooManyHeld {
+        /// The channel's name.
+        channel: String,
+        /// How many.
+        held: u32,
+    },
     /// Each value was written over while it was copied: the writer is too fast for this reader.
     #[error(
         "channel {channel}: every value was overwritten while it was copied; call again, or have the channel made with more slots"
@@ -385,6 +416,18 @@ pub enum RecvError {
     Contended {
         /// The channel's name.
         channel: String,
+    },
+    /// Something that is not as long as the channel's records; it is passed over, and the next one can be received.
+    #[error(
+        "channel {channel}: {found} bytes where a record has {expected}; its writer does not keep to the channel's schema"
+    )]
+    WrongLength {
+        /// The channel's name.
+        channel: String,
+        /// Bytes of a record.
+        expected: usize,
+        /// Bytes that came.
+        found: usize,
     },
     /// The producer went on in a new generation that this consumer was not carried over to.
     #[error("channel {channel}: superseded by a new generation; attach anew")]
@@ -435,6 +478,16 @@ pub enum LockError {
     NotRecoverable {
         /// The channel's name.
         channel: String,
+    },
+    /// The value is none of the type that was asked for.
+    #[error("channel {channel}: its value has {found} bytes, expected a record of {expected}")]
+    WrongLength {
+        /// The channel's name.
+        channel: String,
+        /// Bytes of the type.
+        expected: usize,
+        /// Bytes of the value.
+        found: usize,
     },
     /// The channel was removed, or made anew for larger values.
     #[error("channel {channel}: it was removed or made anew; open it again")]

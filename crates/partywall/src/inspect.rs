@@ -7,9 +7,10 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use crate::channel::directory::ChannelDirectory;
 use crate::channel::liveness::{OWNER, seat_byte};
 use crate::channel::namespace::{Namespace, check_name};
-use crate::channel::root::{self, Found};
-use crate::channel::{generation, segment};
+use crate::channel::root::{self, Found, Generations};
+use crate::channel::{generation, schema, segment};
 use crate::error::{ManageError, OpenError};
+use crate::layout::guarded::{self, Condition};
 use crate::layout::header::{self, Pattern, State};
 use crate::layout::mpsc::{self, LaneState};
 use crate::layout::seat::{self, Claim, SeatState};
@@ -19,7 +20,9 @@ use crate::layout::{owner, peers};
 use crate::memory::{ReadOnly, Region, Shared};
 use crate::os::{self, LockFile};
 use crate::protocol::cursor;
+use crate::protocol::guarded::seat_of;
 use crate::protocol::seats;
+use crate::record::Schema;
 
 /// Heartbeats come every second; older than this is stuck.
 const STUCK_AFTER_NS: u64 = 3_000_000_000;
@@ -64,7 +67,8 @@ pub struct ChannelInfo {
     pub state: &'static str,
     /// What is wrong with it, if it cannot be read; then most numbers are 0.
     pub problem: Option<String>,
-    /// Its owner: the producer, or the receiver of an mpsc channel.
+    /// Its owner: the producer, or the receiver of an mpsc channel. A guarded record has one only while it is locked: see
+    /// [`Self::guarded`]. Such a one is never stuck, however long it holds the lock.
     pub owner: Liveness,
     /// As the owner wrote it, in its own pid namespace; for people.
     pub owner_pid: u32,
@@ -94,8 +98,8 @@ pub struct ChannelInfo {
     pub flags: u32,
     /// 0: no schema.
     pub schema_hash: u64,
-    /// Bytes committed since the channel began; of a snapshot, a broadcast or a guarded record the sequence of its
-    /// latest value.
+    /// Bytes committed since the channel began; of a snapshot, a broadcast, frames or a guarded record the sequence of
+    /// the latest value.
     pub write_seq: u64,
     /// Records committed since the channel began; of an mpsc channel, received.
     pub records: u64,
@@ -109,8 +113,37 @@ pub struct ChannelInfo {
     pub seat_count: u32,
     /// The owner's counters.
     pub counters: OwnerCounters,
+    /// Of a guarded record: its lock.
+    pub guarded: Option<GuardedInfo>,
     /// Memory that the channel's files take.
     pub bytes_reserved: u64,
+}
+
+/// The lock of a guarded record, and what became of those who had it.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct GuardedInfo {
+    /// Whether somebody holds the lock.
+    pub locked: bool,
+    /// The holder's seat, while it is locked.
+    pub holder_seat: Option<u32>,
+    /// The holder's process id, in its own pid namespace, while it is locked; for people.
+    pub holder_pid: Option<u32>,
+    /// Since the holder locked it.
+    pub held_ns: Option<u64>,
+    /// `consistent`, or `not_recoverable` until somebody repairs it.
+    pub condition: &'static str,
+    /// Whether the last holder died, and nobody has locked the record since.
+    pub owner_died: bool,
+    /// Times it was locked.
+    pub locks: u64,
+    /// Times a holder was told that the one before it had died.
+    pub owner_deaths: u64,
+    /// Times such a holder gave up.
+    pub given_up: u64,
+    /// Times the record was repaired after that.
+    pub repairs: u64,
 }
 
 /// A claimed seat.
@@ -132,9 +165,9 @@ pub struct SeatInfo {
     pub holder: Liveness,
     /// As the holder wrote it, in its own pid namespace; for people.
     pub pid: u32,
-    /// Everything before it was processed.
+    /// Everything before it was processed; of a subscriber of frames the last one that it took or passed.
     pub read_seq: u64,
-    /// Bytes from there to `write_seq`; of an mpsc channel, to where its sender is.
+    /// Bytes from there to `write_seq`, of an mpsc channel to where its sender is; 0 where that counts frames.
     pub depth_bytes: u64,
     /// Records from there; not known of an mpsc channel.
     pub depth_records: u64,
@@ -148,6 +181,12 @@ pub struct SeatInfo {
     pub lost: u64,
     /// Records left unread by holders who detached.
     pub unread: u64,
+    /// Frames that its holder missed, for they were written over before it came to them.
+    pub missed: u64,
+    /// Frames that its holder has in hand.
+    pub held: u32,
+    /// Whether frames may be written over before its holder comes to them.
+    pub lossy: bool,
     /// Whether the owner counts it no longer.
     pub evicted: bool,
     /// Whether the holder says that it sleeps.
@@ -276,6 +315,7 @@ impl ChannelInfo {
             seats: Vec::new(),
             seat_count: 0,
             counters: OwnerCounters::default(),
+            guarded: None,
             bytes_reserved: 0,
         }
     }
@@ -302,28 +342,22 @@ pub fn inspect(namespace: &Namespace, channel: &str) -> Result<ChannelInfo, Mana
             return Ok(info);
         }
     };
-    let generations = root::generations(&root).map_err(|lie| OpenError::Damaged {
-        channel: channel.to_owned(),
-        file: crate::channel::directory::ROOT.to_owned(),
-        lie,
-    })?;
+    let generations = generations(channel, &root)?;
     let (header, owner, peers) =
         generation::open_for_reading(&directory, generations.current, root_header.instance)?;
     let now = os::boottime_ns();
-    let written = written(header.pattern, &owner);
-    // Where seats are only slept in, nobody in them is behind.
-    let awaited = if header.pattern.has_cursors() {
-        written
-    } else {
-        cursor::Counted {
-            position: 0,
-            records: None,
-        }
-    };
+    let progress = Progress::of(header.pattern, &owner);
     info.pattern = header.pattern.name();
     info.state = header.state.name();
     info.heartbeat_age_ns = age(now, owner.load(header::HEARTBEAT_NS, Relaxed));
-    info.owner = liveness(lock.as_ref(), OWNER, info.heartbeat_age_ns);
+    if header.pattern == Pattern::Guarded {
+        // A lock may be held as long as one likes.
+        info.owner = liveness(lock.as_ref(), OWNER, None);
+        let locked = info.owner == Liveness::Alive;
+        info.guarded = Some(guarded_info(&owner, header.seat_count, locked, now));
+    } else {
+        info.owner = liveness(lock.as_ref(), OWNER, info.heartbeat_age_ns);
+    }
     info.owner_pid = owner.load(header::OWNER_PID, Relaxed) as u32;
     info.owner_epoch = owner.load(header::OWNER_EPOCH, Acquire);
     info.generation = header.generation;
@@ -332,8 +366,8 @@ pub fn inspect(namespace: &Namespace, channel: &str) -> Result<ChannelInfo, Mana
     info.header_size = header::SIZE as u16;
     info.instance = header.instance;
     fill_geometry(&mut info, &header);
-    info.write_seq = written.position;
-    info.records = written.records.unwrap_or(0);
+    info.write_seq = progress.written.position;
+    info.records = progress.written.records.unwrap_or(0);
     info.last_update_age_ns = age(now, owner.load(owner::LAST_UPDATE_NS, Relaxed));
     info.counters = counters(&owner);
     info.seats = (0..header.seat_count)
@@ -346,7 +380,7 @@ pub fn inspect(namespace: &Namespace, channel: &str) -> Result<ChannelInfo, Mana
                 &owner,
                 &peers,
                 seat,
-                awaited,
+                &progress,
                 lane.as_ref(),
                 now,
                 lock.as_ref(),
@@ -355,6 +389,47 @@ pub fn inspect(namespace: &Namespace, channel: &str) -> Result<ChannelInfo, Mana
         })
         .collect();
     Ok(info)
+}
+
+fn guarded_info(owner: &Region<ReadOnly>, seats: u32, locked: bool, now: u64) -> GuardedInfo {
+    let load = |at| owner.load(at, Relaxed);
+    let holder = owner.load(guarded::HOLDER, Acquire);
+    let condition = Condition::from_number(load(guarded::CONDITION));
+    GuardedInfo {
+        locked,
+        holder_seat: seat_of(holder, seats).filter(|_| locked),
+        holder_pid: locked.then(|| load(header::OWNER_PID) as u32),
+        held_ns: age(now, load(header::OWNER_SINCE_NS)).filter(|_| locked),
+        condition: condition.map_or("unknown", Condition::name),
+        owner_died: !locked && holder != 0 && condition == Some(Condition::Consistent),
+        locks: load(guarded::LOCKS),
+        owner_deaths: load(guarded::OWNER_DEATHS),
+        given_up: load(guarded::GIVEN_UP),
+        repairs: load(guarded::REPAIRS),
+    }
+}
+
+/// What the records of a channel's current generation are made of; `None` if they are bytes without a schema, or
+/// nothing is there yet.
+///
+/// # Errors
+/// [`OpenError::Missing`], or what is wrong with its files.
+pub fn schema(namespace: &Namespace, channel: &str) -> Result<Option<Schema>, ManageError> {
+    let directory = open(namespace, channel)?;
+    let Found::Ready(root, header) = root::open_read_only(&directory)? else {
+        return Ok(None);
+    };
+    let current = generations(channel, &root)?.current;
+    let (header, owner) = generation::open_owner_side(&directory, current, header.instance)?;
+    Ok(schema::read(&directory, &header, &owner)?)
+}
+
+fn generations(channel: &str, root: &Region<ReadOnly>) -> Result<Generations, OpenError> {
+    root::generations(root).map_err(|lie| OpenError::Damaged {
+        channel: channel.to_owned(),
+        file: crate::channel::directory::ROOT.to_owned(),
+        lie,
+    })
 }
 
 /// A sender's lane, as both sides tell of it.
@@ -398,17 +473,49 @@ impl ChannelInfo {
 }
 
 /// How far the owner came, in the pattern's own way of counting.
-fn written(pattern: Pattern, owner: &Region<ReadOnly>) -> cursor::Counted {
-    match pattern {
-        // One value, one step.
-        Pattern::Snapshot | Pattern::Broadcast | Pattern::Guarded => {
-            let sequence = owner.load(owner::WRITE_SEQ, Acquire);
-            cursor::Counted {
-                position: sequence,
-                records: Some(sequence),
-            }
+struct Progress {
+    pattern: Pattern,
+    written: cursor::Counted,
+}
+
+impl Progress {
+    fn of(pattern: Pattern, owner: &Region<ReadOnly>) -> Self {
+        Progress {
+            pattern,
+            written: Self::load(pattern, owner, owner::WRITE_SEQ),
         }
-        Pattern::Ring | Pattern::Frames | Pattern::Mpsc => cursor::read(owner, owner::WRITE_SEQ),
+    }
+
+    fn load(pattern: Pattern, words: &Region<ReadOnly>, at: u64) -> cursor::Counted {
+        match pattern {
+            // One value, one step.
+            Pattern::Snapshot | Pattern::Broadcast | Pattern::Guarded | Pattern::Frames => {
+                let sequence = words.load(at, Acquire);
+                cursor::Counted {
+                    position: sequence,
+                    records: Some(sequence),
+                }
+            }
+            Pattern::Ring | Pattern::Mpsc => cursor::read(words, at),
+        }
+    }
+
+    /// Where a seat's holder stands, and the bytes and records from there.
+    fn depth(&self, peers: &Region<ReadOnly>, seat: u32, state: SeatState) -> (u64, u64, u64) {
+        let read = Self::load(self.pattern, peers, peers::seat_at(seat) + seat::READ_SEQ);
+        // Where seats are only slept in, nobody in them is behind; nor is who wants no more frames.
+        if !self.pattern.has_cursors() || state.claim() == Some(Claim::Left) {
+            return (read.position, 0, 0);
+        }
+        let bytes = self.written.position.saturating_sub(read.position);
+        let records = match (self.written.records, read.records) {
+            (Some(written), Some(read)) => written.saturating_sub(read),
+            _ => 0,
+        };
+        match self.pattern {
+            Pattern::Frames => (read.position, 0, records),
+            _ => (read.position, bytes, records),
+        }
     }
 }
 
@@ -446,7 +553,7 @@ fn seat_info(
     owner: &Region<ReadOnly>,
     peers: &Region<ReadOnly>,
     index: u32,
-    written: cursor::Counted,
+    progress: &Progress,
     lane: Option<&LaneInfo>,
     now: u64,
     lock: Option<&LockFile>,
@@ -458,10 +565,10 @@ fn seat_info(
     if state.claim() == Some(Claim::Free) && lane.is_none_or(|lane| lane.depth_bytes == 0) {
         return None;
     }
-    let read = lane.map_or_else(
-        || cursor::read(peers, at + seat::READ_SEQ),
-        |lane| lane.read,
-    );
+    let (read_seq, depth_bytes, depth_records) = match lane {
+        Some(lane) => (lane.read.position, lane.depth_bytes, 0),
+        None => progress.depth(peers, index, state),
+    };
     let load = |offset| peers.load(at + offset, Relaxed);
     let heartbeat_age_ns = age(now, load(seat::HEARTBEAT_NS));
     let verdict = verdict::at(index);
@@ -477,15 +584,9 @@ fn seat_info(
             .flatten(),
         holder: liveness(lock, byte, heartbeat_age_ns),
         pid: load(seat::PID) as u32,
-        read_seq: read.position,
-        depth_bytes: lane.map_or_else(
-            || written.position.saturating_sub(read.position),
-            |lane| lane.depth_bytes,
-        ),
-        depth_records: match (written.records, read.records) {
-            (Some(written), Some(read)) => written.saturating_sub(read),
-            _ => 0,
-        },
+        read_seq,
+        depth_bytes,
+        depth_records,
         received: match lane {
             Some(lane) => lane.read.records.unwrap_or(0),
             None => load(seat::RECEIVED),
@@ -494,6 +595,11 @@ fn seat_info(
         abandoned: load(seat::ABANDONED_0 + 8 * (state.epoch() & 1)),
         lost: owner.load(verdict + verdict::LOST_0 + 8 * selector, Relaxed),
         unread: load(seat::UNREAD),
+        missed: load(seat::MISSED),
+        held: (0..4)
+            .map(|word| load(seat::PINS + 8 * word).count_ones())
+            .sum(),
+        lossy: state.lossy(),
         evicted: match lane {
             Some(lane) => lane.state.is_cut() && lane.state.epoch() == state.epoch(),
             None => seats::is_evicted(owner, index, state),

@@ -8,6 +8,7 @@ use super::generation;
 use super::joining::{AN_OWNER, Attempt, Entrance, Request, THE_CHANNEL, enter, until_attached};
 use super::liveness::{NAMES, PATIENCE, PAUSE, lock_patiently, seat_byte};
 use super::root::{self, Generations};
+use super::schema;
 use super::segment::Header;
 use crate::error::OpenError;
 use crate::layout::header::{Pattern, State};
@@ -29,7 +30,7 @@ pub(crate) trait PeerRole: Sized {
     fn take(
         opened: &Opened<'_>,
         seat: u32,
-        durable: Option<&str>,
+        request: &Request<'_>,
     ) -> Result<(Self, bool), NotTaken>;
 
     fn owner(&self) -> &Region<ReadOnly>;
@@ -62,6 +63,8 @@ pub(crate) enum NotTaken {
     NotReady,
     /// Something is wrong with this one seat, or it is another's by now.
     Unusable,
+    /// The owner side claims the impossible.
+    Damaged(Lie),
     Failed(OpenError),
 }
 
@@ -109,9 +112,10 @@ fn attempt<P: PeerRole>(request: &Request<'_>) -> Result<Attempt<Attached<P>>, O
         root: &root,
         instance: root_header.instance,
         generations,
+        request,
     };
     let seat = match request.durable {
-        None => claim.any_seat::<P>(None)?,
+        None => claim.any_seat::<P>()?,
         Some(consumer) => {
             // One lock over search and claim: else two processes could give one name two seats.
             let locked = lock_patiently(&lock, NAMES)
@@ -156,22 +160,13 @@ pub(super) enum Seat<P> {
     Changed,
 }
 
-impl NotTaken {
-    fn outcome<P>(self) -> Result<Seat<P>, OpenError> {
-        match self {
-            NotTaken::NotReady => Ok(Seat::NotReady),
-            NotTaken::Unusable => Ok(Seat::Changed),
-            NotTaken::Failed(error) => Err(error),
-        }
-    }
-}
-
 struct Claiming<'a> {
     channel: &'a ChannelDirectory,
     lock: &'a LockFile,
     root: &'a Region<ReadOnly>,
     instance: u64,
     generations: Generations,
+    request: &'a Request<'a>,
 }
 
 /// A generation opened for a peer.
@@ -207,8 +202,23 @@ impl<'a> Claiming<'a> {
         }
     }
 
+    fn check_schema(&self, opened: &Opened) -> Result<(), OpenError> {
+        let schema = self.request.schema;
+        schema::expect(self.channel, &opened.header, &opened.owner, schema)
+    }
+
+    /// The same for a durable consumer that has a seat already: it waits there for one who wants its records.
+    fn check_schema_of_seat<P: PeerRole>(
+        &self,
+        opened: &Opened,
+        held: &P,
+    ) -> Result<(), OpenError> {
+        self.check_schema(opened)
+            .inspect_err(|_| seats::leave(held.peers(), held.seat(), held.state(), true))
+    }
+
     /// Any seat of the current generation: a free one first, else a dead consumer's.
-    fn any_seat<P: PeerRole>(&self, durable: Option<&str>) -> Result<Seat<P>, OpenError> {
+    fn any_seat<P: PeerRole>(&self) -> Result<Seat<P>, OpenError> {
         let Some(opened) = self.open_or_gone(self.generations.current)? else {
             return Ok(Seat::Changed);
         };
@@ -219,6 +229,7 @@ impl<'a> Claiming<'a> {
         if opened.header.state != State::READY {
             return Ok(Seat::NotReady);
         }
+        self.check_schema(&opened)?;
         let promised = self.promised_seats()?;
         let end = Instant::now() + PATIENCE;
         loop {
@@ -228,7 +239,7 @@ impl<'a> Claiming<'a> {
                     if !usable(&opened, seat, dead_ones) {
                         continue;
                     }
-                    match self.try_seat(&opened, seat, dead_ones, durable)? {
+                    match self.try_seat(&opened, seat, dead_ones)? {
                         Seat::Changed => busy = true,
                         other => return Ok(other),
                     }
@@ -252,7 +263,6 @@ impl<'a> Claiming<'a> {
         opened: &Opened<'_>,
         seat: u32,
         dead_ones: bool,
-        durable: Option<&str>,
     ) -> Result<Seat<P>, OpenError> {
         let byte = seat_byte(opened.header.generation, seat);
         let locked = self
@@ -263,18 +273,32 @@ impl<'a> Claiming<'a> {
             return Ok(Seat::Changed);
         }
         if usable(opened, seat, dead_ones) {
-            match P::take(opened, seat, durable) {
+            match P::take(opened, seat, self.request) {
                 Ok((role, resumed)) => {
                     return Ok(Seat::Taken(Box::new((opened.header, role, resumed))));
                 }
                 Err(refused) => {
                     let _ = self.lock.unlock(byte);
-                    return refused.outcome();
+                    return self.refused(opened, refused);
                 }
             }
         }
         let _ = self.lock.unlock(byte);
         Ok(Seat::Changed)
+    }
+
+    /// What it means that a seat could not be taken.
+    fn refused<P>(&self, opened: &Opened<'_>, refused: NotTaken) -> Result<Seat<P>, OpenError> {
+        match refused {
+            NotTaken::NotReady => Ok(Seat::NotReady),
+            NotTaken::Unusable => Ok(Seat::Changed),
+            NotTaken::Failed(error) => Err(error),
+            NotTaken::Damaged(lie) => Err(OpenError::Damaged {
+                channel: self.channel.name().to_owned(),
+                file: super::directory::owner_file(opened.header.generation),
+                lie,
+            }),
+        }
     }
 
     /// Seats that durable consumers of older generations will take when they come.
@@ -313,7 +337,7 @@ impl<'a> Claiming<'a> {
                 }
             }
         }
-        self.any_seat(Some(consumer))
+        self.any_seat()
     }
 
     fn resume<P: PeerRole>(
@@ -330,16 +354,17 @@ impl<'a> Claiming<'a> {
                 consumer: consumer.to_owned(),
             });
         }
-        let (mut held, resumed) = match P::take(&opened, seat, Some(consumer)) {
+        let (mut held, resumed) = match P::take(&opened, seat, self.request) {
             Ok(taken) => taken,
             Err(refused) => {
                 let _ = self.lock.unlock(byte);
-                return refused.outcome();
+                return self.refused(&opened, refused);
             }
         };
         // At the end of a stream that is over there is nothing to read here, ever.
         let drained = opened.header.state != State::READY && held.is_drained();
         if !drained {
+            self.check_schema_of_seat(&opened, &held)?;
             return Ok(Seat::Taken(Box::new((opened.header, held, resumed))));
         }
         if self.generations.current == opened.header.generation {
@@ -376,6 +401,7 @@ impl<'a> Claiming<'a> {
                 },
             });
         }
+        self.check_schema_of_seat(&next, held)?;
         let byte = seat_byte(next.header.generation, seat);
         let locked = lock_patiently(self.lock, byte)
             .map_err(|error| self.channel.error("lock a seat", error))?;
@@ -415,7 +441,9 @@ fn usable(opened: &Opened<'_>, seat: u32, dead_ones: bool) -> bool {
         Some(Claim::Free) => true,
         Some(Claim::Joining) => dead_ones,
         Some(Claim::Active) => dead_ones && !state.durable(),
-        Some(Claim::Absent | Claim::Left) => false,
+        // Its frames are a dead process's, if its lock is free.
+        Some(Claim::Left) => dead_ones,
+        Some(Claim::Absent) => false,
         // Scribbled over; whoever holds its lock will notice, and if nobody does it is free.
         None => dead_ones,
     }

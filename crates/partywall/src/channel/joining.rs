@@ -11,6 +11,8 @@ use crate::error::OpenError;
 use crate::layout::header::Pattern;
 use crate::memory::{ReadOnly, Region};
 use crate::os::{self, DirectoryWatch};
+use crate::protocol::frames::seats::Wish;
+use crate::record::Schema;
 use crate::wait::{SLICE, StopToken};
 
 /// What to attach to, and how long to wait for it.
@@ -19,9 +21,13 @@ pub(crate) struct Request<'a> {
     pub(crate) namespace: &'a Namespace,
     pub(crate) channel: &'a str,
     pub(crate) durable: Option<&'a str>,
+    /// Of frames: how to be served.
+    pub(crate) wish: Wish,
     /// `None`: for ever.
     pub(crate) timeout: Option<Duration>,
     pub(crate) stop: Option<&'a StopToken>,
+    /// What the records must be made of; `None`: bytes, whatever they are.
+    pub(crate) schema: Option<&'a Schema>,
 }
 
 /// One attempt.

@@ -7,10 +7,11 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use super::directory::{ChannelDirectory, owner_file, peers_file};
 use super::generation::{self, Base, Wanted};
-use super::liveness::{OWNER, lock_patiently, seat_byte};
+use super::liveness::{GenerationLocks, OWNER, lock_patiently, seat_byte};
 use super::namespace::Namespace;
 use super::removal;
 use super::root::{self, Found};
+use super::schema;
 use super::segment::{self, Header, Opened};
 use crate::error::OpenError;
 use crate::layout::header::{self, FLAG_KEEP, Pattern, Phase, Side, State};
@@ -25,7 +26,12 @@ pub(crate) trait OwnerRole: Sized {
     const PATTERN: Pattern;
 
     /// The owner of a fresh generation, not yet published.
-    fn create(owner: Region<Writable>, peers: Region<ReadOnly>, header: &Header) -> Self;
+    fn create(
+        owner: Region<Writable>,
+        peers: Region<ReadOnly>,
+        header: &Header,
+        wanted: &Wanted,
+    ) -> Self;
 
     /// Takes over what a dead owner left.
     fn adopt(
@@ -39,6 +45,14 @@ pub(crate) trait OwnerRole: Sized {
 
     /// Where a generation after this one would begin.
     fn base(&self) -> Base;
+
+    /// In what this generation falls short of what is wanted, beyond what its header says: option, wanted, found.
+    fn shortcoming(&self, _wanted: &Wanted) -> Option<(&'static str, u64, u64)> {
+        None
+    }
+
+    /// Evicts what is dead among seats, given by one bit each, so that it keeps nothing from the owner.
+    fn evict_dead(&mut self, _locks: &GenerationLocks<'_>, _seats: u64) {}
 
     /// What goes over into a generation that replaces `old` while nobody had closed that; by then nobody looks
     /// at this one yet.
@@ -183,8 +197,8 @@ pub(crate) fn open<R: OwnerRole>(
                 if retired {
                     owned.next_generation(wanted)?;
                     owned.adopted = false;
-                } else if !fits(&owned.header, wanted) {
-                    owned.replace_unused(wanted)?;
+                } else if let Some(mismatch) = owned.mismatch(wanted) {
+                    owned.replace_unused(wanted, mismatch)?;
                     owned.adopted = false;
                 }
                 owned.remove_unfinished();
@@ -250,9 +264,22 @@ fn adopt<R: OwnerRole>(
     })
 }
 
-/// Whether what is there is at least what is wanted.
-pub(crate) fn fits(header: &Header, wanted: &Wanted) -> bool {
-    shortcoming(header, wanted).is_none()
+/// In what a generation is not as wanted.
+pub(crate) fn mismatch(
+    channel: &ChannelDirectory,
+    header: &Header,
+    owner: &impl Shared,
+    wanted: &Wanted,
+) -> Option<OpenError> {
+    if let Some((option, expected, found)) = shortcoming(header, wanted) {
+        return Some(OpenError::Mismatch {
+            channel: channel.name().to_owned(),
+            option,
+            expected,
+            found,
+        });
+    }
+    schema::expect(channel, header, owner, wanted.schema.as_ref()).err()
 }
 
 /// In what the generation that is there falls short: option, wanted, found.
@@ -277,17 +304,6 @@ fn shortcoming(header: &Header, wanted: &Wanted) -> Option<(&'static str, u64, u
     ]
     .into_iter()
     .find(|(_, wanted, found)| found < wanted)
-}
-
-fn mismatch(name: &str, header: &Header, wanted: &Wanted) -> OpenError {
-    let (option, expected, found) =
-        shortcoming(header, wanted).unwrap_or(("other options than", 0, 0));
-    OpenError::Mismatch {
-        channel: name.to_owned(),
-        option,
-        expected,
-        found,
-    }
 }
 
 fn create_first<R: OwnerRole>(claimed: Claimed, wanted: &Wanted) -> Result<Owned<R>, OpenError> {
@@ -319,6 +335,20 @@ fn create_first<R: OwnerRole>(claimed: Claimed, wanted: &Wanted) -> Result<Owned
 }
 
 impl<R: OwnerRole> Owned<R> {
+    /// In what the generation falls short.
+    /// In what the generation falls short of what is wanted.
+    fn mismatch(&self, wanted: &Wanted) -> Option<OpenError> {
+        mismatch(&self.channel, &self.header, self.role.owner(), wanted).or_else(|| {
+            let (option, expected, found) = self.role.shortcoming(wanted)?;
+            Some(OpenError::Mismatch {
+                channel: self.channel.name().to_owned(),
+                option,
+                expected,
+                found,
+            })
+        })
+    }
+
     /// Says who owns the generation now, and wakes everybody to look.
     fn take_office(&mut self) {
         let owner = self.role.owner();
@@ -340,13 +370,17 @@ impl<R: OwnerRole> Owned<R> {
     ///
     /// All of its seats are locked from the decision until it is retired: a joiner in between would sit in a
     /// generation that has ended. The memory is reserved before, for that takes time.
-    fn replace_unused(&mut self, wanted: &Wanted) -> Result<(), OpenError> {
+    fn replace_unused(&mut self, wanted: &Wanted, mismatch: OpenError) -> Result<(), OpenError> {
         let number = self.header.generation;
         if !self.is_unused() {
-            return Err(mismatch(self.channel.name(), &self.header, wanted));
+            return Err(mismatch);
         }
         let mut made = self.make_next(wanted)?;
-        made.1.inherit(&self.role);
+        // A value of another schema is none of this one.
+        let (owner, expected) = (self.role.owner(), wanted.schema.as_ref());
+        if schema::expect(&self.channel, &self.header, owner, expected).is_ok() {
+            made.1.inherit(&self.role);
+        }
         let locked: Vec<u64> = (0..self.header.seat_count)
             .map(|seat| seat_byte(number, seat))
             .take_while(|&byte| matches!(self.lock.try_lock(byte), Ok(true)))
@@ -357,7 +391,7 @@ impl<R: OwnerRole> Owned<R> {
             Ok(())
         } else {
             self.remove_generation(number.wrapping_add(1));
-            Err(mismatch(self.channel.name(), &self.header, wanted))
+            Err(mismatch)
         };
         for byte in locked {
             let _ = self.lock.unlock(byte);
@@ -392,8 +426,13 @@ impl<R: OwnerRole> Owned<R> {
         let next = self.header.generation.wrapping_add(1);
         let base = self.role.base();
         // An index that a durable consumer holds must exist in the new generation too.
+        let seats = if R::PATTERN.has_durable_peers() {
+            wanted.seats.max(self.header.seat_count)
+        } else {
+            wanted.seats
+        };
         let wanted = Wanted {
-            seats: wanted.seats.max(self.header.seat_count),
+            seats,
             ..wanted.clone()
         };
         generation::create(&self.channel, next, self.header.instance, &wanted, base)

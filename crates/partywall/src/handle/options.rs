@@ -7,6 +7,8 @@ use crate::channel::joining::Request;
 use crate::channel::namespace::Namespace;
 use crate::error::OpenError;
 use crate::layout;
+use crate::protocol::frames::seats::Wish;
+use crate::record::Schema;
 use crate::wait::{StopToken, WaitStrategy};
 
 /// What the options of every pattern's owner have in common.
@@ -16,6 +18,7 @@ pub(crate) struct OwnerSettings {
     pub(crate) seats: u32,
     pub(crate) keep: bool,
     pub(crate) heartbeat: bool,
+    pub(crate) schema: Option<Schema>,
 }
 
 impl Default for OwnerSettings {
@@ -25,6 +28,7 @@ impl Default for OwnerSettings {
             seats: 8,
             keep: false,
             heartbeat: true,
+            schema: None,
         }
     }
 }
@@ -50,6 +54,8 @@ impl OwnerSettings {
             seats: self.seats,
             keep: self.keep,
             checksums,
+            schema: self.schema.clone(),
+            pool: None,
         })
     }
 }
@@ -63,6 +69,7 @@ pub(crate) struct PeerSettings {
     pub(crate) wait: WaitStrategy,
     pub(crate) heartbeat: bool,
     pub(crate) stop: Option<StopToken>,
+    pub(crate) schema: Option<Schema>,
 }
 
 impl Default for PeerSettings {
@@ -74,6 +81,7 @@ impl Default for PeerSettings {
             wait: WaitStrategy::default(),
             heartbeat: true,
             stop: None,
+            schema: None,
         }
     }
 }
@@ -94,8 +102,10 @@ impl PeerSettings {
             namespace,
             channel,
             durable,
+            wish: Wish::default(),
             timeout: self.attach_timeout,
             stop: self.stop.as_ref(),
+            schema: self.schema.as_ref(),
         }
     }
 }
@@ -141,6 +151,14 @@ macro_rules! owner_options {
             #[must_use]
             pub fn seats(mut self, seats: u32) -> Self {
                 self.settings.seats = seats;
+                self
+            }
+
+            /// What the records are made of: it is written into the channel, for others to compare and to read.
+            /// Opening with a type does this by itself. Default: none, records are bytes.
+            #[must_use]
+            pub fn schema(mut self, schema: crate::record::Schema) -> Self {
+                self.settings.schema = Some(schema);
                 self
             }
 
@@ -195,6 +213,15 @@ macro_rules! attach_options {
             #[must_use]
             pub fn namespace(mut self, namespace: crate::Namespace) -> Self {
                 self.settings.namespace = Some(namespace);
+                self
+            }
+
+            /// What the channel's records must be made of: if they are not,
+            /// [`OpenError::SchemaMismatch`](crate::OpenError::SchemaMismatch) says in what they differ.
+            /// Opening with a type does this by itself. Default: anything, records are bytes.
+            #[must_use]
+            pub fn schema(mut self, schema: crate::record::Schema) -> Self {
+                self.settings.schema = Some(schema);
                 self
             }
 

@@ -2,16 +2,18 @@
 //! or scribbled over, and closes it at the end.
 
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::channel::heartbeat::Heartbeat;
+use crate::channel::liveness::GenerationLocks;
 use crate::channel::owner::{Owned, OwnerRole};
 use crate::error::{OpenError, SendError};
 use crate::layout::last_error::LastError;
 use crate::layout::owner;
 use crate::memory::{ReadOnly, Region, SharedMut, Writable};
-use crate::os::Process;
+use crate::os::{self, Process};
 use crate::protocol::park;
+use crate::wait::{SLICE, Step, StopToken, WaitStrategy, Waiter};
 
 /// After so many rings that wake nobody, the sleepers' locks are looked at.
 const VAIN_RINGS: u32 = 32;
@@ -32,7 +34,19 @@ pub(crate) struct OwnerHandle<R: OwnerRole> {
     vain_rings: u32,
     /// When the channel was looked at last.
     looked: Instant,
+    /// When seats' locks were probed last.
+    probed: Option<Instant>,
     abandoned: bool,
+}
+
+/// How an owner waits for its peers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Waiting<'a> {
+    pub(crate) strategy: WaitStrategy,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) stop: Option<&'a StopToken>,
+    /// For what, in a message.
+    pub(crate) awaited: &'static str,
 }
 
 impl<R: OwnerRole> OwnerHandle<R> {
@@ -47,6 +61,7 @@ impl<R: OwnerRole> OwnerHandle<R> {
             asleep_for_good: Vec::new(),
             vain_rings: 0,
             looked: Instant::now(),
+            probed: None,
             abandoned: false,
         })
     }
@@ -147,6 +162,103 @@ impl<R: OwnerRole> OwnerHandle<R> {
                 })
             }
         }
+    }
+
+    /// Evicts what is dead among seats, given by one bit each.
+    pub(crate) fn evict_dead(&mut self, seats: u64) {
+        self.probed = Some(Instant::now());
+        let locks = GenerationLocks {
+            lock: &self.owned.lock,
+            generation: self.owned.header.generation,
+        };
+        self.owned.role.evict_dead(&locks, seats);
+    }
+
+    /// The same, but not for every call: a look at locks is a system call. Whether it was done.
+    pub(crate) fn evict_dead_once_a_slice(&mut self, seats: u64) -> bool {
+        let due = self.probed.is_none_or(|probed| probed.elapsed() >= SLICE);
+        if due {
+            self.evict_dead(seats);
+        }
+        due
+    }
+
+    /// Waits until `look` finds something. What it gives else are the seats that are in the way, one bit each; with
+    /// none of them everybody who comes is waited for.
+    pub(crate) fn wait<T>(
+        &mut self,
+        waiting: &Waiting<'_>,
+        look: &mut impl FnMut(&mut Self) -> Result<T, u64>,
+    ) -> Result<T, SendError> {
+        let mut in_the_way = match look(self) {
+            Ok(found) => return Ok(found),
+            Err(seats) => seats,
+        };
+        let mut waiter = Waiter::new(waiting.strategy, waiting.timeout, waiting.stop);
+        loop {
+            match waiter.step() {
+                Step::Spin => {}
+                Step::LookAround => {
+                    self.look_at_channel()?;
+                    self.evict_dead(in_the_way);
+                    self.reclaim();
+                }
+                Step::Park(longest) => {
+                    if let Some(found) = self.park(in_the_way, longest, look) {
+                        return Ok(found);
+                    }
+                }
+                Step::TimedOut => {
+                    self.note(LastError::TimedOut);
+                    return Err(SendError::TimedOut {
+                        channel: self.channel().to_owned(),
+                        waited: waiter.waited(),
+                        awaited: waiting.awaited,
+                    });
+                }
+                Step::Stopped => {
+                    return Err(SendError::Stopped {
+                        channel: self.channel().to_owned(),
+                    });
+                }
+            }
+            match look(self) {
+                Ok(found) => return Ok(found),
+                Err(seats) => in_the_way = seats,
+            }
+        }
+    }
+
+    /// Sleeps until one of the seats rings, unless there is something already.
+    fn park<T>(
+        &mut self,
+        in_the_way: u64,
+        longest: Duration,
+        look: &mut impl FnMut(&mut Self) -> Result<T, u64>,
+    ) -> Option<T> {
+        let (owner, peers) = (self.owner().clone(), self.peers().clone());
+        // Who is in the way rings when it goes; with nobody there, who comes rings.
+        let all = u64::MAX >> (64 - self.owned.header.seat_count);
+        let seats = if in_the_way == 0 { all } else { in_the_way };
+        let seats = (0..64).filter(|seat| seats >> seat & 1 != 0);
+        let mut found = None;
+        park::park_owner(
+            &owner,
+            &peers,
+            seats,
+            || {
+                found = look(self).ok();
+                found.is_some()
+            },
+            |bells| {
+                let words: Vec<_> = bells
+                    .iter()
+                    .map(|&(at, value)| (peers.half_word(at), value))
+                    .collect();
+                os::futex_wait_any(&words, longest);
+            },
+        );
+        found
     }
 
     /// Removes older generations that nobody needs any more.

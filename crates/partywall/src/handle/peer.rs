@@ -10,17 +10,19 @@ use crate::channel::heartbeat::Heartbeat;
 use crate::channel::namespace::Namespace;
 use crate::channel::segment::Header;
 use crate::channel::visit::Visited;
-use crate::channel::{liveness, removal, root, watch};
-use crate::error::RecvError;
+use crate::channel::{liveness, removal, root, schema, watch};
+use crate::error::{OpenError, RecvError};
 use crate::handle::PeerSettings;
 use crate::layout::header::{self, State};
 use crate::layout::last_error::LastError;
 use crate::layout::seat::{self, SeatState};
+use crate::layout::verdict::EvictionReason;
 use crate::layout::{owner, peers};
 use crate::memory::{ReadOnly, Region, Shared, SharedMut, Writable};
 use crate::os::{self, LockFile, Process};
 use crate::protocol::Lie;
 use crate::protocol::{park, seats};
+use crate::record::Schema;
 use crate::wait::{SLICE, Step, WaitStrategy, Waiter};
 
 /// How long a reader sleeps at a time that found no seat to be woken in.
@@ -58,7 +60,7 @@ impl Seated {
 #[derive(Clone, Debug)]
 enum Ended {
     Damaged(Lie),
-    Evicted(crate::EvictionReason),
+    Evicted(EvictionReason),
     Closed,
     Deleted,
     Superseded,
@@ -147,6 +149,15 @@ impl PeerHandle {
 
     pub(crate) fn header(&self) -> &Header {
         &self.header
+    }
+
+    /// What the generation's records are made of; `None`: bytes.
+    pub(crate) fn schema(&self) -> Result<Option<Schema>, OpenError> {
+        if !self.process.is_this() {
+            // The mapping is the parent's.
+            return Ok(None);
+        }
+        schema::read(&self.channel, &self.header, &self.owner)
     }
 
     pub(crate) fn settings(&self) -> &PeerSettings {
@@ -382,7 +393,7 @@ impl PeerHandle {
             if let Err(lie) = seats::is_ours(&seated.peers, seated.seat, seated.state) {
                 return Err(self.end(Ended::Damaged(lie)));
             }
-            if let Some(reason) = seats::eviction(&self.owner, seated.seat, seated.state) {
+            if let Some(reason) = self.eviction() {
                 return Err(self.end(Ended::Evicted(reason)));
             }
         }
@@ -403,6 +414,12 @@ impl PeerHandle {
                 })
             }
         }
+    }
+
+    /// Why the owner evicted this peer, if it did.
+    fn eviction(&self) -> Option<EvictionReason> {
+        let seated = self.seated.as_ref()?;
+        seats::eviction(&self.owner, seated.seat, seated.state)
     }
 
     /// Whether somebody owns the channel now.
@@ -430,6 +447,10 @@ impl PeerHandle {
     #[cold]
     #[inline(never)]
     pub(crate) fn damaged(&mut self, lie: Lie) -> RecvError {
+        // What an evicted peer finds is another's.
+        if let Some(reason) = self.eviction() {
+            return self.end(Ended::Evicted(reason));
+        }
         self.end(Ended::Damaged(lie))
     }
 

@@ -109,6 +109,11 @@ impl Pattern {
         matches!(self, Pattern::Ring | Pattern::Frames | Pattern::Mpsc)
     }
 
+    /// Whether a peer can be expected back: its seat's index is the same in every generation.
+    pub(crate) const fn has_durable_peers(self) -> bool {
+        matches!(self, Pattern::Ring)
+    }
+
     /// As in commands and messages.
     pub(crate) const fn name(self) -> &'static str {
         match self {

@@ -371,6 +371,7 @@ fn recv_error(error: SendError) -> RecvError {
         | SendError::Full { channel }
         | SendError::TimedOut { channel, .. }
         | SendError::NoConsumer { channel, .. }
+        | SendError::TooManyLoans { channel, .. }
         | SendError::Stopped { channel }
         | SendError::Closed { channel }
         | SendError::Evicted { channel, .. } => RecvError::Closed { channel },

@@ -2,7 +2,8 @@
 
 use crate::channel::attach::{NotTaken, Opened, PeerRole};
 use crate::channel::directory::peers_file;
-use crate::channel::generation::Base;
+use crate::channel::generation::{Base, Wanted};
+use crate::channel::joining::Request;
 use crate::channel::owner::OwnerRole;
 use crate::channel::segment::{self, Header};
 use crate::layout::header::Pattern;
@@ -29,7 +30,12 @@ fn shape(header: &Header) -> Shape {
 impl OwnerRole for MappedReceiver {
     const PATTERN: Pattern = Pattern::Mpsc;
 
-    fn create(owner: Region<Writable>, peers: Region<ReadOnly>, header: &Header) -> Self {
+    fn create(
+        owner: Region<Writable>,
+        peers: Region<ReadOnly>,
+        header: &Header,
+        _wanted: &Wanted,
+    ) -> Self {
         Receiver::create(owner, peers, shape(header))
     }
 
@@ -65,7 +71,7 @@ impl PeerRole for MappedSender {
     fn take(
         opened: &Opened<'_>,
         seat: u32,
-        _durable: Option<&str>,
+        _request: &Request<'_>,
     ) -> Result<(Self, bool), NotTaken> {
         let (header, shape) = (&opened.header, shape(&opened.header));
         let file = peers_file(header.generation);

@@ -349,6 +349,8 @@ fn send_error(error: RecvError, awaited: &'static str) -> SendError {
         | RecvError::Superseded { channel }
         | RecvError::OwnerDied { channel }
         | RecvError::Overrun { channel, .. }
+        | RecvError::TooManyHeld { channel, .. }
+        | RecvError::WrongLength { channel, .. }
         | RecvError::Contended { channel } => SendError::Closed { channel },
     }
 }

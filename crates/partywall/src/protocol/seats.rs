@@ -9,7 +9,7 @@ use crate::memory::{Shared, SharedMut};
 use crate::protocol::Lie;
 
 /// What an attempt to take a seat can come to besides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
     /// The generation was retired meanwhile: begin again from the root.
     NotReady,

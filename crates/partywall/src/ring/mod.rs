@@ -13,6 +13,7 @@ mod options;
 mod producer;
 mod record;
 mod role;
+mod typed;
 
 pub use crate::handle::records::{Overflow, Sent};
 pub use consumer::Consumer;
@@ -20,6 +21,7 @@ pub use in_place::{InPlaceConsumer, InPlaceProducer, RecordRef, ReservationMut};
 pub use options::{Alone, ConsumerOptions, Delivery, ProducerOptions};
 pub use producer::Producer;
 pub use record::{Losses, Meta, Record, Records};
+pub use typed::{TypedConsumer, TypedProducer};
 
 /// Records of a ring that become visible together.
 pub type Batch<'a> = crate::handle::batch::Batch<'a, Producer>;

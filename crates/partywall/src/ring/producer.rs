@@ -5,19 +5,17 @@ use std::time::{Duration, Instant};
 use super::options::{Alone, ProducerOptions};
 use super::role::MappedProducer;
 use super::{Batch, Overflow, Reservation, Sent};
-use crate::channel::liveness::GenerationLocks;
 use crate::channel::owner::Owned;
 use crate::error::{OpenError, SendError};
 use crate::handle::OwnerHandle;
+use crate::handle::owner::Waiting;
 use crate::handle::records::{Patience, RecordWriter, Refusal, Room};
 use crate::layout::last_error::LastError;
 use crate::layout::{owner, record};
 use crate::memory::SharedMut;
-use crate::os;
 use crate::protocol::buffer::{Claimed, Pending};
-use crate::protocol::park;
 use crate::protocol::ring::producer::Scan;
-use crate::wait::{SLICE, Step, StopToken, WaitStrategy, Waiter};
+use crate::wait::{SLICE, StopToken, WaitStrategy};
 
 /// The one process that writes a ring. Dropping it closes the channel, unless the thread is panicking: then
 /// it looks dead to its consumers, as it should.
@@ -32,8 +30,6 @@ pub struct Producer {
     pub(super) max_record: usize,
     /// No consumer was counted at the last scan.
     unheard: bool,
-    /// When locks were probed last.
-    probed: Option<Instant>,
 }
 
 impl Producer {
@@ -62,7 +58,6 @@ impl Producer {
             stop: options.stop.clone(),
             max_record: usize::try_from(record::max_payload(capacity)).unwrap_or(usize::MAX),
             unheard: true,
-            probed: None,
             handle: OwnerHandle::new(owned, heartbeat)?,
         })
     }
@@ -160,14 +155,12 @@ impl Producer {
         if self.handle.looked().elapsed() >= SLICE {
             self.handle.look_at_channel()?;
         }
-        let mut scan = self.scan();
+        let scan = self.scan();
         if let Some(claimed) = self.handle.role_mut().claim(len as u64) {
             return Ok(Room::Claimed(claimed));
         }
-        // A look at locks is a system call: not for every send that finds the ring full.
-        if self.probed.is_none_or(|probed| probed.elapsed() >= SLICE) {
-            self.evict_dead(scan);
-            scan = self.scan();
+        if self.handle.evict_dead_once_a_slice(scan.holding) {
+            self.scan();
             if let Some(claimed) = self.handle.role_mut().claim(len as u64) {
                 return Ok(Room::Claimed(claimed));
             }
@@ -183,99 +176,36 @@ impl Producer {
         };
         owner.count(owner::BLOCKED, 1);
         let started = Instant::now();
-        let mut claimed = None;
-        let outcome = self.wait_until(timeout, scan, "room", |producer, _| {
-            claimed = producer.handle.owned.role.claim(len as u64);
-            claimed.is_some()
+        let outcome = self.wait_until(timeout, "room", |handle, _| {
+            handle.role_mut().claim(len as u64)
         });
         let blocked = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
         self.handle.role().owner().count(owner::BLOCKED_NS, blocked);
-        outcome?;
-        Ok(Room::Claimed(claimed.expect("the wait ended with a claim")))
+        outcome.map(Room::Claimed)
     }
 
-    /// Waits until `done` says so after a scan.
-    fn wait_until(
+    /// Waits until `done` finds something after a scan.
+    fn wait_until<T>(
         &mut self,
         timeout: Option<Duration>,
-        mut scan: Scan,
         awaited: &'static str,
-        mut done: impl FnMut(&mut Self, Scan) -> bool,
-    ) -> Result<(), SendError> {
-        let stop = self.stop.clone();
-        let mut waiter = Waiter::new(self.wait, timeout, stop.as_ref());
-        loop {
-            match waiter.step() {
-                Step::Spin => {}
-                Step::LookAround => {
-                    self.handle.look_at_channel()?;
-                    self.evict_dead(scan);
-                    self.handle.reclaim();
-                }
-                Step::Park(longest) => {
-                    let owner = self.handle.role().owner().clone();
-                    let peers = self.handle.role().peers().clone();
-                    // Who holds us rings when it makes room; with nobody there, who comes rings.
-                    let all = u64::MAX >> (64 - self.handle.role().shape().seats);
-                    let holding = if scan.holding == 0 { all } else { scan.holding };
-                    let seats = (0..64).filter(|seat| holding >> seat & 1 != 0);
-                    let mut ready = false;
-                    park::park_owner(
-                        &owner,
-                        &peers,
-                        seats,
-                        || {
-                            let scan = self.scan();
-                            ready = done(self, scan);
-                            ready
-                        },
-                        |bells| {
-                            let words: Vec<_> = bells
-                                .iter()
-                                .map(|&(at, value)| (peers.half_word(at), value))
-                                .collect();
-                            os::futex_wait_any(&words, longest);
-                        },
-                    );
-                    if ready {
-                        return Ok(());
-                    }
-                }
-                Step::TimedOut => {
-                    self.handle.note(LastError::TimedOut);
-                    return Err(SendError::TimedOut {
-                        channel: self.channel().to_owned(),
-                        waited: waiter.waited(),
-                        awaited,
-                    });
-                }
-                Step::Stopped => {
-                    return Err(SendError::Stopped {
-                        channel: self.channel().to_owned(),
-                    });
-                }
-            }
-            scan = self.scan();
-            if done(self, scan) {
-                return Ok(());
-            }
-        }
+        mut done: impl FnMut(&mut OwnerHandle<MappedProducer>, Scan) -> Option<T>,
+    ) -> Result<T, SendError> {
+        let waiting = Waiting {
+            strategy: self.wait,
+            timeout,
+            stop: self.stop.as_ref(),
+            awaited,
+        };
+        let unheard = &mut self.unheard;
+        self.handle.wait(&waiting, &mut |handle| {
+            let scan = scan(handle, unheard);
+            done(handle, scan).ok_or(scan.holding)
+        })
     }
 
     fn scan(&mut self) -> Scan {
-        let scan = self.handle.role_mut().scan();
-        self.unheard = scan.counted == 0 && !scan.joining;
-        scan
-    }
-
-    /// Evicts what is dead among the seats that hold us. Durable consumers stay: they come back.
-    fn evict_dead(&mut self, scan: Scan) {
-        self.probed = Some(Instant::now());
-        let locks = GenerationLocks {
-            lock: &self.handle.owned.lock,
-            generation: self.handle.owned.header.generation,
-        };
-        self.handle.owned.role.evict_dead(&locks, scan.holding);
+        scan(&mut self.handle, &mut self.unheard)
     }
 
     /// After a commit: wakes who sleeps.
@@ -296,23 +226,25 @@ impl Producer {
     pub fn flush(&mut self, timeout: Option<Duration>) -> Result<(), SendError> {
         self.handle.check_process()?;
         let scan = self.scan();
-        let mut unread = None;
-        let mut look = |producer: &mut Self, scan: Scan| {
-            let position = producer.position();
-            if scan.joining {
-                return false;
-            }
-            if scan.counted > 0 {
-                return scan.slowest == position;
-            }
-            unread = Some(producer.handle.owned.role.unread_by_all());
-            true
-        };
-        if !look(self, scan) {
+        let taken = scan.counted == 0 || scan.slowest == self.position();
+        if scan.joining || !taken {
             // Whoever holds us may be dead.
-            self.evict_dead(scan);
-            self.wait_until(timeout, scan, "the consumers to take everything", look)?;
+            self.handle.evict_dead(scan.holding);
         }
+        let unread = self.wait_until(
+            timeout,
+            "the consumers to take everything",
+            |handle, scan| {
+                let producer = handle.role();
+                if scan.joining {
+                    return None;
+                }
+                if scan.counted > 0 {
+                    return (scan.slowest == producer.position()).then_some(None);
+                }
+                Some(Some(producer.unread_by_all()))
+            },
+        )?;
         match unread {
             None | Some(0) => Ok(()),
             Some(unread_bytes) => {
@@ -331,11 +263,9 @@ impl Producer {
     /// [`SendError::TimedOut`], [`SendError::Stopped`], [`SendError::Forked`].
     pub fn wait_for_consumer(&mut self, timeout: Option<Duration>) -> Result<(), SendError> {
         self.handle.check_process()?;
-        let scan = self.scan();
-        if scan.counted > 0 {
-            return Ok(());
-        }
-        self.wait_until(timeout, scan, "a consumer", |_, scan| scan.counted > 0)
+        self.wait_until(timeout, "a consumer", |_, scan| {
+            (scan.counted > 0).then_some(())
+        })
     }
 
     /// Ends the stream: consumers read what is left and then get
@@ -481,4 +411,11 @@ impl RecordWriter for Producer {
             self.announce(records);
         }
     }
+}
+
+/// Looks at all seats, and notes whether anybody was counted.
+fn scan(handle: &mut OwnerHandle<MappedProducer>, unheard: &mut bool) -> Scan {
+    let scan = handle.role_mut().scan();
+    *unheard = scan.counted == 0 && !scan.joining;
+    scan
 }

@@ -1,7 +1,9 @@
 //! The ring's part in owning a channel and in sitting in one of its seats.
 
 use crate::channel::attach::{NotTaken, Opened, PeerRole};
-use crate::channel::generation::Base;
+use crate::channel::generation::{Base, Wanted};
+use crate::channel::joining::Request;
+use crate::channel::liveness::GenerationLocks;
 use crate::channel::owner::OwnerRole;
 use crate::channel::segment::Header;
 use crate::layout::header::Pattern;
@@ -29,7 +31,12 @@ fn shape(header: &Header) -> Shape {
 impl OwnerRole for MappedProducer {
     const PATTERN: Pattern = Pattern::Ring;
 
-    fn create(owner: Region<Writable>, peers: Region<ReadOnly>, header: &Header) -> Self {
+    fn create(
+        owner: Region<Writable>,
+        peers: Region<ReadOnly>,
+        header: &Header,
+        _wanted: &Wanted,
+    ) -> Self {
         RingProducer::create(owner, peers, shape(header), header.base_records)
     }
 
@@ -56,6 +63,10 @@ impl OwnerRole for MappedProducer {
         }
     }
 
+    fn evict_dead(&mut self, locks: &GenerationLocks<'_>, seats: u64) {
+        RingProducer::evict_dead(self, locks, seats);
+    }
+
     fn set_older(&mut self, older: Vec<(Region<ReadOnly>, u32)>) {
         RingProducer::set_older(self, older);
     }
@@ -79,9 +90,9 @@ impl PeerRole for MappedConsumer {
     fn take(
         opened: &Opened<'_>,
         seat: u32,
-        durable: Option<&str>,
+        request: &Request<'_>,
     ) -> Result<(Self, bool), NotTaken> {
-        let shape = shape(&opened.header);
+        let (shape, durable) = (shape(&opened.header), request.durable);
         let taken = seats::take(&opened.owner, &opened.peers, &shape, seat, durable)?;
         let resumed = taken.resumed;
         Ok((holder(opened, seat, taken), resumed))

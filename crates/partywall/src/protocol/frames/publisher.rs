@@ -365,6 +365,16 @@ impl<O: SharedMut, P: Shared> Publisher<O, P> {
         busy
     }
 
+    /// How many subscribers there are, dead ones that nobody has noticed yet included.
+    pub(crate) fn subscribers(&self) -> u32 {
+        let is_there = |&seat: &u32| {
+            let at = peers::seat_at(seat);
+            let state = SeatState(self.peers.load(at + seat::STATE, Acquire));
+            state.claim() == Some(Claim::Active) && !self.watches.is_evicted(seat, state)
+        };
+        (0..self.shape.pool.seats).filter(is_there).count() as u32
+    }
+
     /// Evicts every seat of `candidates` whose holder is dead; how many. Its pins no longer count, nor does its
     /// cursor, and the frames that it had not come to are counted as lost by the same store.
     pub(crate) fn evict_dead(&mut self, locks: &impl SeatLocks, candidates: u64) -> u32 {

@@ -2,7 +2,7 @@
 
 use super::super::explore;
 use super::{LOSSY, Pool, RELIABLE, Reader, World, assert_nothing_is_marked, check, create};
-use super::{pool, publish, publish_some};
+use super::{fill, pool, publish, publish_some};
 use crate::protocol::frames;
 
 #[test]
@@ -44,6 +44,35 @@ fn a_descriptor_is_not_half_another_ones() {
             assert!(publish(&mut publisher));
         });
         reader.take();
+        publishing.join().unwrap();
+        reader.drain();
+        reader.assert_all_told_to(5);
+    });
+}
+
+/// Two slots are taken before the first of their frames is published: no fence is between the two.
+#[test]
+fn a_lap_is_not_taken_for_a_lie() {
+    explore(4, || {
+        let loans = 2;
+        let world = World::frames(
+            Pool {
+                loans,
+                ..pool(3, 1, 0)
+            },
+            0,
+        );
+        let mut publisher = create(&world);
+        let mut reader = Reader::attach(&world, world.process(None), 0, LOSSY).unwrap();
+        publish_some(&mut publisher, 3, 1);
+        let publishing = loom::thread::spawn(move || {
+            let (one, other) = (publisher.loan().unwrap(), publisher.loan().unwrap());
+            fill(&mut publisher, one);
+            // Four descriptors: this is the first one's.
+            fill(&mut publisher, other);
+        });
+        reader.take();
+        reader.give_back();
         publishing.join().unwrap();
         reader.drain();
         reader.assert_all_told_to(5);

@@ -1,0 +1,385 @@
+//! The publisher's handle.
+
+use std::cell::{RefCell, RefMut};
+use std::time::{Duration, Instant};
+
+use super::role::MappedPublisher;
+use super::{Loan, Overflow, PublisherOptions};
+use crate::channel::owner::Owned;
+use crate::error::{OpenError, SendError};
+use crate::handle::OwnerHandle;
+use crate::handle::owner::Waiting;
+use crate::layout::frames::{About, Info};
+use crate::layout::last_error::LastError;
+use crate::layout::owner;
+use crate::memory::{Region, SharedMut, Writable};
+use crate::os::{self, Process};
+use crate::protocol::frames::{Busy, Loan as Slot, Shape};
+use crate::wait::{SLICE, StopToken, WaitStrategy};
+
+/// The one process that publishes frames. Dropping it closes the channel, unless the thread is panicking: then it looks
+/// dead to its subscribers, as it should.
+///
+/// It and its [`Loan`]s belong to one thread at a time; slices that an [`InPlacePublisher`](super::InPlacePublisher)'s loans lend can be filled
+/// by several.
+#[derive(Debug)]
+pub struct Publisher {
+    /// Borrowed for moments only, and never while the application's code runs: several loans share it.
+    state: RefCell<State>,
+    process: Process,
+    /// Where loans are written, which needs nothing of the state.
+    owner: Region<Writable>,
+    shape: Shape,
+    channel: String,
+    facts: Facts,
+    overflow: Overflow,
+    block_timeout: Option<Duration>,
+    wait: WaitStrategy,
+    stop: Option<StopToken>,
+    time_stamps: bool,
+}
+
+#[derive(Debug)]
+struct State {
+    handle: OwnerHandle<MappedPublisher>,
+    /// When the channel was looked at last.
+    looked_ms: u64,
+}
+
+/// What was settled when the channel was opened.
+#[derive(Clone, Copy, Debug)]
+struct Facts {
+    adopted: bool,
+    generation: u64,
+    owner_epoch: u64,
+}
+
+/// Whether, and how long, a call may wait.
+#[derive(Clone, Copy)]
+pub(super) enum Patience {
+    None,
+    Policy,
+    Time(Duration),
+}
+
+impl Publisher {
+    /// Creates or adopts a channel in the default namespace with default options.
+    ///
+    /// # Errors
+    /// As [`PublisherOptions::open`].
+    pub fn open(channel: &str) -> Result<Publisher, OpenError> {
+        PublisherOptions::new().open(channel)
+    }
+
+    pub(super) fn new(
+        owned: Owned<MappedPublisher>,
+        options: &PublisherOptions,
+        heartbeat: bool,
+    ) -> Result<Self, OpenError> {
+        let facts = Facts {
+            adopted: owned.adopted,
+            generation: owned.header.generation,
+            owner_epoch: owned.epoch,
+        };
+        Ok(Publisher {
+            process: Process::current(),
+            owner: owned.role.owner().clone(),
+            shape: *owned.role.shape(),
+            channel: owned.channel.name().to_owned(),
+            facts,
+            overflow: options.overflow,
+            block_timeout: options.block_timeout,
+            wait: options.wait,
+            stop: options.stop.clone(),
+            time_stamps: options.time_stamps,
+            state: RefCell::new(State {
+                handle: OwnerHandle::new(owned, heartbeat)?,
+                looked_ms: os::coarse_ms(),
+            }),
+        })
+    }
+
+    /// Borrows a slot for a frame of `len` bytes. Nobody sees it before it is published; dropping the loan gives it up.
+    /// When reliable subscribers have not come to the frames that are in the way, the chosen [`Overflow`] decides.
+    ///
+    /// # Errors
+    /// [`SendError::TooLarge`]; [`SendError::TooManyLoans`]; [`SendError::Full`] with [`Overflow::Fail`], and with
+    /// [`Overflow::DropNewest`], which counts; [`SendError::TimedOut`] with a
+    /// [`block_timeout`](PublisherOptions::block_timeout); [`SendError::Stopped`]; [`SendError::Forked`];
+    /// [`SendError::Deleted`] and [`SendError::Damaged`], which are noticed within about a tenth of a second.
+    #[inline]
+    pub fn loan(&self, len: usize) -> Result<Loan<'_>, SendError> {
+        self.loan_with(len, Patience::Policy)?
+            .ok_or_else(|| self.full())
+    }
+
+    /// [`Self::loan`] that never waits.
+    ///
+    /// # Errors
+    /// [`SendError::Full`], and as [`Self::loan`].
+    #[inline]
+    pub fn try_loan(&self, len: usize) -> Result<Loan<'_>, SendError> {
+        self.loan_with(len, Patience::None)?
+            .ok_or_else(|| self.full())
+    }
+
+    /// [`Self::loan`] that waits at most so long, whatever the [`Overflow`].
+    ///
+    /// # Errors
+    /// [`SendError::TimedOut`], and as [`Self::loan`].
+    pub fn loan_timeout(&self, len: usize, timeout: Duration) -> Result<Loan<'_>, SendError> {
+        self.loan_with(len, Patience::Time(timeout))?
+            .ok_or_else(|| self.full())
+    }
+
+    /// Publishes a copy of `bytes`; the frame's sequence. `None` if it was dropped and counted, by
+    /// [`Overflow::DropNewest`].
+    ///
+    /// # Errors
+    /// As [`Self::loan`], but for that.
+    pub fn publish_copy(&self, bytes: &[u8]) -> Result<Option<u64>, SendError> {
+        let Some(mut loan) = self.loan_with(bytes.len(), Patience::Policy)? else {
+            return Ok(None);
+        };
+        loan.write_at(0, bytes);
+        loan.publish().map(Some)
+    }
+
+    /// `None` where the policy says to drop the frame.
+    #[inline]
+    fn loan_with(&self, len: usize, patience: Patience) -> Result<Option<Loan<'_>>, SendError> {
+        if !self.is_ours() {
+            return Err(self.forked());
+        }
+        let mut state = self.state();
+        if len > self.max_frame() {
+            return Err(state.handle.too_large(len, self.max_frame()));
+        }
+        state.look_at_channel()?;
+        let slot = match state.handle.role_mut().loan() {
+            Ok(slot) => slot,
+            Err(busy) => match self.make_room(&mut state, busy, patience)? {
+                Some(slot) => slot,
+                None => return Ok(None),
+            },
+        };
+        let at = state.handle.role().data_at(&slot);
+        Ok(Some(Loan::new(self, slot, at, len)))
+    }
+
+    /// No slot is free: evicts the dead among those that are in the way, and waits if that is not enough.
+    #[cold]
+    #[inline(never)]
+    fn make_room(
+        &self,
+        state: &mut State,
+        busy: Busy,
+        patience: Patience,
+    ) -> Result<Option<Slot>, SendError> {
+        let handle = &mut state.handle;
+        if busy.loans >= self.shape.pool.loans {
+            return Err(SendError::TooManyLoans {
+                channel: self.channel.clone(),
+                loans: busy.loans,
+            });
+        }
+        if handle.evict_dead_once_a_slice(busy.seats())
+            && let Ok(slot) = handle.role_mut().loan()
+        {
+            return Ok(Some(slot));
+        }
+        let timeout = match (patience, self.overflow) {
+            (Patience::None, _) | (Patience::Policy, Overflow::Fail) => {
+                handle.note(LastError::Full);
+                return Err(self.full());
+            }
+            (Patience::Policy, Overflow::DropNewest) => {
+                handle.owner().count(owner::DROPPED, 1);
+                return Ok(None);
+            }
+            (Patience::Policy, Overflow::Block) => self.block_timeout,
+            (Patience::Time(timeout), _) => Some(timeout),
+        };
+        handle.owner().count(owner::BLOCKED, 1);
+        let started = Instant::now();
+        let waiting = self.waiting(timeout, "a free slot");
+        let outcome = handle.wait(&waiting, &mut |handle| {
+            handle.role_mut().loan().map_err(|busy| busy.seats())
+        });
+        let blocked = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        handle.owner().count(owner::BLOCKED_NS, blocked);
+        outcome.map(Some)
+    }
+
+    fn waiting(&self, timeout: Option<Duration>, awaited: &'static str) -> Waiting<'_> {
+        Waiting {
+            strategy: self.wait,
+            timeout,
+            stop: self.stop.as_ref(),
+            awaited,
+        }
+    }
+
+    /// Publishes a loan.
+    #[inline]
+    pub(super) fn publish(
+        &self,
+        slot: Slot,
+        info: Info,
+        time_ns: Option<u64>,
+        about: &About,
+    ) -> Result<u64, SendError> {
+        if !self.is_ours() {
+            return Err(self.forked());
+        }
+        let now = || {
+            if self.time_stamps {
+                os::boottime_ns()
+            } else {
+                0
+            }
+        };
+        let handle = &mut self.state().handle;
+        let role = handle.role_mut();
+        let sequence = role.publish(slot, info, time_ns.unwrap_or_else(now), about);
+        handle.wake_sleepers();
+        Ok(sequence)
+    }
+
+    /// Gives a loan up.
+    pub(super) fn abort(&self, slot: Slot) {
+        if self.is_ours() {
+            self.state().handle.role_mut().abort(slot);
+        }
+    }
+
+    /// Waits until a subscriber is attached.
+    ///
+    /// # Errors
+    /// [`SendError::TimedOut`] after `timeout` (`None`: no limit); [`SendError::Stopped`]; [`SendError::Forked`];
+    /// [`SendError::Deleted`]; [`SendError::Damaged`].
+    pub fn wait_for_subscriber(&self, timeout: Option<Duration>) -> Result<(), SendError> {
+        if !self.is_ours() {
+            return Err(self.forked());
+        }
+        let waiting = self.waiting(timeout, "a subscriber");
+        self.state().handle.wait(&waiting, &mut |handle| {
+            let there = handle.role().subscribers() > 0;
+            if there { Ok(()) } else { Err(0) }
+        })
+    }
+
+    /// Subscribers that are attached, and dead ones that nobody has noticed yet.
+    #[must_use]
+    pub fn subscribers(&self) -> usize {
+        if !self.is_ours() {
+            return 0;
+        }
+        self.state().handle.role().subscribers() as usize
+    }
+
+    /// The sequence of the latest frame, by whichever publisher; 0 before the first.
+    #[must_use]
+    pub fn sequence(&self) -> u64 {
+        self.state().handle.role().position()
+    }
+
+    /// Bytes of the largest frame.
+    #[must_use]
+    pub fn max_frame(&self) -> usize {
+        self.shape.frame as usize
+    }
+
+    /// How many slots the pool has.
+    #[must_use]
+    pub fn slots(&self) -> usize {
+        self.shape.pool.slots as usize
+    }
+
+    /// Frames that each subscriber may hold at once.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.shape.pool.held as usize
+    }
+
+    /// Ends the stream: subscribers read what is left and then get [`RecvError::Closed`](crate::RecvError::Closed).
+    /// The frames that they hold stay until they are dropped. Dropping the publisher does the same.
+    ///
+    /// # Errors
+    /// [`SendError::Forked`].
+    pub fn close(self) -> Result<(), SendError> {
+        self.state().handle.check_process()
+    }
+
+    /// Gives the channel up without ending the stream: subscribers see the same as after a death, and the next
+    /// publisher goes on.
+    pub fn abandon(self) {
+        self.state().handle.abandon();
+    }
+
+    /// Whether this took over what a dead or abandoning publisher left.
+    #[must_use]
+    pub fn adopted(&self) -> bool {
+        self.facts.adopted
+    }
+
+    /// Counts the channel's generations from 1.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.facts.generation
+    }
+
+    /// Counts the owners of this generation from 1.
+    #[must_use]
+    pub fn owner_epoch(&self) -> u64 {
+        self.facts.owner_epoch
+    }
+
+    /// The channel's name.
+    #[must_use]
+    pub fn channel(&self) -> &str {
+        &self.channel
+    }
+
+    /// Whether this is the process that opened the handle, and not a fork of it.
+    #[inline(always)]
+    pub(super) fn is_ours(&self) -> bool {
+        self.process.is_this()
+    }
+
+    /// The memory that loans are written in.
+    #[inline(always)]
+    pub(super) fn memory(&self) -> &Region<Writable> {
+        &self.owner
+    }
+
+    #[inline(always)]
+    fn state(&self) -> RefMut<'_, State> {
+        self.state.borrow_mut()
+    }
+
+    fn forked(&self) -> SendError {
+        self.state().handle.forked()
+    }
+
+    fn full(&self) -> SendError {
+        SendError::Full {
+            channel: self.channel.clone(),
+        }
+    }
+}
+
+impl State {
+    /// Once a slice: is the channel still there, and as we wrote it?
+    #[inline]
+    fn look_at_channel(&mut self) -> Result<(), SendError> {
+        let now = os::coarse_ms();
+        if now.wrapping_sub(self.looked_ms) < SLICE.as_millis() as u64 {
+            return Ok(());
+        }
+        self.looked_ms = now;
+        self.handle.look_at_channel()?;
+        self.handle.reclaim();
+        Ok(())
+    }
+}
