@@ -9,7 +9,7 @@ use partywall::mpsc::{Receiver, ReceiverOptions, Sender, SenderId, SenderOptions
 use partywall::{Namespace, SendError, StopToken, WaitStrategy, inspect, manage};
 
 use crate::account::{Account, End, Sent, encode, told};
-use crate::victim::{Report, Stage, say};
+use crate::victim::{Report, say};
 use crate::world::{CHANNEL, Payload};
 use crate::{Located, Swept};
 
