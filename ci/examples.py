@@ -31,6 +31,9 @@ with tempfile.TemporaryDirectory(dir="/dev/shm") as place:
     watcher = run("watch_depth", env=environment)
     assert "put 300000 updates" in finish(run("depth", "300000", env=environment))
     assert re.fullmatch(r"saw [1-9]\d* of 300000 updates, each of them whole\n", finish(watcher))
+    text = finish(run("workers", env=environment))
+    finished, died = "a worker finished after 1000 results", "a worker died after 500 results"
+    assert sorted(text.splitlines()) == [died] + [finished] * 3, text
     text = finish(run("quotes", "100", env=environment))
     assert "fields `Quote.ask` and `bid` are swapped" in text, text
     assert "100 quotes, spreads 25 in all" in text, text

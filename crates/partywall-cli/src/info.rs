@@ -50,7 +50,11 @@ fn describe(info: &ChannelInfo, records: String) -> String {
         match &info.guarded {
             Some(guarded) => pair("lock", lock(&owner, guarded)),
             None => pair(
-                "producer",
+                if info.pattern == "mpsc" {
+                    "receiver"
+                } else {
+                    "producer"
+                },
                 format!(
                     "{owner}, process {}, owner number {}, last sign of life {}",
                     info.owner_pid,
@@ -196,7 +200,7 @@ fn seat(seat: &SeatInfo) -> Vec<String> {
         seat.depth_records.to_string(),
         seat.held.to_string(),
         seat.received.to_string(),
-        (seat.abandoned + seat.lost + seat.unread + seat.missed).to_string(),
+        (seat.abandoned + seat.lost + seat.unread + seat.missed + seat.dropped).to_string(),
         format::age(seat.heartbeat_age_ns),
         seat.last_error.unwrap_or("-").to_owned(),
     ]
@@ -229,6 +233,7 @@ fn committed(info: &ChannelInfo) -> String {
         "frames" => format!("{records} frames, last {last}"),
         "snapshot" | "guarded" => format!("{records} values, last {last}"),
         "broadcast" => format!("{records} records, last {last}"),
+        "mpsc" => format!("{records} records were received"),
         _ => format!(
             "{records} records, {} (write_seq {}), last {last}",
             format::bytes(info.write_seq),

@@ -2,6 +2,7 @@
 
 mod bench;
 mod broadcast;
+mod collect;
 mod demo;
 mod ended;
 mod exit;
@@ -20,6 +21,7 @@ mod recv;
 mod schema;
 mod send;
 mod signals;
+mod sink;
 mod snapshot;
 mod value;
 
@@ -64,6 +66,8 @@ enum Command {
     Pub(broadcast::PubArguments),
     /// Listen to a broadcast; says what was lost
     Sub(broadcast::SubArguments),
+    /// Collect what many send (`send --to-collector`), to standard output
+    Collect(collect::CollectArguments),
     /// Run a command while holding the lock of a guarded record, or change its value
     Lock(lock::LockArguments),
     /// List the channels
@@ -113,6 +117,7 @@ fn main() -> ExitCode {
         Command::Watch(options) => snapshot::watch(&options, &arguments.place),
         Command::Pub(options) => broadcast::publish(&options, &arguments.place),
         Command::Sub(options) => broadcast::subscribe(&options, &arguments.place),
+        Command::Collect(options) => collect::run(&options, &arguments.place),
         Command::Ls(options) => ls::run(&options, &arguments.place),
         Command::Info(options) => info::run(&options, &arguments.place),
         Command::Schema(options) => schema::run(&options, &arguments.place),

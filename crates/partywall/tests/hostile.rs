@@ -5,11 +5,10 @@ mod common;
 
 use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Place, Random};
+use common::{Place, Random, file, lies};
 use partywall::broadcast::{ReceiverOptions, SenderOptions, Start};
 use partywall::frames::{self, PublisherOptions, SubscriberOptions};
 use partywall::guarded::RecordOptions;
@@ -18,15 +17,6 @@ use partywall::snapshot::{ReaderOptions, WriterOptions};
 use partywall::{EvictionReason, RecvError, SendError, inspect, layout, manage};
 
 const SEGMENTS: [&str; 4] = ["root", "lock", "1.owner", "1.peers"];
-
-fn file(place: &Place, name: &str) -> std::fs::File {
-    let path: PathBuf = place.path().join("c").join(name);
-    std::fs::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(path)
-        .unwrap()
-}
 
 /// Sends until it cannot any more, or until the time is over; never a panic.
 fn send_on(mut producer: Producer, end: Instant) -> u64 {
@@ -94,29 +84,6 @@ fn random_bytes_in_a_live_channel_harm_nobody() {
         producer.send(b"anew").unwrap();
         assert_eq!(&consumer.recv().unwrap()[..], b"anew", "round {round}");
     }
-}
-
-/// The values that a liar would choose.
-fn lies(honest: u64) -> Vec<u64> {
-    let mut values = vec![
-        0,
-        1,
-        7,
-        8,
-        u64::MAX,
-        1 << 63,
-        i64::MAX as u64,
-        1 << 32,
-        0xffff_ffff,
-    ];
-    values.extend((0..64).step_by(7).map(|bit| honest ^ 1 << bit));
-    values.extend([
-        honest.wrapping_add(8),
-        honest.wrapping_sub(8),
-        honest << 16,
-        honest >> 8,
-    ]);
-    values
 }
 
 /// Opens, attaches, sends, receives and looks; errors are fine.
