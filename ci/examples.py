@@ -31,5 +31,8 @@ with tempfile.TemporaryDirectory(dir="/dev/shm") as place:
     watcher = run("watch_depth", env=environment)
     assert "put 300000 updates" in finish(run("depth", "300000", env=environment))
     assert re.fullmatch(r"saw [1-9]\d* of 300000 updates, each of them whole\n", finish(watcher))
+    viewer = run("frames", "view", env=environment)
+    assert "drew 100 images" in finish(run("frames", "100", env=environment))
+    assert finish(viewer) == "saw 100 images, all of them whole\n"
     assert os.listdir(place) == [], os.listdir(place)
 print("the examples do as they should")

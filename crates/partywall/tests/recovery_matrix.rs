@@ -28,7 +28,7 @@ fn every_row_names_a_test_that_exists() {
     for row in design[begin..end]
         .lines()
         .filter(|line| line.starts_with('|'))
-        .skip(2)
+        .filter(|line| !line.starts_with("| who,") && !line.starts_with("|---"))
     {
         let shown = row.trim_end_matches('|').rsplit('|').next().unwrap();
         let names: Vec<&str> = shown.split('`').skip(1).step_by(2).collect();
