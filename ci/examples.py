@@ -31,6 +31,9 @@ with tempfile.TemporaryDirectory(dir="/dev/shm") as place:
     watcher = run("watch_depth", env=environment)
     assert "put 300000 updates" in finish(run("depth", "300000", env=environment))
     assert re.fullmatch(r"saw [1-9]\d* of 300000 updates, each of them whole\n", finish(watcher))
+    viewer = run("frames", "view", env=environment)
+    assert "drew 100 images" in finish(run("frames", "100", env=environment))
+    assert finish(viewer) == "saw 100 images, all of them whole\n"
     text = finish(run("workers", env=environment))
     finished, died = "a worker finished after 1000 results", "a worker died after 500 results"
     assert sorted(text.splitlines()) == [died] + [finished] * 3, text
