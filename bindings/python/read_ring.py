@@ -229,6 +229,9 @@ class Segment:
 class Header:
     """A header, read once and checked: section 7."""
 
+    # Other patterns have others: see read_snapshot.py.
+    PATTERNS = {PATTERN_RING: "ring"}
+
     def __init__(self, segment, side):
         name = segment.name
         self.state = segment.load32(H_STATE)
@@ -249,8 +252,9 @@ class Header:
         if self.state not in STATES:
             raise damaged(f"{name}: state {self.state:#x}")
         kinds = segment.load32(H_PATTERN)
-        if kinds & 0xFFFF != PATTERN_RING:
-            raise Failure(EXIT_ERROR, f"{name} is no ring (pattern {kinds & 0xFFFF})")
+        self.pattern = kinds & 0xFFFF
+        if self.pattern not in self.PATTERNS:
+            raise Failure(EXIT_ERROR, f"{name} is no {' or '.join(self.PATTERNS.values())} (pattern {self.pattern})")
         if kinds >> 16 != side:
             raise damaged(f"{name}: side {kinds >> 16}")
         self.flags = segment.load32(H_FLAGS)
@@ -269,16 +273,21 @@ class Header:
         if side == SIDE_PEERS:
             size = (SEATS + self.seats * SEAT_SIZE + 4095) & ~4095
         elif side == SIDE_OWNER:
-            capacity = self.capacity
-            if not 4096 <= capacity <= 1 << 40 or capacity & (capacity - 1) != 0:
-                raise damaged(f"{name}: payload_size {capacity}")
-            if segment.load(H_PAYLOAD_OFFSET) != DATA or self.base_seq & 7 != 0:
-                raise damaged(f"{name}: payload_offset or base_seq")
             if self.schema_size > schemas.LONGEST:
                 raise damaged(f"{name}: schema_size {self.schema_size}")
-            size = DATA + capacity + (self.schema_size + 4095 & ~4095)
+            size = self.check_payload(segment) + (self.schema_size + 4095 & ~4095)
         if not segment.load(H_TOTAL_SIZE) == segment.size == size:
             raise damaged(f"{name}: {segment.size} bytes, expected {size}")
+
+
+    def check_payload(self, segment):
+        """What the pattern says of the payload; bytes of the file, without a schema."""
+        capacity = self.capacity
+        if not 4096 <= capacity <= 1 << 40 or capacity & (capacity - 1) != 0:
+            raise damaged(f"{segment.name}: payload_size {capacity}")
+        if segment.load(H_PAYLOAD_OFFSET) != DATA or self.base_seq & 7 != 0:
+            raise damaged(f"{segment.name}: payload_offset or base_seq")
+        return DATA + capacity
 
 
 class LockFile:
@@ -315,6 +324,8 @@ class LockFile:
 class Channel:
     """An opened channel: directory, lock file, root."""
 
+    HEADER = Header
+
     def __init__(self, path, writable):
         self.path = path
         self.directory = self.lock = None
@@ -332,7 +343,7 @@ class Channel:
 
     def _open_root(self):
         self.root = Segment(self.directory, "root")
-        root = Header(self.root, SIDE_ROOT)
+        root = self.HEADER(self.root, SIDE_ROOT)
         if root.state == DELETED:
             raise NotThere("the channel is being removed")
         self.instance = root.instance
@@ -350,7 +361,7 @@ class Channel:
         try:
             owner = Segment(self.directory, f"{number}.owner")
             peers = Segment(self.directory, f"{number}.peers", writable)
-            header, other = Header(owner, SIDE_OWNER), Header(peers, SIDE_PEERS)
+            header, other = self.HEADER(owner, SIDE_OWNER), self.HEADER(peers, SIDE_PEERS)
         except FileNotFoundError as error:
             raise NotThere(f"generation {number} has gone") from error
         for side in (header, other):
@@ -406,6 +417,28 @@ def behind(position, other):
     return difference - (1 << 64) if difference >> 63 else difference
 
 
+def schema_text(header, owner):
+    """Section 22.1: the schema's text, checked against its hash; None if records are bytes."""
+    size, told = header.schema_size, header.schema_hash
+    if size == 0 and told == 0:
+        return None
+    text = owner.copy(owner.size - (size + 4095 & ~4095), size)
+    if size == 0 or told == 0 or schemas.fnv_1a(text) != told:
+        raise damaged("the schema's text is not the one of its hash")
+    return text
+
+
+def schema_of(header, owner):
+    """What records are made of; None if they are bytes. Nothing of the text is used before it was parsed as a whole."""
+    text = schema_text(header, owner)
+    if text is None:
+        return None
+    try:
+        return schemas.parse(text)
+    except schemas.SchemaError as error:
+        raise damaged(f"the schema: {error}") from error
+
+
 class Ring:
     """The two sides of a generation, as a consumer reads them."""
 
@@ -417,24 +450,13 @@ class Ring:
         return self.owner.load32(H_STATE)
 
     def schema_text(self):
-        """Section 22.1: the schema's text, checked against its hash; None if records are bytes."""
-        size, told = self.header.schema_size, self.header.schema_hash
-        if size == 0 and told == 0:
-            return None
-        text = self.owner.copy(self.owner.size - (size + 4095 & ~4095), size)
-        if size == 0 or told == 0 or schemas.fnv_1a(text) != told:
-            raise damaged("the schema's text is not the one of its hash")
-        return text
+        return schema_text(self.header, self.owner)
 
     def schema(self):
-        """What records are made of. Nothing of the text is used before it was parsed as a whole."""
-        text = self.schema_text()
-        if text is None:
+        schema = schema_of(self.header, self.owner)
+        if schema is None:
             raise Failure(EXIT_ERROR, "no schema: the channel's records are bytes")
-        try:
-            return schemas.parse(text)
-        except schemas.SchemaError as error:
-            raise damaged(f"the schema: {error}") from error
+        return schema
 
     def header_at(self, position):
         """(total, kind, length, padding) of the record at `position`; None if none is committed. Section 7."""

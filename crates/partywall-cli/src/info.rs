@@ -3,12 +3,12 @@
 use std::fmt::Write;
 
 use clap::Args;
-use partywall::inspect::{self, ChannelInfo, SeatInfo};
+use partywall::inspect::{self, ChannelInfo, GuardedInfo, SeatInfo};
 use partywall::layout;
 
 use crate::exit::{Exit, Failure};
 use crate::format::{self, Colour};
-use crate::ls::paint;
+use crate::ls::{self, paint};
 use crate::options::Place;
 
 /// Options of `partywall info`.
@@ -42,19 +42,27 @@ fn describe(info: &ChannelInfo, records: String) -> String {
     let counters = &info.counters;
     let none = || "none".to_owned();
     let pair = |name: &str, value: String| vec![name.to_owned(), value];
-    let owner = format::colour(&info.owner.to_string(), paint(info.owner));
+    let owner = ls::owner(info);
+    let owner = ls::paint_owner(info).map_or(owner.clone(), |paint| format::colour(&owner, paint));
     let mut rows = vec![
         pair("channel", format!("{} ({})", info.name, info.pattern)),
         pair("state", info.state.to_owned()),
-        pair(
-            "producer",
-            format!(
-                "{owner}, process {}, owner number {}, last sign of life {}",
-                info.owner_pid,
-                info.owner_epoch,
-                format::age(info.heartbeat_age_ns)
+        match &info.guarded {
+            Some(guarded) => pair("lock", lock(&owner, guarded)),
+            None => pair(
+                if info.pattern == "mpsc" {
+                    "receiver"
+                } else {
+                    "producer"
+                },
+                format!(
+                    "{owner}, process {}, owner number {}, last sign of life {}",
+                    info.owner_pid,
+                    info.owner_epoch,
+                    format::age(info.heartbeat_age_ns)
+                ),
             ),
-        ),
+        },
         pair(
             "generation",
             format!(
@@ -107,6 +115,17 @@ fn describe(info: &ChannelInfo, records: String) -> String {
             counters.last_error.map_or_else(none, str::to_owned),
         ),
     ];
+    if let Some(guarded) = &info.guarded {
+        // Nothing is dropped, and nobody is evicted.
+        rows.retain(|row| !["not delivered", "waited", "recovered"].contains(&row[0].as_str()));
+        rows.push(pair(
+            "lock's history",
+            format!(
+                "locked {} times, {} holders died, {} gave up, {} repairs",
+                guarded.locks, guarded.owner_deaths, guarded.given_up, guarded.repairs
+            ),
+        ));
+    }
     if let Some(problem) = &info.problem {
         rows.push(pair("problem", problem.clone()));
     }
@@ -144,6 +163,21 @@ fn describe(info: &ChannelInfo, records: String) -> String {
     text
 }
 
+/// Who has the lock, and what the next one will be told.
+fn lock(owner: &str, guarded: &GuardedInfo) -> String {
+    let mut text = owner.to_owned();
+    if guarded.locked {
+        let _ = write!(text, " {}", format::age(guarded.held_ns));
+        if let Some(pid) = guarded.holder_pid {
+            let _ = write!(text, ", process {pid}");
+        }
+        if let Some(seat) = guarded.holder_seat {
+            let _ = write!(text, ", seat {seat}");
+        }
+    }
+    text
+}
+
 fn seat(seat: &SeatInfo) -> Vec<String> {
     let state = match (seat.evicted, seat.parked) {
         (true, _) => "evicted".to_owned(),
@@ -166,7 +200,7 @@ fn seat(seat: &SeatInfo) -> Vec<String> {
         seat.depth_records.to_string(),
         seat.held.to_string(),
         seat.received.to_string(),
-        (seat.abandoned + seat.lost + seat.unread + seat.missed).to_string(),
+        (seat.abandoned + seat.lost + seat.unread + seat.missed + seat.dropped).to_string(),
         format::age(seat.heartbeat_age_ns),
         seat.last_error.unwrap_or("-").to_owned(),
     ]
@@ -199,6 +233,7 @@ fn committed(info: &ChannelInfo) -> String {
         "frames" => format!("{records} frames, last {last}"),
         "snapshot" | "guarded" => format!("{records} values, last {last}"),
         "broadcast" => format!("{records} records, last {last}"),
+        "mpsc" => format!("{records} records were received"),
         _ => format!(
             "{records} records, {} (write_seq {}), last {last}",
             format::bytes(info.write_seq),

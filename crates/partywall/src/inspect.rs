@@ -10,6 +10,7 @@ use crate::channel::namespace::{Namespace, check_name};
 use crate::channel::root::{self, Found, Generations};
 use crate::channel::{generation, schema, segment};
 use crate::error::{ManageError, OpenError};
+use crate::layout::guarded::{self, Condition};
 use crate::layout::header::{self, Pattern, State};
 use crate::layout::mpsc::{self, LaneState};
 use crate::layout::seat::{self, Claim, SeatState};
@@ -19,6 +20,7 @@ use crate::layout::{owner, peers};
 use crate::memory::{ReadOnly, Region, Shared};
 use crate::os::{self, LockFile};
 use crate::protocol::cursor;
+use crate::protocol::guarded::seat_of;
 use crate::protocol::seats;
 use crate::record::Schema;
 
@@ -65,7 +67,8 @@ pub struct ChannelInfo {
     pub state: &'static str,
     /// What is wrong with it, if it cannot be read; then most numbers are 0.
     pub problem: Option<String>,
-    /// Its owner: the producer, or the receiver of an mpsc channel.
+    /// Its owner: the producer, or the receiver of an mpsc channel. A guarded record has one only while it is locked: see
+    /// [`Self::guarded`]. Such a one is never stuck, however long it holds the lock.
     pub owner: Liveness,
     /// As the owner wrote it, in its own pid namespace; for people.
     pub owner_pid: u32,
@@ -110,8 +113,37 @@ pub struct ChannelInfo {
     pub seat_count: u32,
     /// The owner's counters.
     pub counters: OwnerCounters,
+    /// Of a guarded record: its lock.
+    pub guarded: Option<GuardedInfo>,
     /// Memory that the channel's files take.
     pub bytes_reserved: u64,
+}
+
+/// The lock of a guarded record, and what became of those who had it.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct GuardedInfo {
+    /// Whether somebody holds the lock.
+    pub locked: bool,
+    /// The holder's seat, while it is locked.
+    pub holder_seat: Option<u32>,
+    /// The holder's process id, in its own pid namespace, while it is locked; for people.
+    pub holder_pid: Option<u32>,
+    /// Since the holder locked it.
+    pub held_ns: Option<u64>,
+    /// `consistent`, or `not_recoverable` until somebody repairs it.
+    pub condition: &'static str,
+    /// Whether the last holder died, and nobody has locked the record since.
+    pub owner_died: bool,
+    /// Times it was locked.
+    pub locks: u64,
+    /// Times a holder was told that the one before it had died.
+    pub owner_deaths: u64,
+    /// Times such a holder gave up.
+    pub given_up: u64,
+    /// Times the record was repaired after that.
+    pub repairs: u64,
 }
 
 /// A claimed seat.
@@ -283,6 +315,7 @@ impl ChannelInfo {
             seats: Vec::new(),
             seat_count: 0,
             counters: OwnerCounters::default(),
+            guarded: None,
             bytes_reserved: 0,
         }
     }
@@ -317,7 +350,14 @@ pub fn inspect(namespace: &Namespace, channel: &str) -> Result<ChannelInfo, Mana
     info.pattern = header.pattern.name();
     info.state = header.state.name();
     info.heartbeat_age_ns = age(now, owner.load(header::HEARTBEAT_NS, Relaxed));
-    info.owner = liveness(lock.as_ref(), OWNER, info.heartbeat_age_ns);
+    if header.pattern == Pattern::Guarded {
+        // A lock may be held as long as one likes.
+        info.owner = liveness(lock.as_ref(), OWNER, None);
+        let locked = info.owner == Liveness::Alive;
+        info.guarded = Some(guarded_info(&owner, header.seat_count, locked, now));
+    } else {
+        info.owner = liveness(lock.as_ref(), OWNER, info.heartbeat_age_ns);
+    }
     info.owner_pid = owner.load(header::OWNER_PID, Relaxed) as u32;
     info.owner_epoch = owner.load(header::OWNER_EPOCH, Acquire);
     info.generation = header.generation;
@@ -349,6 +389,24 @@ pub fn inspect(namespace: &Namespace, channel: &str) -> Result<ChannelInfo, Mana
         })
         .collect();
     Ok(info)
+}
+
+fn guarded_info(owner: &Region<ReadOnly>, seats: u32, locked: bool, now: u64) -> GuardedInfo {
+    let load = |at| owner.load(at, Relaxed);
+    let holder = owner.load(guarded::HOLDER, Acquire);
+    let condition = Condition::from_number(load(guarded::CONDITION));
+    GuardedInfo {
+        locked,
+        holder_seat: seat_of(holder, seats).filter(|_| locked),
+        holder_pid: locked.then(|| load(header::OWNER_PID) as u32),
+        held_ns: age(now, load(header::OWNER_SINCE_NS)).filter(|_| locked),
+        condition: condition.map_or("unknown", Condition::name),
+        owner_died: !locked && holder != 0 && condition == Some(Condition::Consistent),
+        locks: load(guarded::LOCKS),
+        owner_deaths: load(guarded::OWNER_DEATHS),
+        given_up: load(guarded::GIVEN_UP),
+        repairs: load(guarded::REPAIRS),
+    }
 }
 
 /// What the records of a channel's current generation are made of; `None` if they are bytes without a schema, or

@@ -233,7 +233,7 @@ fn a_full_lane_holds_nobody_but_its_sender_and_each_policy_does_what_it_says() {
     let mut failing = attach(Overflow::Fail);
     let mut dropping = attach(Overflow::DropNewest);
     let payload = [7; 100];
-    let mut fill = |sender: &mut Sender| {
+    let fill = |sender: &mut Sender| {
         while sender.try_send(&payload).is_ok() {}
         sender.records()
     };
@@ -324,9 +324,7 @@ fn batches_and_reservations_are_the_rings() {
     }
     assert_eq!(drain(&mut receiver), [Event::Opened(id(0, 1))]);
     batch.commit();
-    let mut discarded = sender.batch();
-    discarded.push(b"never sent").unwrap();
-    drop(discarded);
+    sender.batch().push(b"never sent").unwrap();
     sender.reserve(60).unwrap().write_at(0, &[0xff; 60]);
     let mut room = sender.reserve(300).unwrap();
     room.write_at(0, &[0xff; 300]);

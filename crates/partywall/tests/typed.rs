@@ -554,3 +554,43 @@ fn a_typed_guarded_record_is_edited_in_place_and_committed_whole() {
         "{said}"
     );
 }
+
+#[test]
+fn frames_and_lanes_carry_values_and_refuse_others() {
+    let place = Place::new();
+    let namespace = || place.namespace.clone();
+    let publisher = partywall::frames::PublisherOptions::new().namespace(namespace());
+    let subscriber = partywall::frames::SubscriberOptions::new().namespace(namespace());
+    let mut sends = publisher.open_typed::<Book>("f").unwrap();
+    let mut gets = subscriber.attach_typed::<Book>("f").unwrap();
+    for time in 1..=3 {
+        assert_eq!(sends.send(&book(time)).unwrap(), Some(time));
+    }
+    for time in 1..=3 {
+        assert_eq!(gets.recv().unwrap(), book(time));
+    }
+    assert!(gets.try_recv().unwrap().is_none());
+    let refused = subscriber.attach_typed::<Level>("f").map(drop);
+    assert!(
+        matches!(refused, Err(OpenError::SchemaMismatch { .. })),
+        "{refused:?}"
+    );
+
+    let receiver = partywall::mpsc::ReceiverOptions::new().namespace(namespace());
+    let sender = partywall::mpsc::SenderOptions::new().namespace(namespace());
+    let mut receives = receiver.open_typed::<Level>("m").unwrap();
+    let refused = sender.attach_typed::<Book>("m").map(drop);
+    assert!(
+        matches!(refused, Err(OpenError::SchemaMismatch { .. })),
+        "{refused:?}"
+    );
+    let mut one = sender.attach_typed::<Level>("m").unwrap();
+    assert_eq!(one.send(&level(2.5, 7)).unwrap(), Sent::Committed);
+    let received = std::iter::from_fn(|| receives.try_recv().unwrap())
+        .find_map(partywall::mpsc::Event::record)
+        .expect("one was sent");
+    assert_eq!(
+        (received.value, received.meta.sender),
+        (level(2.5, 7), one.id())
+    );
+}

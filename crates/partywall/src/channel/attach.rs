@@ -72,7 +72,6 @@ impl From<Refused> for NotTaken {
     fn from(refused: Refused) -> Self {
         match refused {
             Refused::NotReady => NotTaken::NotReady,
-            Refused::Damaged(lie) => NotTaken::Damaged(lie),
         }
     }
 }

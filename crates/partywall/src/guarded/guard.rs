@@ -62,7 +62,7 @@ impl<G> Lock<G> {
 }
 
 /// The lock of a record, and a copy of its value to edit. Dropping it unlocks; what was not committed is as though it
-/// had never been. A guard that is dropped while its thread panics looks like a death, as it should.
+/// had never been. A guard that is dropped by a panic looks like a death, as it should.
 #[derive(Debug)]
 pub struct Guard<'a> {
     record: &'a mut Record,
@@ -70,12 +70,17 @@ pub struct Guard<'a> {
     held: Option<Held<Region<Writable>>>,
     value: Vec<u8>,
     kind: u16,
+    /// Nobody can judge a value that cannot be read, and so it is never left as though all were well.
+    unreadable: bool,
+    /// It was locked while its thread panicked already, by a destructor: then that panic is no death.
+    panicking: bool,
 }
 
 impl<'a> Guard<'a> {
     pub(super) fn begin(
         record: &'a mut Record,
         held: Held<Region<Writable>>,
+        repairing: bool,
     ) -> Result<Lock<Guard<'a>>, LockError> {
         let died = owner_died(held.found());
         let mut value = Vec::new();
@@ -85,11 +90,17 @@ impl<'a> Guard<'a> {
             held: Some(held),
             value,
             kind: 0,
+            unreadable: false,
+            panicking: std::thread::panicking(),
         };
         match read {
             Ok(meta) => guard.kind = meta.map_or(0, |meta| meta.kind),
+            Err(_) if repairing => {
+                guard.value.clear();
+                guard.unreadable = true;
+            }
             Err(lie) => {
-                // The value cannot be believed. The lock goes back as it was found, and so does the news.
+                // The value cannot be believed. Whoever is next is told of a death, whatever was found.
                 guard.held = None;
                 let channel = guard.record.channel().to_owned();
                 return Err(LockError::Damaged { channel, lie });
@@ -167,6 +178,7 @@ impl<'a> Guard<'a> {
         };
         held.commit(&self.value, self.kind, time_ns);
         let sequence = held.slots().version();
+        self.unreadable = false;
         let owner = &self.record.owner;
         if let Some(seated) = self.record.handle.seat() {
             let seats = self.record.handle.header().seat_count;
@@ -186,10 +198,18 @@ impl<'a> Guard<'a> {
         }
     }
 
-    /// Unlocks as a death would: the next holder is told so, and the record is not given up. For a holder that was
-    /// told of a death itself and cannot judge the value.
+    /// Whether nobody died before, or somebody called the record consistent since, and its value can be read.
+    #[must_use]
+    pub fn is_consistent(&self) -> bool {
+        !self.unreadable && self.held.as_ref().is_some_and(Held::settled)
+    }
+
+    /// Unlocks, and leaves to the next holder what this one was told: that one before died, or that the record is not
+    /// recoverable. For a holder that cannot judge the value. If nobody died it just unlocks.
     pub fn leave_news(mut self) {
-        self.held = None;
+        if !self.is_consistent() {
+            self.held = None;
+        }
     }
 }
 
@@ -209,7 +229,8 @@ impl Drop for Guard<'_> {
         }
         // After a removal by force nobody needs to be told anything.
         match self.held.take() {
-            Some(held) if !std::thread::panicking() => held.release(),
+            Some(_) if self.unreadable => {}
+            Some(held) if self.panicking || !std::thread::panicking() => held.release(),
             _ => {}
         }
         self.record.unlock();

@@ -31,10 +31,6 @@ impl<'a, W: RecordWriter> Reservation<'a, W> {
 
     /// Bytes reserved.
     #[must_use]
-    #[expect(
-        clippy::len_without_is_empty,
-        reason = "an empty reservation is nothing special"
-    )]
     pub fn len(&self) -> usize {
         self.len
     }

@@ -32,12 +32,14 @@ mod options;
 mod receiver;
 mod role;
 mod sender;
+mod typed;
 
 pub use crate::handle::records::{Overflow, Sent};
 pub use event::{Event, LaneCounters, Meta, Record, SenderId};
 pub use options::{ReceiverOptions, SenderOptions};
 pub use receiver::{Receiver, Records};
 pub use sender::Sender;
+pub use typed::{Received, TypedReceiver, TypedSender};
 
 /// Records of a sender that become visible together.
 pub type Batch<'a> = crate::handle::batch::Batch<'a, Sender>;

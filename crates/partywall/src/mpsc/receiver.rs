@@ -174,8 +174,8 @@ impl Receiver {
         self.handle.owned.adopted
     }
 
-    /// Records received since the channel began, by all of its receivers. One that is received again by a successor is
-    /// counted once.
+    /// Records received since the channel began, by all of its receivers, and done with: the last one is counted when
+    /// the next is asked for. One that is received again by a successor is counted once.
     #[must_use]
     pub fn received(&self) -> u64 {
         let role = self.handle.role();

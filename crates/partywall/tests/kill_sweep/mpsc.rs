@@ -9,7 +9,7 @@ use partywall::mpsc::{Receiver, ReceiverOptions, Sender, SenderId, SenderOptions
 use partywall::{Namespace, SendError, StopToken, WaitStrategy, inspect, manage};
 
 use crate::account::{Account, End, Sent, encode, told};
-use crate::victim::{Report, Stage, say};
+use crate::victim::{Report, say};
 use crate::world::{CHANNEL, Payload};
 use crate::{Located, Swept};
 
@@ -304,7 +304,7 @@ fn sender_operations() -> [Swept<LaneWorld>; 7] {
     [
         Swept {
             name: "mpsc_claim_send_and_leave",
-            least_points: 40,
+            least_points: 32,
             prepare: LaneWorld::listening,
             act: |stage| {
                 stage.armed();
@@ -342,7 +342,7 @@ fn sender_operations() -> [Swept<LaneWorld>; 7] {
         },
         Swept {
             name: "mpsc_send_through_the_end",
-            least_points: 45,
+            least_points: 38,
             prepare: LaneWorld::listening,
             act: |stage| {
                 let mut sender = sender_options(&stage.namespace).attach(CHANNEL).unwrap();
@@ -369,7 +369,7 @@ fn sender_operations() -> [Swept<LaneWorld>; 7] {
         },
         Swept {
             name: "mpsc_batch_through_the_end",
-            least_points: 40,
+            least_points: 34,
             prepare: LaneWorld::listening,
             act: |stage| {
                 let mut sender = sender_options(&stage.namespace).attach(CHANNEL).unwrap();
@@ -422,7 +422,7 @@ fn sender_operations() -> [Swept<LaneWorld>; 7] {
         },
         Swept {
             name: "mpsc_claim_a_lane_that_was_cut_off",
-            least_points: 30,
+            least_points: 28,
             prepare: || {
                 let mut world = LaneWorld::listening();
                 world.scribbled_lane();

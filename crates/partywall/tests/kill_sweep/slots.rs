@@ -10,6 +10,7 @@ use partywall::broadcast::{Receiver, ReceiverOptions, Sender, SenderOptions, Sta
 use partywall::snapshot::{Reader, ReaderOptions, Writer, WriterOptions};
 use partywall::{Namespace, RecvError, WaitStrategy, inspect, manage};
 
+use crate::frames;
 use crate::random::{Random, start};
 use crate::victim::{Report, Stage, say};
 use crate::world::{CHANNEL, Payload};
@@ -360,8 +361,18 @@ pub(crate) fn kill_at_random_moments(full: bool) {
             "broadcast_without_end",
             "receive_without_end",
         ),
+        (
+            Pattern::Frames,
+            "publish_without_end",
+            "subscribe_without_end",
+        ),
     ] {
-        let crowds: &[usize] = if full { &[1, 2, 8, 64] } else { &[4] };
+        let crowds: &[usize] = match (pattern, full) {
+            // Each has a seat, of which eight are made.
+            (Pattern::Frames, true) => &[1, 2, 8],
+            (_, true) => &[1, 2, 8, 64],
+            (_, false) => &[4],
+        };
         for &crowd in crowds {
             let world = SlotWorld::empty();
             // Abandoned at once, so that readers find it.
@@ -371,6 +382,11 @@ pub(crate) fn kill_at_random_moments(full: bool) {
                     .unwrap()
                     .abandon(),
                 Pattern::Broadcast => sender_options(&world.namespace)
+                    .open(CHANNEL)
+                    .unwrap()
+                    .abandon(),
+                Pattern::Frames => frames::publisher_options(&world.namespace)
+                    .seats(8)
                     .open(CHANNEL)
                     .unwrap()
                     .abandon(),
@@ -428,9 +444,11 @@ pub(crate) fn kill_at_random_moments(full: bool) {
     }
 }
 
+#[derive(Clone, Copy)]
 enum Pattern {
     Snapshot,
     Broadcast,
+    Frames,
 }
 
 pub(crate) fn signal(child: &Child, signal: rustix::process::Signal) {

@@ -125,8 +125,6 @@ impl<O: SharedMut, P: Shared> Receiver<O, P> {
             });
         }
         let mut receiver = Self::with_lanes(owner, peers, shape, lanes);
-        // The copies must be what the notices are before a lane is read, like any later ones.
-        receiver.poll();
         receiver.sweep();
         Ok(receiver)
     }

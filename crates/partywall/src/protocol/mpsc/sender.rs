@@ -12,7 +12,6 @@ use crate::memory::{Shared, SharedMut};
 use crate::protocol::Lie;
 use crate::protocol::buffer::{self, Buffer, BufferWriter, Claimed, Mark, Pending};
 use crate::protocol::cursor::position_of;
-use crate::protocol::seats;
 
 /// Says in the lane's notice how far its sender is.
 #[derive(Debug)]
@@ -170,6 +169,7 @@ impl<O: Shared, P: SharedMut, L: SharedMut> Sender<O, P, L> {
     }
 
     /// Whether HELLO is committed, so that this holder's end will be told.
+    #[cfg(test)]
     pub(crate) fn greeted(&self) -> bool {
         self.greeted
     }
@@ -242,8 +242,9 @@ impl<O: Shared, P: SharedMut, L: SharedMut> Sender<O, P, L> {
     }
 
     /// Whether the seat still says what this holder stored.
+    #[cfg(test)]
     pub(crate) fn seat_is_ours(&self) -> Result<(), Lie> {
-        seats::is_ours(self.peers(), self.seat, self.state)
+        crate::protocol::seats::is_ours(self.peers(), self.seat, self.state)
     }
 
     /// Says BYE, for which there is always room; nothing is sent after it.
@@ -256,8 +257,9 @@ impl<O: Shared, P: SharedMut, L: SharedMut> Sender<O, P, L> {
     }
 
     /// Leaves in an orderly way: BYE, and the seat is FREE. The caller unlocks it.
+    #[cfg(test)]
     pub(crate) fn leave(mut self) {
         self.say_bye();
-        seats::leave(self.peers(), self.seat, self.state, false);
+        crate::protocol::seats::leave(self.peers(), self.seat, self.state, false);
     }
 }

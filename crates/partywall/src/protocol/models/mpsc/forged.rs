@@ -130,6 +130,32 @@ fn a_lane_that_nobody_claimed_is_never_touched() {
     }
 }
 
+/// A receiver that sleeps would not be told of padding alone, and without passing it give no room.
+#[test]
+fn a_record_that_finds_no_room_leaves_nothing() {
+    let both = segments(SHAPE, 2);
+    let (owner, peers) = both.clone();
+    let mut receiver = Receiver::create(owner, peers.clone(), SHAPE);
+    let mut sender = claim(&both, SHAPE, 0).unwrap();
+    // HELLO, 120 bytes and 112: up to the last byte that may be used.
+    assert!(send(&mut sender, 0, &[1; 112]) && send(&mut sender, 1, &[2; 104]));
+    assert_eq!(sender.position(), 240);
+    assert!(!send(&mut sender, 2, &[]));
+    // The first one is given back: room for the padding, but not for so long a record behind it.
+    for _ in 0..3 {
+        receiver.next();
+    }
+    let notice = peers.load32(mpsc::notice(2, 0), Relaxed);
+    assert!(!send(&mut sender, 2, &[3; 112]));
+    assert_eq!(sender.position(), 240);
+    assert_eq!(peers.load32(mpsc::notice(2, 0), Relaxed), notice);
+    assert_eq!(peers.load(SHAPE.lane_of(0).data(240), Relaxed), 0);
+    // A shorter one has room; and the long one, when everything was read.
+    assert!(send(&mut sender, 2, &[3; 16]));
+    all(&mut receiver);
+    assert!(send(&mut sender, 3, &[4; 112]));
+}
+
 #[test]
 fn no_lane_starves() {
     let shape = Shape {
