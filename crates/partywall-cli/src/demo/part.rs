@@ -9,8 +9,10 @@ use super::record::{HEADER, Header};
 use super::source::Source;
 use super::{DemoArgs, Fault, Part};
 use partywall::RecvError;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Signal, set_parent_process_death_signal};
-use std::io::Read;
+use std::io::{Read, stdin};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -111,12 +113,16 @@ struct Cue {
 
 impl Cue {
     /// Standard input is the conductor's: a byte on it says begin, its end says end.
+    ///
+    /// Called once the channel is open. Opening registers the process for the kernel's memory barriers, which is done at
+    /// once for one that has a single thread; for others it takes as long as the kernel needs to be sure of all
+    /// processors, 10 ms on an idle machine and more on a busy one.
     fn listen() -> Cue {
         let (begins, begin) = sync_channel(1);
         let end = Arc::new(AtomicBool::new(false));
         let ends = Arc::clone(&end);
         std::thread::spawn(move || {
-            let mut input = std::io::stdin().lock();
+            let mut input = stdin().lock();
             if input.read_exact(&mut [0]).is_ok() {
                 let _ = begins.send(());
                 let _ = input.read_to_end(&mut Vec::new());
@@ -139,7 +145,9 @@ impl Cue {
 pub(super) fn run(args: &DemoArgs, part: Part, source: Source) -> Result<ExitCode, String> {
     // A conductor that is killed takes its children along, and one that died before this has closed the pipe.
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(|error| error.to_string())?;
-    let cue = Cue::listen();
+    if has_gone(stdin().as_fd()) {
+        return Ok(ExitCode::SUCCESS);
+    }
     let role = Role {
         cast: args.pattern.cast(),
         channel: args.channel.clone(),
@@ -152,19 +160,20 @@ pub(super) fn run(args: &DemoArgs, part: Part, source: Source) -> Result<ExitCod
     let outcome = match part {
         Part::Writer if role.index >= writers => Err("there is no such writer".into()),
         Part::Watcher if role.index >= watchers => Err("there is no such watcher".into()),
-        Part::Writer => write(&role, args.fps, &cue),
-        Part::Watcher => watch(&role, &cue),
+        Part::Writer => write(&role, args.fps),
+        Part::Watcher => watch(&role),
     };
     outcome
         .map(|()| ExitCode::SUCCESS)
         .map_err(|error| error.to_string())
 }
 
-fn write(role: &Role, fps: Option<f64>, cue: &Cue) -> Result<(), Problem> {
+fn write(role: &Role, fps: Option<f64>) -> Result<(), Problem> {
     if role.fault == Some(Fault::Fail) {
         return Err("told to fail".into());
     }
     let mut writer = (role.cast.enter)(role)?;
+    let cue = Cue::listen();
     tell(&Event::Opened {
         adopted: writer.adopted(),
         found: writer.records(),
@@ -190,10 +199,11 @@ fn write(role: &Role, fps: Option<f64>, cue: &Cue) -> Result<(), Problem> {
     Ok(())
 }
 
-fn watch(role: &Role, cue: &Cue) -> Result<(), Problem> {
+fn watch(role: &Role) -> Result<(), Problem> {
     let cast = role.cast;
     let nap = cast.watchers[role.index].nap;
     let mut watcher = (cast.attach)(role)?;
+    let cue = Cue::listen();
     tell(&Event::Attached);
     let overlook = role.fault == Some(Fault::Lose);
     let mut ledger = Ledger::new(cast.promise, cast.writers.len(), overlook)?;
@@ -219,11 +229,32 @@ fn watch(role: &Role, cue: &Cue) -> Result<(), Problem> {
     Ok(())
 }
 
+/// Whether nobody holds the other end of a pipe any more.
+fn has_gone(pipe: BorrowedFd<'_>) -> bool {
+    let mut polled = [PollFd::from_borrowed_fd(pipe, PollFlags::empty())];
+    // Asks only, and does not wait.
+    poll(&mut polled, Some(&Timespec::default())).is_ok()
+        && polled[0].revents().contains(PollFlags::HUP)
+}
+
 /// What it means for a watcher that nothing was received.
 pub(super) fn nothing(error: RecvError) -> Result<Look, Problem> {
     match error {
         RecvError::TimedOut { .. } => Ok(Look::Current),
         RecvError::Closed { .. } => Ok(Look::End),
         error => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_conductor_that_has_gone_is_noticed() {
+        let (ours, conductors) = std::io::pipe().expect("a pipe");
+        assert!(!has_gone(ours.as_fd()));
+        drop(conductors);
+        assert!(has_gone(ours.as_fd()));
     }
 }
