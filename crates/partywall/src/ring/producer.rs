@@ -15,7 +15,7 @@ use crate::layout::{owner, record};
 use crate::memory::SharedMut;
 use crate::protocol::buffer::Claimed;
 use crate::protocol::ring::producer::Scan;
-use crate::wait::{SLICE, StopToken, WaitStrategy};
+use crate::wait::{StopToken, WaitStrategy};
 
 /// What became of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -188,9 +188,7 @@ impl Producer {
     #[cold]
     #[inline(never)]
     fn make_room(&mut self, len: usize, patience: Patience) -> Result<Room, SendError> {
-        if self.handle.looked().elapsed() >= SLICE {
-            self.handle.look_at_channel()?;
-        }
+        self.handle.look_at_channel_once_a_slice()?;
         let scan = self.scan();
         if let Some(claimed) = self.handle.role_mut().claim(len as u64) {
             return Ok(Room::Claimed(claimed));

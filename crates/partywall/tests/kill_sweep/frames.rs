@@ -242,10 +242,10 @@ pub(crate) fn publish_without_end(stage: &Stage) -> ! {
     let publisher = publisher.open(CHANNEL).unwrap();
     loop {
         let sequence = publish(&publisher);
-        if sequence % 3 == 0 {
+        if sequence.is_multiple_of(3) {
             let mut spoilt = publisher.loan(FRAME as usize).unwrap();
             spoilt.write_at(0, &[0xee; FRAME as usize]);
-            if sequence % 2 == 0 {
+            if sequence.is_multiple_of(2) {
                 publish(&publisher);
             }
         }
@@ -259,7 +259,7 @@ pub(crate) fn subscribe_without_end(stage: &Stage) -> ! {
         let _ = std::io::stdin().read_to_end(&mut Vec::new());
         std::process::exit(0);
     });
-    let lossy = std::process::id() % 2 == 0;
+    let lossy = std::process::id().is_multiple_of(2);
     let options = subscriber_options(&stage.namespace).await_successor(true);
     let mut subscriber = options.lossy(lossy).attach(CHANNEL).unwrap();
     let mut held: Vec<Frame> = Vec::new();
