@@ -4,6 +4,8 @@
     read_ring.py peek DIR                     header, seats and cursors; takes no lock, disturbs nobody
     read_ring.py tail DIR [--batch BYTES]     a passive reader without a seat: may miss records, never tears one
     read_ring.py recv DIR [--kinds] [--wait S]  a full consumer: a seat, flow control, payloads to standard output
+    read_ring.py recv DIR --json [--wait S]   the same of a typed channel: each record's fields as JSON, one a line
+    read_ring.py schema DIR                   what a typed channel's records are made of (schema.py, beside this)
 
 DIR is the channel's directory, such as /dev/shm/partywall-1000/cam0. Section numbers below are PROTOCOL.md's.
 Python 3.9 or later on Linux, standard library only.
@@ -35,6 +37,8 @@ import argparse
 import ctypes
 import errno
 import fcntl
+import json
+import math
 import mmap
 import os
 import platform
@@ -44,6 +48,8 @@ import struct
 import sys
 import threading
 import time
+
+import schema as schemas
 
 # --- Section 4: where everything is -------------------------------------------------------------
 
@@ -56,6 +62,7 @@ H_MAGIC, H_VERSIONS, H_STATE, H_FLAGS, H_PATTERN = 0, 8, 12, 16, 20
 H_TOTAL_SIZE, H_GENERATION, H_PAYLOAD_OFFSET, H_PAYLOAD_SIZE = 24, 32, 40, 48
 H_SEAT_COUNT, H_INCOMPATIBLE, H_BASE_SEQ, H_BASE_RECORDS, H_INSTANCE = 60, 64, 88, 96, 104
 H_CREATED_NS, H_HEARTBEAT_NS, H_OWNER_EPOCH, H_OWNER_PID = 112, 128, 136, 144
+H_SCHEMA_HASH, H_SCHEMA_SIZE = 80, 120
 # Root.
 R_CURRENT, R_OLDEST = 256, 264
 # Owner side.
@@ -222,6 +229,9 @@ class Segment:
 class Header:
     """A header, read once and checked: section 7."""
 
+    # Other patterns have others: see read_snapshot.py.
+    PATTERNS = {PATTERN_RING: "ring"}
+
     def __init__(self, segment, side):
         name = segment.name
         self.state = segment.load32(H_STATE)
@@ -242,8 +252,9 @@ class Header:
         if self.state not in STATES:
             raise damaged(f"{name}: state {self.state:#x}")
         kinds = segment.load32(H_PATTERN)
-        if kinds & 0xFFFF != PATTERN_RING:
-            raise Failure(EXIT_ERROR, f"{name} is no ring (pattern {kinds & 0xFFFF})")
+        self.pattern = kinds & 0xFFFF
+        if self.pattern not in self.PATTERNS:
+            raise Failure(EXIT_ERROR, f"{name} is no {' or '.join(self.PATTERNS.values())} (pattern {self.pattern})")
         if kinds >> 16 != side:
             raise damaged(f"{name}: side {kinds >> 16}")
         self.flags = segment.load32(H_FLAGS)
@@ -254,20 +265,29 @@ class Header:
         self.base_records = segment.load(H_BASE_RECORDS)
         self.instance = segment.load(H_INSTANCE)
         self.created_ns = segment.load(H_CREATED_NS)
+        self.schema_hash = segment.load(H_SCHEMA_HASH)
+        self.schema_size = segment.load32(H_SCHEMA_SIZE)
         size = 4096
         if side != SIDE_ROOT and not 1 <= self.seats <= 64:
             raise damaged(f"{name}: seat_count {self.seats}")
         if side == SIDE_PEERS:
             size = (SEATS + self.seats * SEAT_SIZE + 4095) & ~4095
         elif side == SIDE_OWNER:
-            capacity = self.capacity
-            if not 4096 <= capacity <= 1 << 40 or capacity & (capacity - 1) != 0:
-                raise damaged(f"{name}: payload_size {capacity}")
-            if segment.load(H_PAYLOAD_OFFSET) != DATA or self.base_seq & 7 != 0:
-                raise damaged(f"{name}: payload_offset or base_seq")
-            size = DATA + capacity
+            if self.schema_size > schemas.LONGEST:
+                raise damaged(f"{name}: schema_size {self.schema_size}")
+            size = self.check_payload(segment) + (self.schema_size + 4095 & ~4095)
         if not segment.load(H_TOTAL_SIZE) == segment.size == size:
             raise damaged(f"{name}: {segment.size} bytes, expected {size}")
+
+
+    def check_payload(self, segment):
+        """What the pattern says of the payload; bytes of the file, without a schema."""
+        capacity = self.capacity
+        if not 4096 <= capacity <= 1 << 40 or capacity & (capacity - 1) != 0:
+            raise damaged(f"{segment.name}: payload_size {capacity}")
+        if segment.load(H_PAYLOAD_OFFSET) != DATA or self.base_seq & 7 != 0:
+            raise damaged(f"{segment.name}: payload_offset or base_seq")
+        return DATA + capacity
 
 
 class LockFile:
@@ -304,6 +324,8 @@ class LockFile:
 class Channel:
     """An opened channel: directory, lock file, root."""
 
+    HEADER = Header
+
     def __init__(self, path, writable):
         self.path = path
         self.directory = self.lock = None
@@ -321,7 +343,7 @@ class Channel:
 
     def _open_root(self):
         self.root = Segment(self.directory, "root")
-        root = Header(self.root, SIDE_ROOT)
+        root = self.HEADER(self.root, SIDE_ROOT)
         if root.state == DELETED:
             raise NotThere("the channel is being removed")
         self.instance = root.instance
@@ -339,7 +361,7 @@ class Channel:
         try:
             owner = Segment(self.directory, f"{number}.owner")
             peers = Segment(self.directory, f"{number}.peers", writable)
-            header, other = Header(owner, SIDE_OWNER), Header(peers, SIDE_PEERS)
+            header, other = self.HEADER(owner, SIDE_OWNER), self.HEADER(peers, SIDE_PEERS)
         except FileNotFoundError as error:
             raise NotThere(f"generation {number} has gone") from error
         for side in (header, other):
@@ -395,6 +417,28 @@ def behind(position, other):
     return difference - (1 << 64) if difference >> 63 else difference
 
 
+def schema_text(header, owner):
+    """Section 22.1: the schema's text, checked against its hash; None if records are bytes."""
+    size, told = header.schema_size, header.schema_hash
+    if size == 0 and told == 0:
+        return None
+    text = owner.copy(owner.size - (size + 4095 & ~4095), size)
+    if size == 0 or told == 0 or schemas.fnv_1a(text) != told:
+        raise damaged("the schema's text is not the one of its hash")
+    return text
+
+
+def schema_of(header, owner):
+    """What records are made of; None if they are bytes. Nothing of the text is used before it was parsed as a whole."""
+    text = schema_text(header, owner)
+    if text is None:
+        return None
+    try:
+        return schemas.parse(text)
+    except schemas.SchemaError as error:
+        raise damaged(f"the schema: {error}") from error
+
+
 class Ring:
     """The two sides of a generation, as a consumer reads them."""
 
@@ -404,6 +448,15 @@ class Ring:
 
     def state(self):
         return self.owner.load32(H_STATE)
+
+    def schema_text(self):
+        return schema_text(self.header, self.owner)
+
+    def schema(self):
+        schema = schema_of(self.header, self.owner)
+        if schema is None:
+            raise Failure(EXIT_ERROR, "no schema: the channel's records are bytes")
+        return schema
 
     def header_at(self, position):
         """(total, kind, length, padding) of the record at `position`; None if none is committed. Section 7."""
@@ -734,11 +787,18 @@ def attach(path, wait):
 class Output:
     """Standard output; small records are gathered."""
 
-    def __init__(self, kinds):
+    def __init__(self, kinds, schema=None):
         self.kinds = kinds
+        self.schema = schema
         self.gathered = bytearray()
 
     def put(self, kind, payload):
+        if self.schema is not None:
+            try:
+                fields = self.schema.decode(payload)
+            except schemas.SchemaError as error:
+                raise damaged(error) from error
+            payload = json.dumps(finite(fields)).encode() + b"\n"
         self.gathered += payload
         if self.kinds and kind in (KIND_LINE, KIND_END):
             self.gathered += b"\n"
@@ -752,11 +812,20 @@ class Output:
             rest = rest[os.write(1, rest) :]
 
 
-def recv(path, kinds, wait):
+def finite(value):
+    """JSON has no word for what is no number, or infinite: None."""
+    if isinstance(value, dict):
+        return {name: finite(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def recv(path, kinds, wait, fields):
     consumer = attach(path, wait)
-    output = Output(kinds)
     idle = 0
     try:
+        output = Output(kinds, consumer.ring.schema() if fields else None)
         while True:
             record = consumer.receive()
             if record is not None:
@@ -799,6 +868,13 @@ def tail(path, batch):
     finally:
         output.flush()
         print(f"read_ring: overrun {reader.overruns} times", file=sys.stderr)
+
+
+def show_schema(path):
+    channel = Channel(path, writable=False)
+    ring = Ring(*channel.generation(channel.current))
+    ring.schema()
+    sys.stdout.write(ring.schema_text().decode())
 
 
 def peek(path):
@@ -853,12 +929,14 @@ def main():
         epilog="exit status: 0 clean end, 3 owner died, 4 evicted, 5 damaged, 6 removed, 7 superseded, "
         "8 no channel, 9 no free seat, 1 anything else",
     )
-    for command in (peeking, tailing, receiving):
+    showing = commands.add_parser("schema", help="print what a typed channel's records are made of")
+    for command in (peeking, tailing, receiving, showing):
         command.add_argument("directory", metavar="DIR", help="the channel's directory")
     tailing.add_argument(
         "--batch", type=int, metavar="BYTES", help="the producer's largest batch; without it, it must send no batches"
     )
     receiving.add_argument("--kinds", action="store_true", help="give lines of `partywall send --lines` their newlines")
+    receiving.add_argument("--json", action="store_true", help="write the fields of a typed channel's records")
     receiving.add_argument("--wait", type=float, default=5.0, metavar="S", help="wait so long for the channel")
     arguments = parser.parse_args()
 
@@ -873,8 +951,10 @@ def main():
             peek(path)
         elif arguments.command == "tail":
             tail(path, arguments.batch)
+        elif arguments.command == "schema":
+            show_schema(path)
         else:
-            recv(path, arguments.kinds, arguments.wait)
+            recv(path, arguments.kinds, arguments.wait, arguments.json)
     except Failure as failure:
         if failure.status != EXIT_CLOSED:
             print(f"read_ring: {failure}", file=sys.stderr)

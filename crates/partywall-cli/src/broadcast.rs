@@ -166,6 +166,7 @@ fn receive_all(
         while left > 0 {
             match receiver.recv_into(&mut payload, arguments.timeout) {
                 Ok(meta) => {
+                    values.know(receiver.generation(), || receiver.schema())?;
                     values.write(&meta, &payload)?;
                     left -= 1;
                 }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use partywall::{OpenError, RecvError, SendError};
+use partywall::{LockError, OpenError, RecvError, SendError};
 
 use crate::exit::{Exit, Failure};
 use crate::output::Unwritten;
@@ -30,6 +30,15 @@ impl From<RecvError> for Ended {
     fn from(error: RecvError) -> Self {
         match error {
             RecvError::Stopped { .. } => Ended::Signal,
+            error => Ended::Failed(error.into()),
+        }
+    }
+}
+
+impl From<LockError> for Ended {
+    fn from(error: LockError) -> Self {
+        match error {
+            LockError::Stopped { .. } => Ended::Signal,
             error => Ended::Failed(error.into()),
         }
     }

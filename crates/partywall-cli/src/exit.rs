@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
-use partywall::{ManageError, OpenError, RecvError, SendError};
+use partywall::{LockError, ManageError, OpenError, RecvError, SendError};
 
 /// The table that `--help` shows.
 pub(crate) const HELP: &str = "\
@@ -13,9 +13,10 @@ Exit codes:
     1  failed for another reason than those below
     2  wrong usage
     3  a time-out passed
-    4  in use: the channel has a producer, no seat is free, a consumer is attached
+    4  in use: the channel has an owner, no seat is free, a consumer is attached
     5  there is no such channel or consumer
     6  damaged, foreign, or of another version
+    7  a guarded record was given up, and wants --repair
   130  ended by Ctrl-C (SIGINT)
   143  ended by SIGTERM
 
@@ -30,6 +31,7 @@ pub(crate) enum Exit {
     InUse = 4,
     Missing = 5,
     Damaged = 6,
+    NotRecoverable = 7,
     Interrupted = 130,
     Terminated = 143,
 }
@@ -79,11 +81,29 @@ impl From<OpenError> for Failure {
             | OpenError::UnknownFeatures { .. }
             | OpenError::WrongSize { .. }
             | OpenError::WrongPattern { .. }
+            | OpenError::SchemaMismatch { .. }
             | OpenError::Damaged { .. } => Exit::Damaged,
             _ => Exit::Failed,
         };
-        Failure::of(exit, &error)
+        let mut failure = Failure::of(exit, &error);
+        if let OpenError::WrongPattern { channel, found, .. } = &error
+            && let Some(commands) = commands_for(found)
+        {
+            failure.message += &format!("; use {}", commands.replace("NAME", channel));
+        }
+        failure
     }
+}
+
+/// The commands that a pattern is for.
+fn commands_for(pattern: &str) -> Option<&'static str> {
+    Some(match pattern {
+        "ring" => "`partywall send NAME` and `partywall recv NAME`",
+        "snapshot" => "`partywall put NAME`, `partywall get NAME` and `partywall watch NAME`",
+        "broadcast" => "`partywall pub NAME` and `partywall sub NAME`",
+        "mpsc" => "`partywall send NAME --to-collector` and `partywall collect NAME`",
+        _ => return None,
+    })
 }
 
 impl From<SendError> for Failure {
@@ -103,7 +123,21 @@ impl From<RecvError> for Failure {
         let exit = match &error {
             RecvError::TimedOut { .. } => Exit::TimedOut,
             RecvError::Deleted { .. } => Exit::Missing,
-            RecvError::Damaged { .. } => Exit::Damaged,
+            RecvError::Damaged { .. } | RecvError::WrongLength { .. } => Exit::Damaged,
+            _ => Exit::Failed,
+        };
+        Failure::of(exit, &error)
+    }
+}
+
+impl From<LockError> for Failure {
+    fn from(error: LockError) -> Self {
+        let exit = match &error {
+            LockError::Busy { .. } => Exit::InUse,
+            LockError::TimedOut { .. } => Exit::TimedOut,
+            LockError::NotRecoverable { .. } => Exit::NotRecoverable,
+            LockError::Deleted { .. } => Exit::Missing,
+            LockError::Damaged { .. } => Exit::Damaged,
             _ => Exit::Failed,
         };
         Failure::of(exit, &error)

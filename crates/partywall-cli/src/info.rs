@@ -3,12 +3,12 @@
 use std::fmt::Write;
 
 use clap::Args;
-use partywall::inspect::{self, ChannelInfo, SeatInfo};
+use partywall::inspect::{self, ChannelInfo, GuardedInfo, SeatInfo};
 use partywall::layout;
 
 use crate::exit::{Exit, Failure};
 use crate::format::{self, Colour};
-use crate::ls::paint;
+use crate::ls::{self, paint};
 use crate::options::Place;
 
 /// Options of `partywall info`.
@@ -25,30 +25,44 @@ pub(crate) struct InfoArguments {
 
 /// Runs the command.
 pub(crate) fn run(arguments: &InfoArguments, place: &Place) -> Result<Exit, Failure> {
-    let info = inspect::inspect(&place.open()?, &arguments.channel)?;
+    let namespace = place.open()?;
+    let info = inspect::inspect(&namespace, &arguments.channel)?;
     if arguments.json {
         return format::print_json(&info);
     }
-    format::print(&describe(&info))
+    let records = match inspect::schema(&namespace, &arguments.channel) {
+        Ok(Some(schema)) => format!("{}, {} bytes each", schema.name(), schema.size()),
+        Ok(None) => "bytes".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    format::print(&describe(&info, records))
 }
 
-fn describe(info: &ChannelInfo) -> String {
+fn describe(info: &ChannelInfo, records: String) -> String {
     let counters = &info.counters;
     let none = || "none".to_owned();
     let pair = |name: &str, value: String| vec![name.to_owned(), value];
-    let owner = format::colour(&info.owner.to_string(), paint(info.owner));
+    let owner = ls::owner(info);
+    let owner = ls::paint_owner(info).map_or(owner.clone(), |paint| format::colour(&owner, paint));
     let mut rows = vec![
         pair("channel", format!("{} ({})", info.name, info.pattern)),
         pair("state", info.state.to_owned()),
-        pair(
-            "producer",
-            format!(
-                "{owner}, process {}, owner number {}, last sign of life {}",
-                info.owner_pid,
-                info.owner_epoch,
-                format::age(info.heartbeat_age_ns)
+        match &info.guarded {
+            Some(guarded) => pair("lock", lock(&owner, guarded)),
+            None => pair(
+                if info.pattern == "mpsc" {
+                    "receiver"
+                } else {
+                    "producer"
+                },
+                format!(
+                    "{owner}, process {}, owner number {}, last sign of life {}",
+                    info.owner_pid,
+                    info.owner_epoch,
+                    format::age(info.heartbeat_age_ns)
+                ),
             ),
-        ),
+        },
         pair(
             "generation",
             format!(
@@ -70,6 +84,7 @@ fn describe(info: &ChannelInfo) -> String {
                 info.instance
             ),
         ),
+        pair("records", records),
         pair("memory", format::bytes(info.bytes_reserved)),
         pair("committed", committed(info)),
         pair(
@@ -100,6 +115,17 @@ fn describe(info: &ChannelInfo) -> String {
             counters.last_error.map_or_else(none, str::to_owned),
         ),
     ];
+    if let Some(guarded) = &info.guarded {
+        // Nothing is dropped, and nobody is evicted.
+        rows.retain(|row| !["not delivered", "waited", "recovered"].contains(&row[0].as_str()));
+        rows.push(pair(
+            "lock's history",
+            format!(
+                "locked {} times, {} holders died, {} gave up, {} repairs",
+                guarded.locks, guarded.owner_deaths, guarded.given_up, guarded.repairs
+            ),
+        ));
+    }
     if let Some(problem) = &info.problem {
         rows.push(pair("problem", problem.clone()));
     }
@@ -137,6 +163,21 @@ fn describe(info: &ChannelInfo) -> String {
     text
 }
 
+/// Who has the lock, and what the next one will be told.
+fn lock(owner: &str, guarded: &GuardedInfo) -> String {
+    let mut text = owner.to_owned();
+    if guarded.locked {
+        let _ = write!(text, " {}", format::age(guarded.held_ns));
+        if let Some(pid) = guarded.holder_pid {
+            let _ = write!(text, ", process {pid}");
+        }
+        if let Some(seat) = guarded.holder_seat {
+            let _ = write!(text, ", seat {seat}");
+        }
+    }
+    text
+}
+
 fn seat(seat: &SeatInfo) -> Vec<String> {
     let state = match (seat.evicted, seat.parked) {
         (true, _) => "evicted".to_owned(),
@@ -159,7 +200,7 @@ fn seat(seat: &SeatInfo) -> Vec<String> {
         seat.depth_records.to_string(),
         seat.held.to_string(),
         seat.received.to_string(),
-        (seat.abandoned + seat.lost + seat.unread + seat.missed).to_string(),
+        (seat.abandoned + seat.lost + seat.unread + seat.missed + seat.dropped).to_string(),
         format::age(seat.heartbeat_age_ns),
         seat.last_error.unwrap_or("-").to_owned(),
     ]
@@ -192,6 +233,7 @@ fn committed(info: &ChannelInfo) -> String {
         "frames" => format!("{records} frames, last {last}"),
         "snapshot" | "guarded" => format!("{records} values, last {last}"),
         "broadcast" => format!("{records} records, last {last}"),
+        "mpsc" => format!("{records} records were received"),
         _ => format!(
             "{records} records, {} (write_seq {}), last {last}",
             format::bytes(info.write_seq),

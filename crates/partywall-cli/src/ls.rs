@@ -40,7 +40,7 @@ pub(crate) fn run(arguments: &LsArguments, place: &Place) -> Result<Exit, Failur
     rows.extend(channels.iter().map(row));
     format::print(&format::table(&rows, |row, column| match (row, column) {
         (0, _) => Some(Colour::Faint),
-        (_, 3) => Some(paint(channels[row - 1].owner)),
+        (_, 3) => paint_owner(&channels[row - 1]),
         _ => None,
     }))
 }
@@ -51,6 +51,27 @@ pub(crate) fn paint(liveness: Liveness) -> Colour {
         Liveness::Alive => Colour::Good,
         Liveness::Stuck => Colour::Doubtful,
         Liveness::Dead => Colour::Bad,
+    }
+}
+
+/// How its owner does. A record whose lock is free is at rest, and not dead.
+pub(crate) fn owner(channel: &ChannelInfo) -> String {
+    match &channel.guarded {
+        Some(guarded) if guarded.condition != "consistent" => "not recoverable".to_owned(),
+        Some(guarded) if guarded.locked => "locked".to_owned(),
+        Some(guarded) if guarded.owner_died => "holder died".to_owned(),
+        Some(_) => "unlocked".to_owned(),
+        None => channel.owner.to_string(),
+    }
+}
+
+/// The colour of that.
+pub(crate) fn paint_owner(channel: &ChannelInfo) -> Option<Colour> {
+    match &channel.guarded {
+        Some(guarded) if guarded.condition != "consistent" => Some(Colour::Bad),
+        Some(guarded) if guarded.owner_died => Some(Colour::Doubtful),
+        Some(guarded) => guarded.locked.then_some(Colour::Good),
+        None => Some(paint(channel.owner)),
     }
 }
 
@@ -77,8 +98,12 @@ fn row(channel: &ChannelInfo) -> Vec<String> {
         channel.name.clone(),
         channel.pattern.to_owned(),
         channel.state.to_owned(),
-        channel.owner.to_string(),
-        channel.owner_pid.to_string(),
+        owner(channel),
+        if channel.guarded.is_some_and(|guarded| !guarded.locked) {
+            "-".to_owned()
+        } else {
+            channel.owner_pid.to_string()
+        },
         format!("{}/{}", channel.seats.len(), channel.seat_count),
         channel.records.to_string(),
         furthest.unwrap_or_else(|| "-".to_owned()),

@@ -2,21 +2,26 @@
 
 mod bench;
 mod broadcast;
+mod collect;
 mod demo;
 mod ended;
 mod exit;
+mod fields;
 mod format;
 mod in_place;
 mod info;
 mod input;
 mod kinds;
+mod lock;
 mod ls;
 mod manage;
 mod options;
 mod output;
 mod recv;
+mod schema;
 mod send;
 mod signals;
+mod sink;
 mod snapshot;
 mod value;
 
@@ -61,10 +66,16 @@ enum Command {
     Pub(broadcast::PubArguments),
     /// Listen to a broadcast; says what was lost
     Sub(broadcast::SubArguments),
+    /// Collect what many send (`send --to-collector`), to standard output
+    Collect(collect::CollectArguments),
+    /// Run a command while holding the lock of a guarded record, or change its value
+    Lock(lock::LockArguments),
     /// List the channels
     Ls(ls::LsArguments),
     /// Show everything about one channel
     Info(info::InfoArguments),
+    /// Show what a channel's records are made of, or declare it in a language
+    Schema(schema::SchemaArguments),
     /// Remove a channel
     Rm(manage::RmArguments),
     /// Remove the channels that dead or finished producers left
@@ -95,6 +106,10 @@ fn main() -> ExitCode {
             return bench::run(&options)
                 .unwrap_or_else(|message| complain(&Failure::new(Exit::Failed, message)));
         }
+        Command::Lock(options) => {
+            return lock::run(&options, &arguments.place)
+                .unwrap_or_else(|failure| complain(&failure));
+        }
         Command::Send(options) => send::run(&options, &arguments.place),
         Command::Recv(options) => recv::run(&options, &arguments.place),
         Command::Put(options) => snapshot::put(&options, &arguments.place),
@@ -102,8 +117,10 @@ fn main() -> ExitCode {
         Command::Watch(options) => snapshot::watch(&options, &arguments.place),
         Command::Pub(options) => broadcast::publish(&options, &arguments.place),
         Command::Sub(options) => broadcast::subscribe(&options, &arguments.place),
+        Command::Collect(options) => collect::run(&options, &arguments.place),
         Command::Ls(options) => ls::run(&options, &arguments.place),
         Command::Info(options) => info::run(&options, &arguments.place),
+        Command::Schema(options) => schema::run(&options, &arguments.place),
         Command::Rm(options) => manage::remove(&options, &arguments.place),
         Command::Clean(options) => manage::clean(&options, &arguments.place),
         Command::Forget(options) => manage::forget(&options, &arguments.place),

@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use clap::Args;
 use partywall::RecvError;
-use partywall::ring::{Consumer, ConsumerOptions, Delivery, InPlaceConsumer};
+use partywall::record::Schema;
+use partywall::ring::{Consumer, ConsumerOptions, Delivery, InPlaceConsumer, RecordRef};
+use serde::Serialize;
 
 use crate::ended::{self, Ended};
 use crate::exit::{Exit, Failure};
+use crate::fields::Content;
 use crate::options::{Place, Wait, seconds};
 use crate::output::Output;
 use crate::signals::Signals;
@@ -25,6 +28,7 @@ const LONGEST_LINE: usize = 1 << 30;
 Examples:
     partywall recv logs --lines | grep error
     partywall recv cam0 | ffplay -f rawvideo -pixel_format rgb24 -video_size 1920x1080 -
+    partywall recv quotes --json | jq .fields.price
     partywall recv orders --name archive >> orders.log      (goes on where it stood)")]
 pub(crate) struct RecvArguments {
     /// The channel; waited for if it does not exist yet
@@ -34,6 +38,14 @@ pub(crate) struct RecvArguments {
     /// Write whole lines only, each as soon as nothing more is there
     #[arg(long)]
     lines: bool,
+
+    /// Write the fields of each record on a line; the channel must have a schema
+    #[arg(long, conflicts_with_all = ["lines", "json"])]
+    fields: bool,
+
+    /// Write one JSON object a line: position, kind, len, and fields, text or hex
+    #[arg(long, conflicts_with = "lines")]
+    json: bool,
 
     /// Receive under a name, and go on next time where this one stood
     #[arg(long, value_name = "CONSUMER")]
@@ -77,7 +89,8 @@ pub(crate) fn run(arguments: &RecvArguments, place: &Place) -> Result<Exit, Fail
             Ok(consumer) => consumer,
             Err(error) => return ended::exit(Err(error.into()), &signals),
         };
-        match Receiver::new(consumer, arguments, &signals).run() {
+        let outcome = Receiver::new(consumer, arguments, &signals).and_then(Receiver::run);
+        match outcome {
             Ok(()) if arguments.follow => {}
             outcome => return ended::exit(outcome, &signals),
         }
@@ -91,8 +104,21 @@ struct Receiver<'a> {
 }
 
 impl<'a> Receiver<'a> {
-    fn new(consumer: Consumer, arguments: &'a RecvArguments, signals: &'a Signals) -> Self {
-        Receiver {
+    fn new(
+        consumer: Consumer,
+        arguments: &'a RecvArguments,
+        signals: &'a Signals,
+    ) -> Result<Self, Ended> {
+        let mut schema = None;
+        if arguments.fields || arguments.json {
+            schema = consumer.schema()?;
+        }
+        if arguments.fields && schema.is_none() {
+            let channel = &arguments.channel;
+            let message = format!("channel {channel}: no schema, its records are bytes");
+            return Err(Failure::new(Exit::Failed, message).into());
+        }
+        Ok(Receiver {
             consumer: in_place::read_in_place(consumer),
             arguments,
             records: Records {
@@ -101,8 +127,15 @@ impl<'a> Receiver<'a> {
                 gathered: Vec::new(),
                 whole_lines: arguments.lines,
                 line: None,
+                shown: Shown {
+                    json: arguments.json,
+                    fields: arguments.fields,
+                    schema,
+                    copy: Vec::new(),
+                    line: Vec::new(),
+                },
             },
-        }
+        })
     }
 
     /// Until the end of the stream.
@@ -113,7 +146,7 @@ impl<'a> Receiver<'a> {
         loop {
             let more = match self.consumer.try_recv_ref() {
                 Ok(Some(record)) => {
-                    self.records.put(record.kind(), &record)?;
+                    self.records.put(&record)?;
                     true
                 }
                 Ok(None) => false,
@@ -122,7 +155,7 @@ impl<'a> Receiver<'a> {
             if !more {
                 self.records.flush()?;
                 match self.consumer.recv_ref(self.arguments.timeout) {
-                    Ok(record) => self.records.put(record.kind(), &record)?,
+                    Ok(record) => self.records.put(&record)?,
                     Err(error) => return self.records.end(error),
                 }
             }
@@ -147,10 +180,63 @@ struct Records<'a> {
     whole_lines: bool,
     /// With `--lines`: what has arrived of a line in pieces, if its first piece has.
     line: Option<Vec<u8>>,
+    shown: Shown,
+}
+
+/// With `--fields` or `--json`: a line for each record.
+struct Shown {
+    json: bool,
+    fields: bool,
+    schema: Option<Schema>,
+    /// Of the record: what is interpreted must not change meanwhile.
+    copy: Vec<u8>,
+    line: Vec<u8>,
+}
+
+#[derive(Serialize)]
+struct Row<'a> {
+    position: u64,
+    kind: u16,
+    #[serde(flatten)]
+    content: Content<'a>,
+}
+
+impl Shown {
+    /// Makes `line` the one of a record.
+    fn show(&mut self, record: &RecordRef<'_>) -> Result<(), Ended> {
+        self.copy.clear();
+        self.copy.extend_from_slice(record);
+        self.line.clear();
+        // A sender begins: no record of the application's.
+        if record.kind() == kinds::START && record.is_empty() {
+            return Ok(());
+        }
+        let content = Content::new(self.schema.as_ref(), &self.copy)?;
+        if self.json {
+            let row = Row {
+                position: record.position(),
+                kind: record.kind(),
+                content,
+            };
+            serde_json::to_writer(&mut self.line, &row).expect("numbers and text are JSON");
+        } else {
+            content.write_to(&mut self.line);
+        }
+        self.line.push(b'\n');
+        Ok(())
+    }
 }
 
 impl Records<'_> {
-    fn put(&mut self, kind: u16, bytes: &[u8]) -> Result<(), Ended> {
+    fn put(&mut self, record: &RecordRef<'_>) -> Result<(), Ended> {
+        if self.shown.json || self.shown.fields {
+            self.shown.show(record)?;
+            let line = std::mem::take(&mut self.shown.line);
+            self.write(&line)?;
+            self.shown.line = line;
+            return Ok(());
+        }
+        let (kind, bytes): (u16, &[u8]) = (record.kind(), record);
         match kind {
             kinds::FIRST | kinds::MORE | kinds::END | kinds::END_BARE => self.piece(kind, bytes),
             kinds::START => {

@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use partywall::SendError;
-use partywall::ring::{Alone, InPlaceProducer, Overflow, Producer, ProducerOptions, Sent};
+use partywall::mpsc::{self, SenderOptions};
+use partywall::ring::{Alone, Overflow, Producer, ProducerOptions, Sent};
 
 use crate::ended::{self, Ended};
 use crate::exit::{Exit, Failure};
 use crate::input::{CHUNK, Input};
 use crate::options::{Place, Wait, seconds, size};
 use crate::signals::Signals;
+use crate::sink::{Batch, Sink};
 use crate::{in_place, kinds};
 
 /// Options of `partywall send`.
@@ -19,7 +21,8 @@ use crate::{in_place, kinds};
 Examples:
     partywall send logs --lines < access.log
     ffmpeg -i clip.mp4 -f rawvideo - | partywall send cam0 --record-size 6220800
-    tar c photos | partywall send backup        (and elsewhere: partywall recv backup | tar x)")]
+    tar c photos | partywall send backup        (and elsewhere: partywall recv backup | tar x)
+    worker | partywall send log --to-collector  (many of them; elsewhere: partywall collect log)")]
 pub(crate) struct SendArguments {
     /// The channel; created, or taken over from a dead sender
     #[arg(value_name = "NAME")]
@@ -32,6 +35,11 @@ pub(crate) struct SendArguments {
     /// A record is so many bytes, such as one raw video frame; the last may be shorter
     #[arg(long, value_name = "BYTES", value_parser = size)]
     record_size: Option<u64>,
+
+    /// Send to the channel of a `partywall collect`, as one of many; waits for it. Without --record-size a record is a
+    /// line
+    #[arg(long, conflicts_with_all = ["capacity", "seats", "no_consumer"])]
+    to_collector: bool,
 
     /// Leave at the end of input, without waiting until everything was taken
     #[arg(long)]
@@ -86,31 +94,47 @@ enum WhenAlone {
 
 /// Runs the command.
 pub(crate) fn run(arguments: &SendArguments, place: &Place) -> Result<Exit, Failure> {
+    let signals = Signals::install()?;
+    if arguments.to_collector {
+        return match join(arguments, place, &signals) {
+            Ok(sender) => send(arguments, sender, "have it collected with --lane", &signals),
+            Err(ended) => ended::exit(Err(ended), &signals),
+        };
+    }
+    let producer = in_place::write_in_place(open(arguments, place, &signals)?);
+    send(arguments, producer, "give --capacity", &signals)
+}
+
+/// Sends all of the input, and waits until it was taken.
+fn send(
+    arguments: &SendArguments,
+    sink: impl Sink,
+    larger: &str,
+    signals: &Signals,
+) -> Result<Exit, Failure> {
     let record_size = arguments
         .record_size
         .map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
-    let signals = Signals::install()?;
-    let producer = open(arguments, place, &signals)?;
     if let Some(len) = record_size
-        && len > producer.max_record()
+        && len > sink.max_record()
     {
         return Err(Failure::new(
             Exit::Failed,
             format!(
-                "channel {}: a record of {len} bytes does not fit, at most {} do; give --capacity {}",
+                "channel {}: a record of {len} bytes does not fit, at most {} do; {larger} {}",
                 arguments.channel,
-                producer.max_record(),
+                sink.max_record(),
                 4 * len as u64
             ),
         ));
     }
     let mut sender = Sender {
-        producer: in_place::write_in_place(producer),
-        input: Input { signals: &signals },
+        sink,
+        input: Input { signals },
         may_drop: matches!(arguments.overflow, WhenFull::Drop),
     };
     let sent = sender.start().and_then(|()| {
-        if arguments.lines {
+        if arguments.lines || arguments.to_collector && record_size.is_none() {
             sender.lines()
         } else {
             sender.chunks(record_size)
@@ -120,7 +144,7 @@ pub(crate) fn run(arguments: &SendArguments, place: &Place) -> Result<Exit, Fail
         if arguments.detach {
             return Ok(());
         }
-        match sender.producer.flush(arguments.timeout) {
+        match sender.sink.flush(arguments.timeout) {
             Err(SendError::NoConsumer { .. })
                 if matches!(arguments.no_consumer, WhenAlone::Discard) =>
             {
@@ -129,19 +153,15 @@ pub(crate) fn run(arguments: &SendArguments, place: &Place) -> Result<Exit, Fail
             other => other.map_err(Ended::from),
         }
     });
-    // Dropping the producer closes the channel: consumers get the end of the stream.
-    ended::exit(sent, &signals)
+    // Dropping the sink is the end of the stream to who receives it.
+    ended::exit(sent, signals)
 }
 
 fn open(arguments: &SendArguments, place: &Place, signals: &Signals) -> Result<Producer, Failure> {
     let mut options = ProducerOptions::new()
         .namespace(place.open()?)
         .seats(arguments.seats)
-        .overflow(match arguments.overflow {
-            WhenFull::Block => Overflow::Block,
-            WhenFull::Fail => Overflow::Fail,
-            WhenFull::Drop => Overflow::DropNewest,
-        })
+        .overflow(arguments.overflow.into())
         .block_timeout(arguments.timeout)
         .alone(match arguments.no_consumer {
             WhenAlone::Wait => Alone::Wait,
@@ -158,42 +178,72 @@ fn open(arguments: &SendArguments, place: &Place, signals: &Signals) -> Result<P
     Ok(options.open(&arguments.channel)?)
 }
 
-struct Sender<'a> {
-    producer: InPlaceProducer,
+impl From<WhenFull> for Overflow {
+    fn from(when: WhenFull) -> Self {
+        match when {
+            WhenFull::Block => Overflow::Block,
+            WhenFull::Fail => Overflow::Fail,
+            WhenFull::Drop => Overflow::DropNewest,
+        }
+    }
+}
+
+/// Takes a seat of somebody's mpsc channel.
+fn join(
+    arguments: &SendArguments,
+    place: &Place,
+    signals: &Signals,
+) -> Result<mpsc::Sender, Ended> {
+    let options = SenderOptions::new()
+        .namespace(place.open()?)
+        .overflow(arguments.overflow.into())
+        .block_timeout(arguments.timeout)
+        .attach_timeout(arguments.timeout)
+        .wait(arguments.wait.into())
+        .stop_token(signals.stop.clone());
+    Ok(options.attach(&arguments.channel)?)
+}
+
+struct Sender<'a, S> {
+    sink: S,
     input: Input<'a>,
     /// By `--overflow drop`.
     may_drop: bool,
 }
 
-impl Sender<'_> {
+impl<S: Sink> Sender<'_, S> {
     /// Tells receivers that whatever an earlier sender left unfinished stays so. Also waits for a consumer,
     /// if that was chosen, before any input is read.
     fn start(&mut self) -> Result<(), Ended> {
-        self.producer.send_kind(kinds::START, &[])?;
+        self.sink.send_kind(kinds::START, &[])?;
         Ok(())
     }
 
     /// Sends bytes as they come, or in records of one size.
     fn chunks(&mut self, record_size: Option<usize>) -> Result<(), Ended> {
         let whole = record_size.is_some();
-        let len = record_size.unwrap_or_else(|| CHUNK.min(self.producer.max_record() / 2).max(1));
+        let len = record_size.unwrap_or_else(|| CHUNK.min(self.sink.max_record() / 2).max(1));
         // What may be dropped has to be read all the same, so it needs a place of its own.
-        let mut aside = vec![0; if self.may_drop { len } else { 0 }];
+        let mut aside = Vec::new();
         loop {
-            let ended = if self.may_drop {
-                let (filled, ended) = self.input.fill(&mut aside, whole)?;
-                if filled > 0 {
-                    self.producer.send_kind(kinds::DATA, &aside[..filled])?;
-                }
-                ended
+            let input = &self.input;
+            let mut fill = |place: &mut [u8]| input.fill(place, whole);
+            // Straight from the input into the channel, if that can be.
+            let in_place = if self.may_drop {
+                None
             } else {
-                // Straight from the input into the channel.
-                let mut record = self.producer.reserve_mut(len)?;
-                let (filled, ended) = self.input.fill(&mut record, whole)?;
-                if filled > 0 {
-                    record.commit_len(filled);
+                self.sink.fill_in_place(len, &mut fill)?
+            };
+            let ended = match in_place {
+                Some(ended) => ended,
+                None => {
+                    aside.resize(len, 0);
+                    let (filled, ended) = fill(&mut aside)?;
+                    if filled > 0 {
+                        self.sink.send_kind(kinds::DATA, &aside[..filled])?;
+                    }
+                    ended
                 }
-                ended
             };
             if ended {
                 return Ok(());
@@ -203,7 +253,7 @@ impl Sender<'_> {
 
     /// Sends lines: all that are complete together, so that none waits for input to come.
     fn lines(&mut self) -> Result<(), Ended> {
-        let max = self.producer.max_record();
+        let max = self.sink.max_record();
         let mut buffer = vec![0; CHUNK];
         // Bytes of an unfinished line at the start of the buffer.
         let mut kept = 0;
@@ -216,7 +266,7 @@ impl Sender<'_> {
             }
             let filled = kept + read;
             let mut from = 0;
-            let mut batch = self.producer.batch();
+            let mut batch = self.sink.batch();
             // Nothing before `kept` is a newline: it was looked at before.
             for newline in memchr::memchr_iter(b'\n', &buffer[kept..filled]) {
                 let line = &buffer[from..kept + newline];
@@ -224,9 +274,9 @@ impl Sender<'_> {
                     batch.push_kind(kinds::LINE, line)?;
                 } else {
                     batch.commit();
-                    pieces.send(&mut self.producer, line)?;
-                    pieces.end(&mut self.producer, kinds::END)?;
-                    batch = self.producer.batch();
+                    pieces.send(&mut self.sink, line)?;
+                    pieces.end(&mut self.sink, kinds::END)?;
+                    batch = self.sink.batch();
                 }
                 from = kept + newline + 1;
             }
@@ -235,21 +285,21 @@ impl Sender<'_> {
             kept = filled - from;
             if kept == buffer.len() {
                 // A line longer than the buffer goes out in pieces as it comes.
-                pieces.send(&mut self.producer, &buffer[..kept])?;
+                pieces.send(&mut self.sink, &buffer[..kept])?;
                 kept = 0;
             }
         }
     }
 
     fn last_line(&mut self, line: &[u8], mut pieces: Pieces) -> Result<(), Ended> {
-        if pieces.none() && line.len() <= self.producer.max_record() {
+        if pieces.none() && line.len() <= self.sink.max_record() {
             if !line.is_empty() {
-                self.producer.send_kind(kinds::LINE_BARE, line)?;
+                self.sink.send_kind(kinds::LINE_BARE, line)?;
             }
             return Ok(());
         }
-        pieces.send(&mut self.producer, line)?;
-        pieces.end(&mut self.producer, kinds::END_BARE)
+        pieces.send(&mut self.sink, line)?;
+        pieces.end(&mut self.sink, kinds::END_BARE)
     }
 }
 
@@ -266,36 +316,31 @@ impl Pieces {
         self.sent == 0 && !self.dropped
     }
 
-    fn send(&mut self, producer: &mut InPlaceProducer, bytes: &[u8]) -> Result<(), Ended> {
-        let len = CHUNK.min(producer.max_record());
+    fn send(&mut self, sink: &mut impl Sink, bytes: &[u8]) -> Result<(), Ended> {
+        let len = CHUNK.min(sink.max_record());
         for piece in bytes.chunks(len) {
             let kind = if self.sent == 0 {
                 kinds::FIRST
             } else {
                 kinds::MORE
             };
-            self.put(producer, kind, piece)?;
+            self.put(sink, kind, piece)?;
         }
         Ok(())
     }
 
     /// Ends the line; the next one begins anew.
-    fn end(&mut self, producer: &mut InPlaceProducer, kind: u16) -> Result<(), Ended> {
-        self.put(producer, kind, &[])?;
+    fn end(&mut self, sink: &mut impl Sink, kind: u16) -> Result<(), Ended> {
+        self.put(sink, kind, &[])?;
         *self = Pieces::default();
         Ok(())
     }
 
-    fn put(
-        &mut self,
-        producer: &mut InPlaceProducer,
-        kind: u16,
-        piece: &[u8],
-    ) -> Result<(), Ended> {
+    fn put(&mut self, sink: &mut impl Sink, kind: u16, piece: &[u8]) -> Result<(), Ended> {
         if self.dropped {
             return Ok(());
         }
-        match producer.send_kind(kind, piece)? {
+        match sink.send_kind(kind, piece)? {
             Sent::Committed => self.sent += 1,
             Sent::Dropped => self.dropped = true,
         }

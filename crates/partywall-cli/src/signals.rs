@@ -52,6 +52,16 @@ impl Signals {
         }
     }
 
+    /// Waits for a child to end (`None`), or for the next signal.
+    pub(crate) fn wait_for_child(&self, child: impl AsFd) -> io::Result<Option<Exit>> {
+        if self.wait_for(child, PollFlags::IN)? {
+            return Ok(None);
+        }
+        // It stays readable, and would be seen again.
+        rustix::io::read(&self.came, &mut [0; 1])?;
+        Ok(self.exit())
+    }
+
     /// Waits until standard input has something (or its end); `false` if a signal came first.
     pub(crate) fn wait_for_input(&self, input: impl AsFd) -> io::Result<bool> {
         // A signal goes first, also when the input ended in the same moment.

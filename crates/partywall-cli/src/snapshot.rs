@@ -167,7 +167,9 @@ fn get_one(arguments: &GetArguments, place: &Place, signals: &Signals) -> Result
             return Err(Failure::new(Exit::Missing, message).into());
         }
     };
-    Values::new(arguments.format, signals).write(&meta, &payload)
+    let mut values = Values::new(arguments.format, signals);
+    values.know(reader.generation(), || reader.schema())?;
+    values.write(&meta, &payload)
 }
 
 /// Writes each new value that it comes to see.
@@ -194,6 +196,7 @@ fn watch_all(arguments: &WatchArguments, place: &Place, signals: &Signals) -> Re
     while left > 0 {
         match reader.changed_into(&mut payload, arguments.timeout) {
             Ok(meta) => {
+                values.know(reader.generation(), || reader.schema())?;
                 values.write(&meta, &payload)?;
                 left -= 1;
             }

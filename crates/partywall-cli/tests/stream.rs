@@ -145,8 +145,8 @@ fn a_killed_and_restarted_sender_leaves_an_unbroken_prefix_of_each_run() {
                 }
             }
         });
-        let end =
-            Instant::now() + Duration::from_micros(u64::from(seed * 7919 * (run + 1)) % 40_000);
+        let end = Instant::now()
+            + Duration::from_micros(u64::from(seed) * 7919 * u64::from(run + 1) % 40_000);
         while Instant::now() < end {
             std::hint::spin_loop();
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::layout::verdict::EvictionReason;
 use crate::protocol::Lie;
+use crate::record::Difference;
 
 /// Opening a namespace, or a channel as producer or consumer, did not work. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +45,7 @@ pub enum OpenError {
     },
     /// Somebody else owns the channel and is alive.
     #[error(
-        "channel {channel}: already owned by a live producer (process {pid}); a channel has one producer at a time"
+        "channel {channel}: already owned by a live process ({pid}); a channel has one owner at a time"
     )]
     AlreadyOwned {
         /// The channel's name.
@@ -166,9 +167,19 @@ pub enum OpenError {
         /// What the channel has.
         found: u64,
     },
-    /// All seats are taken by live or durable consumers.
+    /// The channel's records are not made of what is expected.
     #[error(
-        "channel {channel}: all {seats} seats are taken; stop a consumer, `partywall forget` a durable one, or create the channel with more seats"
+        "channel {channel}: other records than expected: {difference}; build both sides from one definition (`partywall schema {channel}` prints the channel's)"
+    )]
+    SchemaMismatch {
+        /// The channel's name.
+        channel: String,
+        /// In what they differ.
+        difference: Difference,
+    },
+    /// All seats are taken by live or durable peers.
+    #[error(
+        "channel {channel}: all {seats} seats are taken; stop one who sits there, `partywall forget` a durable consumer, or create the channel with more seats"
     )]
     NoFreeSeat {
         /// The channel's name.
@@ -241,7 +252,7 @@ pub enum SendError {
         max: usize,
     },
     /// There is no room, and the call does not wait.
-    #[error("channel {channel}: full; its consumers have not made room yet")]
+    #[error("channel {channel}: full; nobody has made room yet")]
     Full {
         /// The channel's name.
         channel: String,
@@ -283,6 +294,20 @@ pub enum SendError {
     Stopped {
         /// The channel's name.
         channel: String,
+    },
+    /// The receiver of an mpsc channel closed it: nobody will receive what is sent, nor what it had not received.
+    #[error("channel {channel}: closed by its receiver; attach anew once there is another")]
+    Closed {
+        /// The channel's name.
+        channel: String,
+    },
+    /// The receiver of an mpsc channel reads this sender no more.
+    #[error("channel {channel}: the receiver gave up on this sender ({reason:?}); attach anew")]
+    Evicted {
+        /// The channel's name.
+        channel: String,
+        /// Why.
+        reason: EvictionReason,
     },
     /// The channel was removed while this producer had it.
     #[error("channel {channel}: it was removed by force; open it anew")]
@@ -392,6 +417,18 @@ pub enum RecvError {
         /// The channel's name.
         channel: String,
     },
+    /// Something that is not as long as the channel's records; it is passed over, and the next one can be received.
+    #[error(
+        "channel {channel}: {found} bytes where a record has {expected}; its writer does not keep to the channel's schema"
+    )]
+    WrongLength {
+        /// The channel's name.
+        channel: String,
+        /// Bytes of a record.
+        expected: usize,
+        /// Bytes that came.
+        found: usize,
+    },
     /// The producer went on in a new generation that this consumer was not carried over to.
     #[error("channel {channel}: superseded by a new generation; attach anew")]
     Superseded {
@@ -441,6 +478,16 @@ pub enum LockError {
     NotRecoverable {
         /// The channel's name.
         channel: String,
+    },
+    /// The value is none of the type that was asked for.
+    #[error("channel {channel}: its value has {found} bytes, expected a record of {expected}")]
+    WrongLength {
+        /// The channel's name.
+        channel: String,
+        /// Bytes of the type.
+        expected: usize,
+        /// Bytes of the value.
+        found: usize,
     },
     /// The channel was removed, or made anew for larger values.
     #[error("channel {channel}: it was removed or made anew; open it again")]

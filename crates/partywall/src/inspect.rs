@@ -7,10 +7,12 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use crate::channel::directory::ChannelDirectory;
 use crate::channel::liveness::{OWNER, seat_byte};
 use crate::channel::namespace::{Namespace, check_name};
-use crate::channel::root::{self, Found};
-use crate::channel::{generation, segment};
+use crate::channel::root::{self, Found, Generations};
+use crate::channel::{generation, schema, segment};
 use crate::error::{ManageError, OpenError};
+use crate::layout::guarded::{self, Condition};
 use crate::layout::header::{self, Pattern, State};
+use crate::layout::mpsc::{self, LaneState};
 use crate::layout::seat::{self, Claim, SeatState};
 use crate::layout::verdict::{self, Evicted};
 use crate::layout::{self, last_error};
@@ -18,7 +20,9 @@ use crate::layout::{owner, peers};
 use crate::memory::{ReadOnly, Region, Shared};
 use crate::os::{self, LockFile};
 use crate::protocol::cursor;
+use crate::protocol::guarded::seat_of;
 use crate::protocol::seats;
+use crate::record::Schema;
 
 /// Heartbeats come every second; older than this is stuck.
 const STUCK_AFTER_NS: u64 = 3_000_000_000;
@@ -63,7 +67,8 @@ pub struct ChannelInfo {
     pub state: &'static str,
     /// What is wrong with it, if it cannot be read; then most numbers are 0.
     pub problem: Option<String>,
-    /// Its owner, the producer.
+    /// Its owner: the producer, or the receiver of an mpsc channel. A guarded record has one only while it is locked: see
+    /// [`Self::guarded`]. Such a one is never stuck, however long it holds the lock.
     pub owner: Liveness,
     /// As the owner wrote it, in its own pid namespace; for people.
     pub owner_pid: u32,
@@ -96,7 +101,7 @@ pub struct ChannelInfo {
     /// Bytes committed since the channel began; of a snapshot, a broadcast, frames or a guarded record the sequence of
     /// the latest value.
     pub write_seq: u64,
-    /// Records committed since the channel began.
+    /// Records committed since the channel began; of an mpsc channel, received.
     pub records: u64,
     /// By the wall clock, in nanoseconds since 1970.
     pub created_unix_ns: u64,
@@ -108,8 +113,37 @@ pub struct ChannelInfo {
     pub seat_count: u32,
     /// The owner's counters.
     pub counters: OwnerCounters,
+    /// Of a guarded record: its lock.
+    pub guarded: Option<GuardedInfo>,
     /// Memory that the channel's files take.
     pub bytes_reserved: u64,
+}
+
+/// The lock of a guarded record, and what became of those who had it.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct GuardedInfo {
+    /// Whether somebody holds the lock.
+    pub locked: bool,
+    /// The holder's seat, while it is locked.
+    pub holder_seat: Option<u32>,
+    /// The holder's process id, in its own pid namespace, while it is locked; for people.
+    pub holder_pid: Option<u32>,
+    /// Since the holder locked it.
+    pub held_ns: Option<u64>,
+    /// `consistent`, or `not_recoverable` until somebody repairs it.
+    pub condition: &'static str,
+    /// Whether the last holder died, and nobody has locked the record since.
+    pub owner_died: bool,
+    /// Times it was locked.
+    pub locks: u64,
+    /// Times a holder was told that the one before it had died.
+    pub owner_deaths: u64,
+    /// Times such a holder gave up.
+    pub given_up: u64,
+    /// Times the record was repaired after that.
+    pub repairs: u64,
 }
 
 /// A claimed seat.
@@ -133,12 +167,14 @@ pub struct SeatInfo {
     pub pid: u32,
     /// Everything before it was processed; of a subscriber of frames the last one that it took or passed.
     pub read_seq: u64,
-    /// Bytes from there to `write_seq`; 0 where that counts frames.
+    /// Bytes from there to `write_seq`, of an mpsc channel to where its sender is; 0 where that counts frames.
     pub depth_bytes: u64,
-    /// Records from there.
+    /// Records from there; not known of an mpsc channel.
     pub depth_records: u64,
-    /// Records that its holders received.
+    /// Records that its holders received; of an mpsc channel, that were received from them.
     pub received: u64,
+    /// Of an mpsc channel: records that its holders refused by the drop-newest policy.
+    pub dropped: u64,
     /// Records left unread by dead holders whose seat another took.
     pub abandoned: u64,
     /// Records left unread by dead holders who were evicted.
@@ -279,6 +315,7 @@ impl ChannelInfo {
             seats: Vec::new(),
             seat_count: 0,
             counters: OwnerCounters::default(),
+            guarded: None,
             bytes_reserved: 0,
         }
     }
@@ -305,11 +342,7 @@ pub fn inspect(namespace: &Namespace, channel: &str) -> Result<ChannelInfo, Mana
             return Ok(info);
         }
     };
-    let generations = root::generations(&root).map_err(|lie| OpenError::Damaged {
-        channel: channel.to_owned(),
-        file: crate::channel::directory::ROOT.to_owned(),
-        lie,
-    })?;
+    let generations = generations(channel, &root)?;
     let (header, owner, peers) =
         generation::open_for_reading(&directory, generations.current, root_header.instance)?;
     let now = os::boottime_ns();
@@ -317,7 +350,14 @@ pub fn inspect(namespace: &Namespace, channel: &str) -> Result<ChannelInfo, Mana
     info.pattern = header.pattern.name();
     info.state = header.state.name();
     info.heartbeat_age_ns = age(now, owner.load(header::HEARTBEAT_NS, Relaxed));
-    info.owner = liveness(lock.as_ref(), OWNER, info.heartbeat_age_ns);
+    if header.pattern == Pattern::Guarded {
+        // A lock may be held as long as one likes.
+        info.owner = liveness(lock.as_ref(), OWNER, None);
+        let locked = info.owner == Liveness::Alive;
+        info.guarded = Some(guarded_info(&owner, header.seat_count, locked, now));
+    } else {
+        info.owner = liveness(lock.as_ref(), OWNER, info.heartbeat_age_ns);
+    }
     info.owner_pid = owner.load(header::OWNER_PID, Relaxed) as u32;
     info.owner_epoch = owner.load(header::OWNER_EPOCH, Acquire);
     info.generation = header.generation;
@@ -333,10 +373,103 @@ pub fn inspect(namespace: &Namespace, channel: &str) -> Result<ChannelInfo, Mana
     info.seats = (0..header.seat_count)
         .filter_map(|seat| {
             let byte = seat_byte(header.generation, seat);
-            seat_info(&owner, &peers, seat, &progress, now, lock.as_ref(), byte)
+            let lane = (header.pattern == Pattern::Mpsc)
+                .then(|| LaneInfo::read(&owner, &peers, header.seat_count, seat));
+            info.add_lane(lane.as_ref());
+            seat_info(
+                &owner,
+                &peers,
+                seat,
+                &progress,
+                lane.as_ref(),
+                now,
+                lock.as_ref(),
+                byte,
+            )
         })
         .collect();
     Ok(info)
+}
+
+fn guarded_info(owner: &Region<ReadOnly>, seats: u32, locked: bool, now: u64) -> GuardedInfo {
+    let load = |at| owner.load(at, Relaxed);
+    let holder = owner.load(guarded::HOLDER, Acquire);
+    let condition = Condition::from_number(load(guarded::CONDITION));
+    GuardedInfo {
+        locked,
+        holder_seat: seat_of(holder, seats).filter(|_| locked),
+        holder_pid: locked.then(|| load(header::OWNER_PID) as u32),
+        held_ns: age(now, load(header::OWNER_SINCE_NS)).filter(|_| locked),
+        condition: condition.map_or("unknown", Condition::name),
+        owner_died: !locked && holder != 0 && condition == Some(Condition::Consistent),
+        locks: load(guarded::LOCKS),
+        owner_deaths: load(guarded::OWNER_DEATHS),
+        given_up: load(guarded::GIVEN_UP),
+        repairs: load(guarded::REPAIRS),
+    }
+}
+
+/// What the records of a channel's current generation are made of; `None` if they are bytes without a schema, or
+/// nothing is there yet.
+///
+/// # Errors
+/// [`OpenError::Missing`], or what is wrong with its files.
+pub fn schema(namespace: &Namespace, channel: &str) -> Result<Option<Schema>, ManageError> {
+    let directory = open(namespace, channel)?;
+    let Found::Ready(root, header) = root::open_read_only(&directory)? else {
+        return Ok(None);
+    };
+    let current = generations(channel, &root)?.current;
+    let (header, owner) = generation::open_owner_side(&directory, current, header.instance)?;
+    Ok(schema::read(&directory, &header, &owner)?)
+}
+
+fn generations(channel: &str, root: &Region<ReadOnly>) -> Result<Generations, OpenError> {
+    root::generations(root).map_err(|lie| OpenError::Damaged {
+        channel: channel.to_owned(),
+        file: crate::channel::directory::ROOT.to_owned(),
+        lie,
+    })
+}
+
+/// A sender's lane, as both sides tell of it.
+struct LaneInfo {
+    read: cursor::Counted,
+    depth_bytes: u64,
+    dropped: u64,
+    blocked: u64,
+    blocked_ns: u64,
+    state: LaneState,
+}
+
+impl LaneInfo {
+    fn read(owner: &Region<ReadOnly>, peers: &Region<ReadOnly>, seats: u32, seat: u32) -> Self {
+        let words = mpsc::lane_words(seat);
+        let load = |offset| peers.load(peers::seat_at(seat) + offset, Relaxed);
+        let read = cursor::read(owner, words + mpsc::LANE_READ_SEQ);
+        let notice = peers.load32(mpsc::notice(seats, seat), Acquire);
+        LaneInfo {
+            read,
+            depth_bytes: 8 * u64::from(notice.wrapping_sub(mpsc::notice_of(read.position))),
+            dropped: load(mpsc::DROPPED),
+            blocked: load(mpsc::BLOCKED),
+            blocked_ns: load(mpsc::BLOCKED_NS),
+            state: LaneState(owner.load(words + mpsc::LANE_STATE, Acquire)),
+        }
+    }
+}
+
+impl ChannelInfo {
+    /// What senders counted, and what was received from them, is the channel's account.
+    fn add_lane(&mut self, lane: Option<&LaneInfo>) {
+        if let Some(lane) = lane {
+            let counters = &mut self.counters;
+            self.records = self.records.wrapping_add(lane.read.records.unwrap_or(0));
+            counters.dropped = counters.dropped.wrapping_add(lane.dropped);
+            counters.blocked = counters.blocked.wrapping_add(lane.blocked);
+            counters.blocked_ns = counters.blocked_ns.wrapping_add(lane.blocked_ns);
+        }
+    }
 }
 
 /// How far the owner came, in the pattern's own way of counting.
@@ -412,21 +545,30 @@ fn counters(owner: &Region<ReadOnly>) -> OwnerCounters {
     }
 }
 
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one caller, and each says one thing"
+)]
 fn seat_info(
     owner: &Region<ReadOnly>,
     peers: &Region<ReadOnly>,
     index: u32,
     progress: &Progress,
+    lane: Option<&LaneInfo>,
     now: u64,
     lock: Option<&LockFile>,
     byte: u64,
 ) -> Option<SeatInfo> {
     let at = peers::seat_at(index);
     let state = SeatState(peers.load(at + seat::STATE, Acquire));
-    if state.claim() == Some(Claim::Free) {
+    // A sender that has left may still have something to be received.
+    if state.claim() == Some(Claim::Free) && lane.is_none_or(|lane| lane.depth_bytes == 0) {
         return None;
     }
-    let (read_seq, depth_bytes, depth_records) = progress.depth(peers, index, state);
+    let (read_seq, depth_bytes, depth_records) = match lane {
+        Some(lane) => (lane.read.position, lane.depth_bytes, 0),
+        None => progress.depth(peers, index, state),
+    };
     let load = |offset| peers.load(at + offset, Relaxed);
     let heartbeat_age_ns = age(now, load(seat::HEARTBEAT_NS));
     let verdict = verdict::at(index);
@@ -445,7 +587,11 @@ fn seat_info(
         read_seq,
         depth_bytes,
         depth_records,
-        received: load(seat::RECEIVED),
+        received: match lane {
+            Some(lane) => lane.read.records.unwrap_or(0),
+            None => load(seat::RECEIVED),
+        },
+        dropped: lane.map_or(0, |lane| lane.dropped),
         abandoned: load(seat::ABANDONED_0 + 8 * (state.epoch() & 1)),
         lost: owner.load(verdict + verdict::LOST_0 + 8 * selector, Relaxed),
         unread: load(seat::UNREAD),
@@ -454,7 +600,10 @@ fn seat_info(
             .map(|word| load(seat::PINS + 8 * word).count_ones())
             .sum(),
         lossy: state.lossy(),
-        evicted: seats::is_evicted(owner, index, state),
+        evicted: match lane {
+            Some(lane) => lane.state.is_cut() && lane.state.epoch() == state.epoch(),
+            None => seats::is_evicted(owner, index, state),
+        },
         parked: peers.load32(peers::parked(index), Relaxed) != 0,
         attached: load(seat::ATTACHED),
         detached: load(seat::DETACHED),

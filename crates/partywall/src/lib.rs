@@ -50,8 +50,10 @@ pub mod inspect;
 pub mod layout;
 pub mod manage;
 mod memory;
+pub mod mpsc;
 mod os;
 mod protocol;
+pub mod record;
 pub mod ring;
 pub mod snapshot;
 mod wait;
@@ -61,6 +63,9 @@ pub use error::{LockError, ManageError, OpenError, RecvError, SendError};
 pub use layout::verdict::EvictionReason;
 pub use protocol::Lie;
 pub use wait::{SLICE, StopToken, WaitStrategy};
+
+#[cfg(test)]
+extern crate self as partywall; // What the derive's code calls this library.
 
 #[cfg(feature = "fault-points")]
 #[doc(hidden)]

@@ -5,25 +5,18 @@ mod common;
 
 use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Place, Random};
+use common::{Place, Random, file, lies};
+use partywall::broadcast::{ReceiverOptions, SenderOptions, Start};
 use partywall::frames::{self, PublisherOptions, SubscriberOptions};
+use partywall::guarded::RecordOptions;
 use partywall::ring::{Alone, Consumer, Producer};
+use partywall::snapshot::{ReaderOptions, WriterOptions};
 use partywall::{EvictionReason, RecvError, SendError, inspect, layout, manage};
 
 const SEGMENTS: [&str; 4] = ["root", "lock", "1.owner", "1.peers"];
-
-fn file(place: &Place, name: &str) -> std::fs::File {
-    let path: PathBuf = place.path().join("c").join(name);
-    std::fs::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(path)
-        .unwrap()
-}
 
 /// Sends until it cannot any more, or until the time is over; never a panic.
 fn send_on(mut producer: Producer, end: Instant) -> u64 {
@@ -91,29 +84,6 @@ fn random_bytes_in_a_live_channel_harm_nobody() {
         producer.send(b"anew").unwrap();
         assert_eq!(&consumer.recv().unwrap()[..], b"anew", "round {round}");
     }
-}
-
-/// The values that a liar would choose.
-fn lies(honest: u64) -> Vec<u64> {
-    let mut values = vec![
-        0,
-        1,
-        7,
-        8,
-        u64::MAX,
-        1 << 63,
-        i64::MAX as u64,
-        1 << 32,
-        0xffff_ffff,
-    ];
-    values.extend((0..64).step_by(7).map(|bit| honest ^ 1 << bit));
-    values.extend([
-        honest.wrapping_add(8),
-        honest.wrapping_sub(8),
-        honest << 16,
-        honest >> 8,
-    ]);
-    values
 }
 
 /// Opens, attaches, sends, receives and looks; errors are fine.
@@ -501,4 +471,270 @@ fn a_seat_that_is_scribbled_over_is_noticed_by_its_holder() {
         .unwrap();
     let told = consumer.recv_timeout(Duration::from_secs(10)).unwrap_err();
     assert!(matches!(told, RecvError::Damaged { .. }), "{told}");
+}
+
+/// Patterns of slots: what there is to do with a channel of each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Slots {
+    Snapshot,
+    Broadcast,
+    Guarded,
+}
+
+const SLOTS: [Slots; 3] = [Slots::Snapshot, Slots::Broadcast, Slots::Guarded];
+
+impl Slots {
+    fn record(place: &Place) -> RecordOptions {
+        RecordOptions::new()
+            .namespace(place.namespace.clone())
+            .seats(2)
+            .value_size(64)
+            .checksums(true)
+            .heartbeat(false)
+    }
+
+    fn writer(place: &Place) -> WriterOptions {
+        WriterOptions::new()
+            .namespace(place.namespace.clone())
+            .seats(2)
+            .value_size(64)
+            .checksums(true)
+            .heartbeat(false)
+    }
+
+    fn sender(place: &Place) -> SenderOptions {
+        SenderOptions::new()
+            .namespace(place.namespace.clone())
+            .seats(2)
+            .slots(4)
+            .value_size(64)
+            .checksums(true)
+            .heartbeat(false)
+    }
+
+    fn reader(place: &Place) -> ReaderOptions {
+        ReaderOptions::new()
+            .namespace(place.namespace.clone())
+            .heartbeat(false)
+            .attach_timeout(Some(Duration::from_millis(1)))
+    }
+
+    fn receiver(place: &Place) -> ReceiverOptions {
+        ReceiverOptions::new()
+            .namespace(place.namespace.clone())
+            .start(Start::Oldest)
+            .heartbeat(false)
+            .attach_timeout(Some(Duration::from_millis(1)))
+    }
+
+    /// Leaves a channel behind with some values and nobody in it.
+    fn leave(self, place: &Place) {
+        match self {
+            Slots::Snapshot => {
+                let mut writer = Self::writer(place).open("c").unwrap();
+                for number in 0..5 {
+                    writer.put(&[number; 50]).unwrap();
+                }
+                writer.abandon();
+            }
+            Slots::Broadcast => {
+                let mut sender = Self::sender(place).open("c").unwrap();
+                for number in 0..5 {
+                    sender.send(&[number; 50]).unwrap();
+                }
+                sender.abandon();
+            }
+            Slots::Guarded => {
+                let mut record = Self::record(place).open("c").unwrap();
+                for number in 0..5 {
+                    let mut guard = record.lock().unwrap().consistent();
+                    *guard.value_mut() = vec![number; 50];
+                    guard.commit().unwrap();
+                }
+            }
+        }
+    }
+
+    /// Reads for a while; values are whole, for they have checksums, and errors are fine.
+    fn read(self, place: &Place, end: Instant) {
+        let whole = |value: &[u8]| assert!(value.iter().all(|byte| *byte == value[0]), "torn");
+        let moment = Duration::from_millis(1);
+        if self == Slots::Broadcast {
+            let Ok(mut receiver) = Self::receiver(place).attach("c") else {
+                return;
+            };
+            loop {
+                match receiver.recv_timeout(moment) {
+                    Ok(value) => whole(&value),
+                    Err(RecvError::Overrun { .. }) => {}
+                    Err(RecvError::TimedOut { .. }) if Instant::now() < end => {}
+                    Err(_) => return,
+                }
+                if Instant::now() >= end {
+                    return;
+                }
+            }
+        }
+        let Ok(mut reader) = Self::reader(place).attach("c") else {
+            return;
+        };
+        if let Ok(Some(value)) = reader.get() {
+            whole(&value);
+        }
+        loop {
+            match reader.changed_timeout(moment) {
+                Ok(value) => whole(&value),
+                Err(RecvError::Contended { .. } | RecvError::TimedOut { .. })
+                    if Instant::now() < end => {}
+                Err(_) => return,
+            }
+            if Instant::now() >= end {
+                return;
+            }
+        }
+    }
+
+    /// Takes it over and writes, more than once round; errors are fine.
+    fn write(self, place: &Place, values: u8) {
+        match self {
+            Slots::Snapshot => {
+                if let Ok(mut writer) = Self::writer(place).open("c") {
+                    for number in 0..values {
+                        let _ = writer.put(&[number; 64]);
+                    }
+                    writer.abandon();
+                }
+            }
+            Slots::Broadcast => {
+                if let Ok(mut sender) = Self::sender(place).open("c") {
+                    for number in 0..values {
+                        let _ = sender.send(&[number; 64]);
+                    }
+                    sender.abandon();
+                }
+            }
+            Slots::Guarded => {
+                let Ok(mut record) = Self::record(place).open("c") else {
+                    return;
+                };
+                for number in 0..values {
+                    let refused = match record.lock_timeout(Duration::from_millis(1)) {
+                        Ok(lock) => {
+                            let mut guard = lock.consistent();
+                            *guard.value_mut() = vec![number; 64];
+                            let _ = guard.commit();
+                            false
+                        }
+                        Err(_) => true,
+                    };
+                    // Whatever became of it, a repair may be tried.
+                    if refused && let Ok(mut guard) = record.repair(Some(Duration::from_millis(1)))
+                    {
+                        *guard.value_mut() = vec![number; 64];
+                        let _ = guard.commit();
+                        guard.mark_consistent();
+                    }
+                }
+                let _ = record.get();
+            }
+        }
+    }
+}
+
+#[test]
+fn every_word_of_snapshots_broadcasts_and_records_may_lie_at_rest() {
+    for pattern in SLOTS {
+        let place = Place::new();
+        pattern.leave(&place);
+        let directory = place.path().join("c");
+        let honest = ["root", "1.owner", "1.peers"]
+            .map(|name| (name, std::fs::read(directory.join(name)).unwrap()));
+        let mut tried = 0;
+        for (name, bytes) in &honest {
+            // Headers, cursors, verdicts, the pattern's own words, seats, and two slots.
+            let words = (0..bytes.len() / 8).filter(|word| {
+                let at = word * 8;
+                at < 1152 || (3072..3328).contains(&at) || (4096..4096 + 256).contains(&at)
+            });
+            for word in words {
+                let at = word * 8;
+                let value = u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
+                for lie in lies(value).into_iter().step_by(4) {
+                    let _ = std::fs::create_dir(&directory);
+                    for (name, bytes) in &honest {
+                        std::fs::write(directory.join(name), bytes).unwrap();
+                    }
+                    std::fs::write(directory.join("lock"), []).unwrap();
+                    file(&place, name)
+                        .write_at(&lie.to_le_bytes(), at as u64)
+                        .unwrap();
+                    let survived = catch_unwind(AssertUnwindSafe(|| {
+                        let _ = inspect::inspect(&place.namespace, "c");
+                        pattern.read(&place, Instant::now());
+                        pattern.write(&place, 6);
+                        pattern.read(&place, Instant::now());
+                        let _ = manage::clean(&place.namespace);
+                    }));
+                    assert!(
+                        survived.is_ok(),
+                        "{pattern:?}, {name}, offset {at}: {value:#x} became {lie:#x}"
+                    );
+                    tried += 1;
+                    if directory.exists() {
+                        let _ = manage::remove(&place.namespace, "c", true);
+                        let _ = std::fs::remove_dir_all(&directory);
+                    }
+                }
+            }
+        }
+        assert!(tried > 1500, "{tried}");
+    }
+}
+
+#[test]
+fn random_bytes_in_live_snapshots_broadcasts_and_records_harm_nobody() {
+    let mut random = Random::from_environment();
+    for round in 0..30 {
+        let pattern = SLOTS[round % SLOTS.len()];
+        let place = Place::new();
+        pattern.leave(&place);
+        let end = Instant::now() + Duration::from_millis(60);
+        thread::scope(|scope| {
+            let writing = scope.spawn(|| {
+                while Instant::now() < end {
+                    pattern.write(&place, 20);
+                }
+            });
+            let reading = [(); 2].map(|()| {
+                scope.spawn(|| {
+                    while Instant::now() < end {
+                        pattern.read(&place, end);
+                    }
+                })
+            });
+            while Instant::now() < end {
+                let name = SEGMENTS[random.below(4) as usize];
+                let reach = if random.below(2) == 0 { 1024 } else { 4608 };
+                let len = 1 + random.below(16) as usize;
+                let bytes: Vec<u8> = (0..len).map(|_| random.below(256) as u8).collect();
+                let at = random.below(reach);
+                let path = place.path().join("c").join(name);
+                // A writer may make the channel anew meanwhile.
+                if let Ok(segment) = std::fs::OpenOptions::new().write(true).open(path)
+                    && at + len as u64 <= segment.metadata().unwrap().len()
+                {
+                    segment.write_at(&bytes, at).unwrap();
+                }
+                let _ = inspect::inspect(&place.namespace, "c");
+            }
+            writing.join().expect("no panic in a writer");
+            for reading in reading {
+                reading.join().expect("no panic in a reader");
+            }
+        });
+        if place.path().join("c").exists() {
+            manage::remove(&place.namespace, "c", true).unwrap();
+        }
+        pattern.leave(&place);
+    }
 }

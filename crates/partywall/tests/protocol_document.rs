@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use partywall::layout::{self, Block, Writer};
+use partywall::record::{Scalar, Schema};
 use partywall::ring::{Alone, ConsumerOptions, ProducerOptions};
 use partywall::{EvictionReason, Namespace, SLICE};
 
@@ -226,7 +227,7 @@ fn registry(module: &str) -> Vec<(String, String)> {
 #[test]
 fn contents_and_formats_are_those_of_the_code() {
     let document = document();
-    let rows = section(&document, "16.2 Contents and formats");
+    let rows = section(&document, "20.2 Contents and formats");
     let rows: Vec<&str> = rows.into_iter().filter(|line| line.contains('|')).collect();
     let second = rows
         .iter()
@@ -396,4 +397,55 @@ fn a_channels_words_go_as_the_document_says() {
     assert_eq!(seat_word(0) & 0xffff, 0, "FREE");
     let there = word(&read("2.peers"), 512 + seat["state"].offset);
     assert_eq!(there, 1 << 16 | 0x100 | 2, "epoch 1, durable, ACTIVE");
+}
+
+/// The example of a schema: its size, its hash, its record.
+#[test]
+fn the_example_of_a_schema_is_what_the_document_says() {
+    let document = document();
+    let example = document.split_once("### 22.4 An example").expect("22.4").1;
+    let mut blocks = example.split("```text\n").skip(1);
+    let mut block = || {
+        blocks
+            .next()
+            .expect("a block")
+            .split("```")
+            .next()
+            .expect("its end")
+    };
+    let (text, dump) = (block(), block());
+    let schema = Schema::parse(text.as_bytes()).expect("the example is a schema");
+    assert_eq!(schema.to_text(), text);
+    let told = format!(
+        "It has {} bytes and the hash `{:#018x}`",
+        text.len(),
+        schema.hash()
+    );
+    assert!(example.contains(&told), "{told}");
+    let bytes: Vec<u8> = dump
+        .lines()
+        .flat_map(|line| line.split(' ').skip(1))
+        .map(|byte| u8::from_str_radix(byte, 16).expect("hexadecimal"))
+        .collect();
+    assert_eq!(
+        schema.view(&bytes).expect("a record").to_string(),
+        "time=7 bids=[{price=1.25 size=3} {price=1.0 size=4}] flags=[[1 2] [3 7]]"
+    );
+}
+
+/// The limits that the grammar states.
+#[test]
+fn the_limits_of_a_schema_are_those_of_the_document() {
+    let numbers: Vec<&str> = Scalar::ALL.iter().map(|scalar| scalar.name()).collect();
+    let document = document();
+    let line = document
+        .lines()
+        .find(|line| line.starts_with("number    = "));
+    let listed: Vec<&str> = line
+        .expect("a rule")
+        .split('"')
+        .skip(1)
+        .step_by(2)
+        .collect();
+    assert_eq!(listed, numbers);
 }

@@ -1,7 +1,7 @@
 //! Sensor samples by broadcast: a sensor that never waits, and receivers who learn exactly what they lost.
 
 use super::account::Ledger;
-use super::cast::{Cast, Look, Pattern, Problem, Promise, Size, Watcher, Watches, Writes};
+use super::cast::{Cast, Look, News, Pattern, Problem, Promise, Size, Watcher, Watches, Writes};
 use super::event::now_ns;
 use super::part::{OPENING, Role, Words, nothing};
 use super::record::{HEADER, mix};
@@ -40,6 +40,7 @@ pub(super) static CAST: Cast = Cast {
     victim: 0,
     promise: Promise::Every,
     size: Size::Fixed(SAMPLE),
+    news: News::Nothing,
     rate: Some(RATE),
     enter,
     attach,
@@ -69,6 +70,10 @@ fn enter(role: &Role) -> Result<Box<dyn Writes>, Problem> {
 impl Writes for Sensor {
     fn adopted(&self) -> bool {
         self.sender.adopted()
+    }
+
+    fn records(&self) -> u64 {
+        self.sender.sequence()
     }
 
     fn send(&mut self, last: bool) -> Result<(), Problem> {

@@ -2,10 +2,11 @@
 //! welcome, and in the end compares the accounts.
 
 use super::DemoArgs;
-use super::account::Account;
+use super::account::{Account, Stream};
 use super::cast::Cast;
 use super::children::{Heard, Player, Who};
 use super::event::{Event, now_ns};
+use super::pledges::Pledges;
 use super::progress::Progress;
 use super::report::{Outcome, Recovery};
 use super::scratch::{Scratch, random};
@@ -116,6 +117,9 @@ struct Show<'a> {
     /// When each watcher got the first record of each writer's running process.
     firsts: Vec<Vec<Option<u64>>>,
     sent: Vec<Option<u64>>,
+    pledges: Pledges,
+    /// Killed processes that have been heard to the end.
+    buried: usize,
     watched: Vec<Option<Account>>,
     recoveries: Vec<Recovery>,
     progress: Progress,
@@ -141,6 +145,8 @@ impl<'a> Show<'a> {
             attached: 0,
             firsts: vec![vec![None; writers]; watchers],
             sent: vec![None; writers],
+            pledges: Pledges::default(),
+            buried: 0,
             watched: vec![None; watchers],
             recoveries: Vec::new(),
             progress: Progress::new(cast, args.json),
@@ -173,7 +179,9 @@ impl<'a> Show<'a> {
         self.until_time(began + Duration::from_secs_f64(args.seconds))?;
         writers.iter_mut().for_each(Player::finish);
         self.until("the last records to be read", |show| {
-            show.sent.iter().all(Option::is_some) && show.watched.iter().all(Option::is_some)
+            let all_said =
+                show.sent.iter().all(Option::is_some) && show.watched.iter().all(Option::is_some);
+            all_said && show.buried == show.recoveries.len()
         })?;
         for player in watchers.iter_mut().chain(&mut writers) {
             match player.wait() {
@@ -266,22 +274,53 @@ impl<'a> Show<'a> {
             }
         };
         match (who, event) {
-            // What a killed writer had still to say is of no interest any more.
-            (Who::Writer(index, run), _) if run != self.runs[index] => {}
+            // What a killed writer said to be committed holds; nothing else of it is of interest any more.
+            (Who::Writer(index, run), Some(Event::Committed { records })) => {
+                self.pledges.committed(index, run, records);
+            }
+            (Who::Writer(index, run), event) if run != self.runs[index] => {
+                self.buried += usize::from(event.is_none());
+            }
             (_, None) => return self.ended(who),
             (Who::Watcher(index), Some(event)) => self.watcher_says(index, event),
-            (Who::Writer(index, _), Some(Event::Sent { records })) => {
+            (Who::Writer(index, run), Some(Event::Sent { records })) => {
                 self.sent[index] = Some(records);
+                self.left(index, run, records);
             }
-            (Who::Writer(_, run), Some(Event::Opened { adopted })) if run > 1 && !adopted => {
-                return Err(Halt::Problem(format!(
-                    "the {} did not find what was left",
-                    who.name(self.cast)
-                )));
+            (Who::Writer(index, run), Some(Event::Opened { adopted, found })) => {
+                if run > 1 && self.cast.promise.is_one_stream() {
+                    if !adopted {
+                        let name = who.name(self.cast);
+                        let problem = format!("the {name} did not find what was left");
+                        return Err(Halt::Problem(problem));
+                    }
+                    self.left(index, run - 1, found);
+                }
             }
             (Who::Writer(..), _) => {}
         }
         Ok(())
+    }
+
+    /// So many records of a writer were there when its process `run` was no more.
+    fn left(&mut self, writer: usize, run: u32, records: u64) {
+        self.pledges.found(writer, run + 1, records);
+    }
+
+    /// What the watchers should have got, as far as the writers said.
+    fn streams(&self) -> Vec<Stream> {
+        let sent = self.sent.iter().copied().flatten();
+        if self.cast.promise.is_one_stream() {
+            return vec![Stream::of_all(sent.sum())];
+        }
+        let mut streams = Vec::new();
+        for (writer, sent) in sent.enumerate() {
+            let last = self.runs[writer];
+            let of = |run, records| Stream::of_process(writer as u32, run, records);
+            streams.extend((1..last).map(|run| of(run, self.pledges.of(writer, run))));
+            streams.push(of(last, sent));
+        }
+        streams
     }
 
     fn watcher_says(&mut self, index: usize, event: Event) {
@@ -321,11 +360,18 @@ impl<'a> Show<'a> {
             namespace, channel, ..
         } = self.stage;
         let channel = inspect::inspect(namespace, channel).map_err(|error| error.to_string())?;
-        let sent: Vec<u64> = self.sent.iter().copied().flatten().collect();
-        let records = sent.iter().sum();
+        let sent = self.streams();
+        let watched: Vec<Account> = self.watched.drain(..).flatten().collect();
+        let counted = if self.cast.promise.is_one_stream() {
+            &sent
+        } else {
+            // What a killed process committed after its last word only its watcher knows.
+            &watched[0].streams
+        };
+        let records = counted.iter().map(|stream| stream.next).sum();
         if channel.records != records {
             return Err(Halt::Problem(format!(
-                "the writers counted {records} {}, the channel {}",
+                "the demo counted {records} {}, the channel {}",
                 self.cast.many, channel.records
             )));
         }
@@ -335,7 +381,8 @@ impl<'a> Show<'a> {
             sent,
             frame_size: source.frame_size(),
             recoveries: std::mem::take(&mut self.recoveries),
-            watched: self.watched.drain(..).flatten().collect(),
+            watched,
+            forgotten: self.pledges.forgotten(),
         })
     }
 }

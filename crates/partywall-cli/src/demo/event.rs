@@ -7,8 +7,11 @@ use std::io::Write;
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Event {
-    /// A writer holds its place, and took it over from another process or not.
-    Opened { adopted: bool },
+    /// A writer holds its place, and took it over from another process or not; how many records it found there, as
+    /// it counts them.
+    Opened { adopted: bool, found: u64 },
+    /// A writer has committed so many, those that it found among them: they are there, whatever befalls it.
+    Committed { records: u64 },
     /// A writer wrote its last record, and everybody who must has taken it.
     Sent { records: u64 },
     /// A watcher holds the channel.

@@ -48,20 +48,55 @@ impl Film {
     ) -> io::Result<Option<u64>> {
         let length = self.frame_size();
         let mut hash = Xxh3::new();
-        for offset in (0..length).step_by(PIECE) {
-            let part = &mut self.piece[..PIECE.min(length - offset)];
-            if let (Some(file), Source::File { frames, .. }) = (&self.file, &self.source) {
-                file.read_exact_at(part, (sequence % frames) * length as u64 + offset as u64)?;
-                hash.update(part);
-            } else {
-                make(sequence, offset, part);
-            }
-            if corrupt && offset == 0 {
-                part[0] ^= 1;
-            }
+        let mut piece = std::mem::take(&mut self.piece);
+        let developed = (0..length).step_by(PIECE).try_for_each(|offset| {
+            let part = &mut piece[..PIECE.min(length - offset)];
+            self.expose(sequence, offset, corrupt, part, &mut hash)?;
             write_at(offset, part);
+            Ok(())
+        });
+        self.piece = piece;
+        developed.map(|()| self.checksum(&hash))
+    }
+
+    /// Develops frame `sequence` where it will be looked at, without a copy.
+    pub(super) fn develop_in_place(
+        &self,
+        sequence: u64,
+        corrupt: bool,
+        frame: &mut [u8],
+    ) -> io::Result<Option<u64>> {
+        let mut hash = Xxh3::new();
+        for (index, part) in frame.chunks_mut(PIECE).enumerate() {
+            self.expose(sequence, index * PIECE, corrupt, part, &mut hash)?;
         }
-        Ok(self.file.is_some().then(|| hash.digest()))
+        Ok(self.checksum(&hash))
+    }
+
+    /// Fills the part of a frame that begins at `offset`.
+    fn expose(
+        &self,
+        sequence: u64,
+        offset: usize,
+        corrupt: bool,
+        part: &mut [u8],
+        hash: &mut Xxh3,
+    ) -> io::Result<()> {
+        if let (Some(file), Source::File { frames, .. }) = (&self.file, &self.source) {
+            let frame = (sequence % frames) * self.frame_size() as u64;
+            file.read_exact_at(part, frame + offset as u64)?;
+            hash.update(part);
+        } else {
+            make(sequence, offset, part);
+        }
+        if corrupt && offset == 0 {
+            part[0] ^= 1;
+        }
+        Ok(())
+    }
+
+    fn checksum(&self, hash: &Xxh3) -> Option<u64> {
+        self.file.is_some().then(|| hash.digest())
     }
 }
 
@@ -103,6 +138,7 @@ fn made_matches(sequence: u64, content: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::source::FrameSize;
     use super::*;
     use std::io::Write;
 
@@ -156,7 +192,10 @@ mod tests {
         video.write_all(&content).expect("written");
         let mut film = Film::open(&Source::File {
             path: video.path().to_owned(),
-            frame_size: 20_000,
+            frame_size: FrameSize {
+                bytes: 20_000,
+                image: None,
+            },
             frames: 3,
         })
         .expect("it is there");
@@ -183,5 +222,8 @@ mod tests {
         assert!(matches(&header, &frame));
         let (header, frame) = develop(4, true);
         assert!(!matches(&header, &frame));
+        let mut in_place = vec![0; 20_000];
+        let checksum = film.develop_in_place(4, true, &mut in_place).expect("read");
+        assert_eq!((checksum, in_place), (header.checksum, frame));
     }
 }

@@ -11,9 +11,13 @@ mod children;
 mod conductor;
 mod event;
 mod frame;
+mod frames;
+mod guarded;
 mod in_place;
+mod mpsc;
 mod pace;
 mod part;
+mod pledges;
 mod progress;
 mod record;
 mod report;
@@ -25,12 +29,9 @@ mod source;
 use cast::Pattern;
 use clap::error::ErrorKind;
 use clap::{Args, ValueEnum};
-use source::Source;
+use source::{FrameSize, Source};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-
-/// Rows x columns x bytes of a pixel.
-const FULL_HD: usize = 1920 * 1080 * 3;
 
 /// Larger frames would want a channel of several times their size, and a memory to hold it.
 const LARGEST_FRAME: usize = 1 << 30;
@@ -45,7 +46,7 @@ const LONGEST_NS: u64 = 3_600_000_000_000;
 #[derive(Args, Debug, Clone)]
 pub(crate) struct DemoArgs {
     /// What to show
-    #[arg(long, value_enum, default_value_t = Pattern::Ring)]
+    #[arg(long, value_enum, default_value_t = Pattern::Frames)]
     pattern: Pattern,
 
     /// How long it takes, in seconds
@@ -62,7 +63,7 @@ pub(crate) struct DemoArgs {
 
     /// Size of a frame: BYTES, or WIDTHxHEIGHTxBYTES such as 1920x1080x3 (patterns of frames)
     #[arg(long, value_name = "SIZE", value_parser = source::frame_size)]
-    pub(crate) frame_size: Option<usize>,
+    pub(crate) frame_size: Option<FrameSize>,
 
     /// Frames, values or records a second of each writer; without it, as many as the memory carries, or what the
     /// pattern's writers do in life

@@ -17,6 +17,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
+/// How often a writer says what it has committed.
+const PLEDGE_EVERY: Duration = Duration::from_millis(5);
+
 const REPORT_EVERY: Duration = Duration::from_millis(100);
 
 /// How long a watcher that naps waits for what is there already.
@@ -52,8 +55,8 @@ impl Role {
 /// What a writer puts into its records besides their content.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Words {
-    writer: u32,
-    run: u32,
+    pub(super) writer: u32,
+    pub(super) run: u32,
     flaw: bool,
 }
 
@@ -164,14 +167,22 @@ fn write(role: &Role, fps: Option<f64>, cue: &Cue) -> Result<(), Problem> {
     let mut writer = (role.cast.enter)(role)?;
     tell(&Event::Opened {
         adopted: writer.adopted(),
+        found: writer.records(),
     });
     if !cue.begins() {
         return Ok(());
     }
     let mut pace = Pace::new(fps.or(role.cast.rate));
+    let mut pledged = Instant::now();
     while !cue.ended() {
         pace.wait(&cue.end);
         writer.send(false)?;
+        if pledged.elapsed() >= PLEDGE_EVERY {
+            pledged = Instant::now();
+            tell(&Event::Committed {
+                records: writer.records(),
+            });
+        }
     }
     writer.send(true)?;
     let records = writer.finish()?;

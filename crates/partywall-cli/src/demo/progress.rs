@@ -17,7 +17,8 @@ pub(super) struct Progress {
     drawn: Instant,
     counted: (Instant, u64),
     received: Vec<u64>,
-    record_size: usize,
+    /// If all have the same.
+    record_size: Option<usize>,
     pub(super) kills: usize,
 }
 
@@ -31,17 +32,19 @@ impl Progress {
             drawn: now,
             counted: (now, 0),
             received: vec![0; cast.watchers.len()],
-            record_size: 0,
+            record_size: None,
             kills: 0,
         }
     }
 
     pub(super) fn opening(&mut self, source: &Source, place: &Path, args: &DemoArgs) {
         let cast = self.cast;
-        self.record_size = match cast.size {
-            Size::OfFrames => source.frame_size(),
-            Size::Fixed(size) => size,
+        let (upto, size) = match cast.size {
+            Size::OfFrames => ("", source.frame_size()),
+            Size::Fixed(size) => ("", size),
+            Size::UpTo(size) => ("up to ", size),
         };
+        self.record_size = upto.is_empty().then_some(size);
         if self.quiet {
             return;
         }
@@ -50,7 +53,7 @@ impl Progress {
                 format!("The {frames} frames of {}", path.display())
             }
             (Size::OfFrames, Source::Made { .. }) => "Made frames".to_owned(),
-            (Size::Fixed(_), _) => {
+            (Size::Fixed(_) | Size::UpTo(_), _) => {
                 let mut many = cast.many.to_owned();
                 many[..1].make_ascii_uppercase();
                 many
@@ -58,10 +61,10 @@ impl Progress {
         };
         println!(
             "{}\n\
-             {what} of {} bytes, for {} s; meanwhile the {} is killed and restarted.\n\
+             {what} of {upto}{} bytes, for {} s; meanwhile the {} is killed and restarted.\n\
              Look on from elsewhere: partywall ls --dir {}\n",
             cast.opening,
-            grouped(self.record_size as u64),
+            grouped(size as u64),
             args.seconds,
             cast.writers[cast.victim],
             place.display(),
@@ -82,10 +85,12 @@ impl Progress {
         let slowest = prompt.map(|(_, &received)| received).min().unwrap_or(0);
         let (then, count) = std::mem::replace(&mut self.counted, (self.drawn, slowest));
         let rate = slowest.saturating_sub(count) as f64 / then.elapsed().as_secs_f64().max(1e-9);
+        let amount = self.record_size.map_or_else(String::new, |size| {
+            format!("  {}", throughput(rate * size as f64 / 1e9))
+        });
         eprint!(
-            "\r\x1b[2K{} {many}  {rate:.0} {many}/s  {}  latency {} median, {} p99  kills {}",
+            "\r\x1b[2K{} {many}  {rate:.0} {many}/s{amount}  latency {} median, {} p99  kills {}",
             grouped(slowest),
-            throughput(rate * self.record_size as f64 / 1e9),
             duration(p50_ns),
             duration(p99_ns),
             self.kills,

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  0  u64  magic       "PWDEMO01"
-//!  8  u64  sequence    how many records were committed before this one, by all its writer's processes
+//!  8  u64  sequence    how many records of its stream were committed before this one
 //! 16  u64  stamp_ns    CLOCK_MONOTONIC when the record was complete, just before the commit
 //! 24  u64  length      bytes of content that follow the header
 //! 32  u64  checksum    of the content (XXH3-64); 0 for made content, whose every byte is known
@@ -14,6 +14,7 @@
 //! 64  content
 //! ```
 //!
+//! A stream is all that a channel brings; where processes send side by side, each one's records are a stream.
 //! All numbers are little-endian. Made content is compared byte for byte with what the sequence number says
 //! it must be, so that a single byte of another record cannot go unnoticed.
 

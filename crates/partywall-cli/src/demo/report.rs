@@ -1,7 +1,7 @@
 //! Telling people, and programs, how it went.
 
-use super::account::Account;
-use super::cast::{Cast, Promise, Size};
+use super::account::{Account, Stream};
+use super::cast::{Cast, News, Promise, Size};
 use super::{LONGEST_NS, word};
 use hdrhistogram::Histogram;
 use serde::Serialize;
@@ -20,8 +20,10 @@ pub(super) struct Outcome {
     pub(super) cast: &'static Cast,
     /// Committed, as the channel itself counted them.
     pub(super) records: u64,
-    /// As each writer counted them.
-    pub(super) sent: Vec<u64>,
+    /// What the watchers should have got.
+    pub(super) sent: Vec<Stream>,
+    /// Said to be committed, and not there for who came next.
+    pub(super) forgotten: u64,
     pub(super) frame_size: usize,
     pub(super) recoveries: Vec<Recovery>,
     pub(super) watched: Vec<Account>,
@@ -31,6 +33,7 @@ pub(super) struct Outcome {
 struct Summary {
     pattern: String,
     records: u64,
+    /// Of content; the mean, where they differ.
     record_size: usize,
     #[serde(flatten)]
     frames: Option<Frames>,
@@ -50,10 +53,30 @@ struct Summary {
     kills: usize,
     /// Of the slowest watcher after the slowest kill.
     recovery_ms: f64,
+    #[serde(flatten)]
+    told: Told,
     consumers: Vec<Row>,
     ok: bool,
     #[serde(skip)]
+    forgotten: u64,
+    #[serde(skip)]
     cast: &'static Cast,
+}
+
+/// What the channel told of the writers.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Told {
+    Nothing {},
+    Ends {
+        deaths: u64,
+        closes: u64,
+        /// News or records of a process before its beginning or after its end.
+        disorder: u64,
+    },
+    OwnerDied {
+        owner_died: u64,
+    },
 }
 
 /// The same by the name that frames have.
@@ -106,15 +129,17 @@ impl Outcome {
         let (began, ended) = (began.min().unwrap_or(0), ended.max().unwrap_or(0));
         let seconds = ended.saturating_sub(began) as f64 / 1e9;
         let per_second = |what: f64| if seconds > 0.0 { what / seconds } else { 0.0 };
-        let record_size = match self.cast.size {
-            Size::OfFrames => self.frame_size,
-            Size::Fixed(size) => size,
+        let of_records = |size: usize| self.records * size as u64;
+        let bytes = match self.cast.size {
+            Size::OfFrames => of_records(self.frame_size),
+            Size::Fixed(size) => of_records(size),
+            Size::UpTo(_) => self.most(|account| account.bytes),
         };
-        let bytes = self.records * record_size as u64;
+        let record_size = (bytes / self.records.max(1)) as usize;
         let records_per_s = per_second(self.records as f64);
         let sum = |of: fn(&Row) -> u64| rows.iter().map(of).sum::<u64>();
         let (lost, torn, repeated) = (
-            sum(|row| row.lost),
+            sum(|row| row.lost) + self.forgotten,
             sum(|row| row.torn),
             sum(|row| row.repeated),
         );
@@ -125,6 +150,8 @@ impl Outcome {
             .copied()
             .fold(0.0, f64::max);
         let kills = self.recoveries.len();
+        let nothing_amiss = lost == 0 && torn == 0 && repeated == 0;
+        let told = self.told();
         Summary {
             pattern: word(self.cast.pattern),
             records: self.records,
@@ -148,9 +175,47 @@ impl Outcome {
             missed: sum(|row| row.missed),
             kills,
             recovery_ms,
-            ok: lost == 0 && torn == 0 && repeated == 0 && self.records > 0 && kills > 0,
+            ok: nothing_amiss && self.records > 0 && kills > 0 && self.is_told_rightly(&told),
+            told,
+            forgotten: self.forgotten,
             consumers: rows,
             cast: self.cast,
+        }
+    }
+
+    fn most(&self, of: fn(&Account) -> u64) -> u64 {
+        self.watched.iter().map(of).max().unwrap_or(0)
+    }
+
+    fn told(&self) -> Told {
+        match self.cast.news {
+            News::Nothing => Told::Nothing {},
+            News::Ends => Told::Ends {
+                deaths: self.most(|account| account.deaths),
+                closes: self.most(|account| account.closes),
+                disorder: self.most(|account| account.disorder),
+            },
+            News::OwnerDied => Told::OwnerDied {
+                owner_died: self.most(|account| account.owner_died),
+            },
+        }
+    }
+
+    /// Whether the channel's news of the writers are what befell them.
+    fn is_told_rightly(&self, told: &Told) -> bool {
+        let kills = self.recoveries.len() as u64;
+        match *told {
+            Told::Nothing {} => true,
+            Told::Ends {
+                deaths,
+                closes,
+                disorder,
+            } => {
+                let writers = self.cast.writers.len() as u64;
+                (deaths, closes, disorder) == (kills, writers, 0)
+            }
+            // Not everybody who was killed had the lock.
+            Told::OwnerDied { owner_died } => owner_died <= kills,
         }
     }
 
@@ -204,9 +269,10 @@ impl Summary {
         };
         let mut lines = vec![
             format!(
-                "sent      {} {many} of {} bytes in {:.1} s: {:.0} {many}/s, {}",
+                "sent      {} {many} of {} bytes{} in {:.1} s: {:.0} {many}/s, {}",
                 grouped(self.records),
                 grouped(self.record_size as u64),
+                self.on_average(),
                 self.seconds,
                 self.records_per_s,
                 throughput(self.gb_per_s),
@@ -226,6 +292,13 @@ impl Summary {
             self.count("lost", self.lost, |row| row.lost),
             self.count("torn", self.torn, |row| row.torn),
         ];
+        if self.forgotten > 0 {
+            lines.push(format!(
+                "forgotten {}: said to be committed, and not there for who came next",
+                self.forgotten
+            ));
+        }
+        lines.extend(self.told.text());
         if self.repeated > 0 {
             lines.push(self.count("repeated", self.repeated, |row| row.repeated));
         }
@@ -245,6 +318,13 @@ impl Summary {
             "FAILED: see above.".to_owned()
         });
         lines.join("\n") + "\n"
+    }
+
+    fn on_average(&self) -> &'static str {
+        match self.cast.size {
+            Size::OfFrames | Size::Fixed(_) => "",
+            Size::UpTo(_) => " on average",
+        }
     }
 
     fn count(&self, what: &str, sum: u64, of: fn(&Row) -> u64) -> String {
@@ -269,6 +349,24 @@ impl Summary {
             String::new()
         } else {
             format!(" ({})", prompt.join(", "))
+        }
+    }
+}
+
+impl Told {
+    fn text(&self) -> Option<String> {
+        match self {
+            Told::Nothing {} => None,
+            Told::Ends {
+                deaths,
+                closes,
+                disorder,
+            } => Some(format!(
+                "told      of {deaths} killed and {closes} that left, each after its last record; out of order {disorder}"
+            )),
+            Told::OwnerDied { owner_died } => Some(format!(
+                "told      {owner_died} times that the lock's owner had died with it in hand"
+            )),
         }
     }
 }
@@ -315,7 +413,7 @@ mod tests {
         Account {
             received,
             missing,
-            next: vec![next],
+            streams: vec![Stream::of_all(next)],
             last_ns: 1_000_000_000,
             latency: vec![(1_000, received)],
             ..Account::default()
@@ -326,7 +424,8 @@ mod tests {
         Outcome {
             cast: pattern.cast(),
             records: 10,
-            sent: vec![10],
+            sent: vec![Stream::of_all(10)],
+            forgotten: 0,
             frame_size: 100,
             recoveries: vec![Recovery {
                 ns: vec![1_000_000, 2_000_000],
@@ -383,8 +482,41 @@ mod tests {
         without.recoveries.clear();
         assert!(!without.summary().ok);
         let mut empty = outcome(Pattern::Ring, [account(0, 0, 0), account(0, 0, 0)]);
-        (empty.records, empty.sent) = (0, vec![0]);
+        (empty.records, empty.sent) = (0, vec![Stream::of_all(0)]);
         assert!(!empty.summary().ok);
+    }
+
+    #[test]
+    fn what_was_forgotten_is_lost() {
+        let whole = || [account(10, 0, 10), account(10, 0, 10)];
+        let mut forgetful = outcome(Pattern::Guarded, whole());
+        assert!(forgetful.summary().ok);
+        forgetful.forgotten = 2;
+        let summary = forgetful.summary();
+        assert_eq!((summary.lost, summary.ok), (2, false));
+        assert!(summary.text().contains("forgotten 2"));
+    }
+
+    #[test]
+    fn news_of_writers_must_be_what_befell_them() {
+        let told = |deaths, closes, disorder| {
+            let mut outcome = outcome(Pattern::Mpsc, [account(10, 0, 10), account(10, 0, 10)]);
+            outcome.watched.truncate(1);
+            outcome.watched[0].deaths = deaths;
+            outcome.watched[0].closes = closes;
+            outcome.watched[0].disorder = disorder;
+            outcome.summary().ok
+        };
+        assert!(told(1, 3, 0));
+        for (deaths, closes, disorder) in [(0, 3, 0), (2, 3, 0), (1, 2, 0), (1, 4, 0), (1, 3, 1)] {
+            assert!(!told(deaths, closes, disorder));
+        }
+        let owner_died = |times| {
+            let mut outcome = outcome(Pattern::Guarded, [account(10, 0, 10), account(10, 0, 10)]);
+            outcome.watched[1].owner_died = times;
+            outcome.summary().ok
+        };
+        assert!(owner_died(0) && owner_died(1) && !owner_died(2));
     }
 
     #[test]

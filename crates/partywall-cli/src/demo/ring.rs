@@ -1,7 +1,7 @@
 //! Frames through a ring: a camera that waits for its consumers, and none of them misses a frame.
 
 use super::account::Ledger;
-use super::cast::{Cast, Look, Pattern, Problem, Promise, Size, Watcher, Watches, Writes};
+use super::cast::{Cast, Look, News, Pattern, Problem, Promise, Size, Watcher, Watches, Writes};
 use super::event::now_ns;
 use super::frame::{self, Film};
 use super::in_place::look_in_place;
@@ -36,6 +36,7 @@ pub(super) static CAST: Cast = Cast {
     victim: 0,
     promise: Promise::Every,
     size: Size::OfFrames,
+    news: News::Nothing,
     rate: None,
     enter,
     attach,
@@ -66,6 +67,10 @@ fn enter(role: &Role) -> Result<Box<dyn Writes>, Problem> {
 impl Writes for Camera {
     fn adopted(&self) -> bool {
         self.producer.adopted()
+    }
+
+    fn records(&self) -> u64 {
+        self.producer.records()
     }
 
     fn send(&mut self, last: bool) -> Result<(), Problem> {
@@ -126,12 +131,13 @@ impl Watches for Viewer {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{FULL_HD, LARGEST_FRAME};
+    use super::super::LARGEST_FRAME;
+    use super::super::source::FrameSize;
     use super::*;
 
     #[test]
     fn a_channel_holds_two_frames_of_any_size() {
-        for size in [1, 4096, FULL_HD, LARGEST_FRAME] {
+        for size in [1, 4096, FrameSize::FULL_HD.bytes, LARGEST_FRAME] {
             let largest_record = capacity_for(size) / 2;
             assert!((size + HEADER + 16) as u64 <= largest_record, "{size}");
         }

@@ -1,7 +1,7 @@
 //! Market depth in a snapshot: an exchange that never waits, and readers who want the latest book and no other.
 
 use super::account::Ledger;
-use super::cast::{Cast, Look, Pattern, Problem, Promise, Size, Watcher, Watches, Writes};
+use super::cast::{Cast, Look, News, Pattern, Problem, Promise, Size, Watcher, Watches, Writes};
 use super::event::now_ns;
 use super::part::{OPENING, Role, Words, nothing};
 use super::record::{HEADER, mix};
@@ -38,6 +38,7 @@ pub(super) static CAST: Cast = Cast {
     victim: 0,
     promise: Promise::Latest,
     size: Size::Fixed(BOOK),
+    news: News::Nothing,
     rate: None,
     enter,
     attach,
@@ -66,6 +67,10 @@ fn enter(role: &Role) -> Result<Box<dyn Writes>, Problem> {
 impl Writes for Exchange {
     fn adopted(&self) -> bool {
         self.writer.adopted()
+    }
+
+    fn records(&self) -> u64 {
+        self.writer.sequence()
     }
 
     fn send(&mut self, last: bool) -> Result<(), Problem> {

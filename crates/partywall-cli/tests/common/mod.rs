@@ -1,4 +1,5 @@
 //! What the command's tests share.
+#![allow(dead_code, reason = "each test uses some of it")]
 
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
@@ -22,6 +23,11 @@ impl Place {
             .env("PARTYWALL_DIR", self.directory.path())
             .args(arguments);
         command
+    }
+
+    /// Its directory.
+    pub(crate) fn path(&self) -> &std::path::Path {
+        self.directory.path()
     }
 
     /// The channels that have a root.

@@ -30,9 +30,11 @@
 mod options;
 mod receiver;
 mod sender;
+mod typed;
 
 pub use crate::handle::slots::{Meta, Value};
 pub use crate::protocol::slots::Start;
 pub use options::{ReceiverOptions, SenderOptions};
 pub use receiver::Receiver;
 pub use sender::Sender;
+pub use typed::{TypedReceiver, TypedSender};

@@ -1,12 +1,13 @@
 //! How a broadcast is opened.
 
-use super::{Receiver, Sender, Start};
+use super::{Receiver, Sender, Start, TypedReceiver, TypedSender};
 use crate::channel::visit;
 use crate::error::OpenError;
 use crate::handle::options::{owner_options, peer_options};
 use crate::handle::slots::{SlotSettings, slot_options};
 use crate::handle::{OwnerSettings, PeerSettings};
 use crate::layout::header::Pattern;
+use crate::record::{Record, Schema, Typed};
 
 /// Options of a [`Sender`]: records of up to 256 bytes in 1024 slots, unless told otherwise.
 #[derive(Clone, Debug)]
@@ -42,6 +43,17 @@ impl SenderOptions {
     /// with its name, its namespace or its files. In all cases nothing was changed.
     pub fn open(&self, channel: &str) -> Result<Sender, OpenError> {
         Ok(Sender::new(self.slots.open(&self.settings, channel)?))
+    }
+
+    /// [`Self::open`] for values of one type, whose [schema](crate::record) is written into the channel, and whose size
+    /// is that of the slots. A channel that is in use with others is refused.
+    ///
+    /// # Errors
+    /// [`OpenError::SchemaMismatch`], which names the field that differs; and as [`Self::open`].
+    pub fn open_typed<T: Record>(&self, channel: &str) -> Result<TypedSender<T>, OpenError> {
+        let mut options = self.clone().schema(Schema::of::<T>());
+        options.slots.set_value_of::<T>();
+        options.open(channel).map(Typed::new)
     }
 }
 
@@ -94,5 +106,14 @@ impl ReceiverOptions {
         let request = self.settings.request(&namespace, channel, None);
         let visited = visit::visit(&request, &[Pattern::Broadcast])?;
         Receiver::new(visited, self)
+    }
+
+    /// [`Self::attach`] for values of one type. A channel of others, or of bytes without a schema, is refused.
+    ///
+    /// # Errors
+    /// [`OpenError::SchemaMismatch`], which names the field that differs; and as [`Self::attach`].
+    pub fn attach_typed<T: Record>(&self, channel: &str) -> Result<TypedReceiver<T>, OpenError> {
+        let options = self.clone().schema(Schema::of::<T>());
+        options.attach(channel).map(Typed::new)
     }
 }

@@ -10,6 +10,7 @@ use crate::handle::slots::shape;
 use crate::memory::{ReadOnly, Region};
 use crate::protocol::Lie;
 use crate::protocol::slots::{CursorReader, Next};
+use crate::record::Schema;
 
 /// A reader of a broadcast. There can be any number of them; they map the sender's memory read-only. One that
 /// waits takes a seat, so that it can be woken; if all seats are taken it looks every millisecond instead.
@@ -162,6 +163,14 @@ impl Receiver {
     #[must_use]
     pub fn max_value(&self) -> usize {
         self.reader.shape().value as usize
+    }
+
+    /// What the channel's records are made of; `None` if they are bytes without a schema.
+    ///
+    /// # Errors
+    /// [`OpenError::Damaged`] if what stands there is no schema.
+    pub fn schema(&self) -> Result<Option<Schema>, OpenError> {
+        self.handle.schema()
     }
 
     /// The channel's name.

@@ -8,6 +8,7 @@ use super::generation;
 use super::joining::{AN_OWNER, Attempt, Entrance, Request, THE_CHANNEL, enter, until_attached};
 use super::liveness::{NAMES, PATIENCE, PAUSE, lock_patiently, seat_byte};
 use super::root::{self, Generations};
+use super::schema;
 use super::segment::Header;
 use crate::error::OpenError;
 use crate::layout::header::{Pattern, State};
@@ -26,7 +27,11 @@ pub(crate) trait PeerRole: Sized {
 
     /// Takes the seat by the way that its state asks for; and whether that resumes where an earlier holder of
     /// the same name stood.
-    fn take(opened: &Opened, seat: u32, request: &Request<'_>) -> Result<(Self, bool), Refused>;
+    fn take(
+        opened: &Opened<'_>,
+        seat: u32,
+        request: &Request<'_>,
+    ) -> Result<(Self, bool), NotTaken>;
 
     fn owner(&self) -> &Region<ReadOnly>;
     fn peers(&self) -> &Region<Writable>;
@@ -46,8 +51,28 @@ pub(crate) trait PeerRole: Sized {
 
     /// Sits down in the next generation, whose base is the position of `self`; `None` where a pattern's peers
     /// are not carried over.
-    fn move_in(&self, _next: &Opened, _name: &str) -> Option<Self> {
+    fn move_in(&self, _next: &Opened<'_>, _name: &str) -> Option<Self> {
         None
+    }
+}
+
+/// Why a pattern did not take a seat.
+#[derive(Debug)]
+pub(crate) enum NotTaken {
+    /// The generation was retired meanwhile: begin again from the root.
+    NotReady,
+    /// Something is wrong with this one seat, or it is another's by now.
+    Unusable,
+    /// The owner side claims the impossible.
+    Damaged(Lie),
+    Failed(OpenError),
+}
+
+impl From<Refused> for NotTaken {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::NotReady => NotTaken::NotReady,
+        }
     }
 }
 
@@ -146,17 +171,19 @@ struct Claiming<'a> {
 
 /// A generation opened for a peer.
 #[derive(Debug)]
-pub(crate) struct Opened {
+pub(crate) struct Opened<'a> {
+    pub(crate) channel: &'a ChannelDirectory,
     pub(crate) header: Header,
     pub(crate) owner: Region<ReadOnly>,
     pub(crate) peers: Region<Writable>,
 }
 
-impl Claiming<'_> {
-    fn open(&self, number: u64) -> Result<Opened, OpenError> {
+impl<'a> Claiming<'a> {
+    fn open(&self, number: u64) -> Result<Opened<'a>, OpenError> {
         let (header, owner, peers) =
             generation::open_for_peer(self.channel, number, self.instance)?;
         Ok(Opened {
+            channel: self.channel,
             header,
             owner,
             peers,
@@ -164,7 +191,7 @@ impl Claiming<'_> {
     }
 
     /// Opens a generation that may be going away; `None` if it has.
-    fn open_or_gone(&self, number: u64) -> Result<Option<Opened>, OpenError> {
+    fn open_or_gone(&self, number: u64) -> Result<Option<Opened<'a>>, OpenError> {
         match self.open(number) {
             Ok(opened) => Ok(Some(opened)),
             Err(error) => match root::generations(self.root) {
@@ -173,6 +200,21 @@ impl Claiming<'_> {
                 _ => Err(error),
             },
         }
+    }
+
+    fn check_schema(&self, opened: &Opened) -> Result<(), OpenError> {
+        let schema = self.request.schema;
+        schema::expect(self.channel, &opened.header, &opened.owner, schema)
+    }
+
+    /// The same for a durable consumer that has a seat already: it waits there for one who wants its records.
+    fn check_schema_of_seat<P: PeerRole>(
+        &self,
+        opened: &Opened,
+        held: &P,
+    ) -> Result<(), OpenError> {
+        self.check_schema(opened)
+            .inspect_err(|_| seats::leave(held.peers(), held.seat(), held.state(), true))
     }
 
     /// Any seat of the current generation: a free one first, else a dead consumer's.
@@ -187,6 +229,7 @@ impl Claiming<'_> {
         if opened.header.state != State::READY {
             return Ok(Seat::NotReady);
         }
+        self.check_schema(&opened)?;
         let promised = self.promised_seats()?;
         let end = Instant::now() + PATIENCE;
         loop {
@@ -217,7 +260,7 @@ impl Claiming<'_> {
     /// Locks one seat and takes it; `Changed` if that was not possible.
     fn try_seat<P: PeerRole>(
         &self,
-        opened: &Opened,
+        opened: &Opened<'_>,
         seat: u32,
         dead_ones: bool,
     ) -> Result<Seat<P>, OpenError> {
@@ -245,10 +288,12 @@ impl Claiming<'_> {
     }
 
     /// What it means that a seat could not be taken.
-    fn refused<P>(&self, opened: &Opened, refused: Refused) -> Result<Seat<P>, OpenError> {
+    fn refused<P>(&self, opened: &Opened<'_>, refused: NotTaken) -> Result<Seat<P>, OpenError> {
         match refused {
-            Refused::NotReady => Ok(Seat::NotReady),
-            Refused::Damaged(lie) => Err(OpenError::Damaged {
+            NotTaken::NotReady => Ok(Seat::NotReady),
+            NotTaken::Unusable => Ok(Seat::Changed),
+            NotTaken::Failed(error) => Err(error),
+            NotTaken::Damaged(lie) => Err(OpenError::Damaged {
                 channel: self.channel.name().to_owned(),
                 file: super::directory::owner_file(opened.header.generation),
                 lie,
@@ -297,7 +342,7 @@ impl Claiming<'_> {
 
     fn resume<P: PeerRole>(
         &self,
-        opened: Opened,
+        opened: Opened<'_>,
         seat: u32,
         consumer: &str,
     ) -> Result<Seat<P>, OpenError> {
@@ -319,6 +364,7 @@ impl Claiming<'_> {
         // At the end of a stream that is over there is nothing to read here, ever.
         let drained = opened.header.state != State::READY && held.is_drained();
         if !drained {
+            self.check_schema_of_seat(&opened, &held)?;
             return Ok(Seat::Taken(Box::new((opened.header, held, resumed))));
         }
         if self.generations.current == opened.header.generation {
@@ -335,7 +381,7 @@ impl Claiming<'_> {
     /// there, and only then frees the old one. Always one generation at a time.
     fn move_on<P: PeerRole>(
         &self,
-        old: &Opened,
+        old: &Opened<'_>,
         held: &P,
         seat: u32,
         consumer: &str,
@@ -355,6 +401,7 @@ impl Claiming<'_> {
                 },
             });
         }
+        self.check_schema_of_seat(&next, held)?;
         let byte = seat_byte(next.header.generation, seat);
         let locked = lock_patiently(self.lock, byte)
             .map_err(|error| self.channel.error("lock a seat", error))?;
@@ -377,7 +424,7 @@ impl Claiming<'_> {
     }
 }
 
-fn state_of(opened: &Opened, seat: u32) -> SeatState {
+fn state_of(opened: &Opened<'_>, seat: u32) -> SeatState {
     SeatState(opened.peers.load(
         peers::seat_at(seat) + seat::STATE,
         std::sync::atomic::Ordering::Acquire,
@@ -385,7 +432,7 @@ fn state_of(opened: &Opened, seat: u32) -> SeatState {
 }
 
 /// Whether a newcomer may take the seat, if its lock is free.
-fn usable(opened: &Opened, seat: u32, dead_ones: bool) -> bool {
+fn usable(opened: &Opened<'_>, seat: u32, dead_ones: bool) -> bool {
     let state = state_of(opened, seat);
     if seats::is_evicted(&opened.owner, seat, state) {
         return true;

@@ -2,6 +2,7 @@
 
 use super::directory::{ChannelDirectory, owner_file, peers_file};
 use super::owner::OwnerRole;
+use super::schema;
 use super::segment::{self, Header};
 use crate::error::OpenError;
 use crate::layout::frames::Pool;
@@ -9,6 +10,7 @@ use crate::layout::header::{FLAG_CHECKSUM, FLAG_KEEP, Pattern, Side, State};
 use crate::memory::{ReadOnly, Region, Writable};
 use crate::os;
 use crate::protocol::Lie;
+use crate::record::{self, Schema};
 
 /// What a new generation is to be like.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +24,8 @@ pub(crate) struct Wanted {
     pub(crate) keep: bool,
     /// Every value has a checksum.
     pub(crate) checksums: bool,
+    /// What the records are made of; `None`: bytes.
+    pub(crate) schema: Option<Schema>,
     /// Of frames: who may keep how many slots.
     pub(crate) pool: Option<Pool>,
 }
@@ -41,6 +45,8 @@ pub(crate) fn create<R: OwnerRole>(
     wanted: &Wanted,
     base: Base,
 ) -> Result<(Header, R), OpenError> {
+    let schema = wanted.schema.as_ref().map(Schema::to_text);
+    let schema = schema.unwrap_or_default();
     let mut header = Header {
         pattern: R::PATTERN,
         side: Side::Owner,
@@ -53,8 +59,13 @@ pub(crate) fn create<R: OwnerRole>(
         payload_size: wanted.payload_size,
         record_size: wanted.record_size,
         seat_count: wanted.seats,
-        schema_size: 0,
-        schema_hash: 0,
+        // One that is too long for 32 bits is too long.
+        schema_size: u32::try_from(schema.len()).unwrap_or(u32::MAX),
+        schema_hash: if schema.is_empty() {
+            0
+        } else {
+            record::hash(schema.as_bytes())
+        },
         base_seq: base.position,
         base_records: base.records,
         instance,
@@ -75,6 +86,7 @@ pub(crate) fn create<R: OwnerRole>(
         .0;
     let mut role = None;
     segment::create(channel, &owner_file(generation), &header, |owner| {
+        schema::write(owner, &header, &schema);
         role = Some(R::create(owner.clone(), peers, &header, wanted));
     })?;
     Ok((header, role.expect("segment::create calls fill")))

@@ -12,6 +12,7 @@ use crate::layout::header::Pattern;
 use crate::memory::{ReadOnly, Region};
 use crate::os::{self, DirectoryWatch};
 use crate::protocol::frames::seats::Wish;
+use crate::record::Schema;
 use crate::wait::{SLICE, StopToken};
 
 /// What to attach to, and how long to wait for it.
@@ -25,6 +26,8 @@ pub(crate) struct Request<'a> {
     /// `None`: for ever.
     pub(crate) timeout: Option<Duration>,
     pub(crate) stop: Option<&'a StopToken>,
+    /// What the records must be made of; `None`: bytes, whatever they are.
+    pub(crate) schema: Option<&'a Schema>,
 }
 
 /// One attempt.

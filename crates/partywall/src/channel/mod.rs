@@ -21,6 +21,7 @@ pub(crate) mod namespace;
 pub(crate) mod owner;
 pub(crate) mod removal;
 pub(crate) mod root;
+pub(crate) mod schema;
 pub(crate) mod segment;
 pub(crate) mod visit;
 pub(crate) mod watch;

@@ -11,6 +11,7 @@ use super::liveness::{GenerationLocks, OWNER, lock_patiently, seat_byte};
 use super::namespace::Namespace;
 use super::removal;
 use super::root::{self, Found};
+use super::schema;
 use super::segment::{self, Header, Opened};
 use crate::error::OpenError;
 use crate::layout::header::{self, FLAG_KEEP, Pattern, Phase, Side, State};
@@ -56,6 +57,11 @@ pub(crate) trait OwnerRole: Sized {
     /// What goes over into a generation that replaces `old` while nobody had closed that; by then nobody looks
     /// at this one yet.
     fn inherit(&mut self, _old: &Self) {}
+
+    /// Something lies here that only its owner takes out: it must not be given up for a new generation.
+    fn is_laden(&mut self) -> bool {
+        false
+    }
 
     /// Durable peers of older generations are on their way here.
     fn set_older(&mut self, _older: Vec<(Region<ReadOnly>, u32)>) {}
@@ -191,8 +197,8 @@ pub(crate) fn open<R: OwnerRole>(
                 if retired {
                     owned.next_generation(wanted)?;
                     owned.adopted = false;
-                } else if owned.shortcoming(wanted).is_some() {
-                    owned.replace_unused(wanted)?;
+                } else if let Some(mismatch) = owned.mismatch(wanted) {
+                    owned.replace_unused(wanted, mismatch)?;
                     owned.adopted = false;
                 }
                 owned.remove_unfinished();
@@ -258,9 +264,22 @@ fn adopt<R: OwnerRole>(
     })
 }
 
-/// Whether what is there is at least what is wanted.
-pub(crate) fn fits(header: &Header, wanted: &Wanted) -> bool {
-    shortcoming(header, wanted).is_none()
+/// In what a generation is not as wanted.
+pub(crate) fn mismatch(
+    channel: &ChannelDirectory,
+    header: &Header,
+    owner: &impl Shared,
+    wanted: &Wanted,
+) -> Option<OpenError> {
+    if let Some((option, expected, found)) = shortcoming(header, wanted) {
+        return Some(OpenError::Mismatch {
+            channel: channel.name().to_owned(),
+            option,
+            expected,
+            found,
+        });
+    }
+    schema::expect(channel, header, owner, wanted.schema.as_ref()).err()
 }
 
 /// In what the generation that is there falls short: option, wanted, found.
@@ -317,20 +336,17 @@ fn create_first<R: OwnerRole>(claimed: Claimed, wanted: &Wanted) -> Result<Owned
 
 impl<R: OwnerRole> Owned<R> {
     /// In what the generation falls short.
-    fn shortcoming(&self, wanted: &Wanted) -> Option<(&'static str, u64, u64)> {
-        shortcoming(&self.header, wanted).or_else(|| self.role.shortcoming(wanted))
-    }
-
-    fn mismatch(&self, wanted: &Wanted) -> OpenError {
-        let (option, expected, found) =
-            self.shortcoming(wanted)
-                .unwrap_or(("other options than", 0, 0));
-        OpenError::Mismatch {
-            channel: self.channel.name().to_owned(),
-            option,
-            expected,
-            found,
-        }
+    /// In what the generation falls short of what is wanted.
+    fn mismatch(&self, wanted: &Wanted) -> Option<OpenError> {
+        mismatch(&self.channel, &self.header, self.role.owner(), wanted).or_else(|| {
+            let (option, expected, found) = self.role.shortcoming(wanted)?;
+            Some(OpenError::Mismatch {
+                channel: self.channel.name().to_owned(),
+                option,
+                expected,
+                found,
+            })
+        })
     }
 
     /// Says who owns the generation now, and wakes everybody to look.
@@ -354,13 +370,17 @@ impl<R: OwnerRole> Owned<R> {
     ///
     /// All of its seats are locked from the decision until it is retired: a joiner in between would sit in a
     /// generation that has ended. The memory is reserved before, for that takes time.
-    fn replace_unused(&mut self, wanted: &Wanted) -> Result<(), OpenError> {
+    fn replace_unused(&mut self, wanted: &Wanted, mismatch: OpenError) -> Result<(), OpenError> {
         let number = self.header.generation;
         if !self.is_unused() {
-            return Err(self.mismatch(wanted));
+            return Err(mismatch);
         }
         let mut made = self.make_next(wanted)?;
-        made.1.inherit(&self.role);
+        // A value of another schema is none of this one.
+        let (owner, expected) = (self.role.owner(), wanted.schema.as_ref());
+        if schema::expect(&self.channel, &self.header, owner, expected).is_ok() {
+            made.1.inherit(&self.role);
+        }
         let locked: Vec<u64> = (0..self.header.seat_count)
             .map(|seat| seat_byte(number, seat))
             .take_while(|&byte| matches!(self.lock.try_lock(byte), Ok(true)))
@@ -371,7 +391,7 @@ impl<R: OwnerRole> Owned<R> {
             Ok(())
         } else {
             self.remove_generation(number.wrapping_add(1));
-            Err(self.mismatch(wanted))
+            Err(mismatch)
         };
         for byte in locked {
             let _ = self.lock.unlock(byte);
@@ -379,15 +399,17 @@ impl<R: OwnerRole> Owned<R> {
         replaced
     }
 
-    /// Nobody else holds a seat of the current generation, and no durable consumer is expected back.
-    fn is_unused(&self) -> bool {
-        removal::users_of(
-            self.role.peers(),
-            self.header.seat_count,
-            self.header.generation,
-            &self.lock,
-        )
-        .is_ok_and(|users| users.none())
+    /// Nobody else holds a seat of the current generation, no durable consumer is expected back, and nothing lies
+    /// there for us.
+    fn is_unused(&mut self) -> bool {
+        !self.role.is_laden()
+            && removal::users_of(
+                self.role.peers(),
+                self.header.seat_count,
+                self.header.generation,
+                &self.lock,
+            )
+            .is_ok_and(|users| users.none())
     }
 
     /// Retires a generation that was closed, and goes on in a new one. Nobody is carried over but durable

@@ -312,23 +312,30 @@ where
 }
 
 /// The lane of a sender that holds the seat's lock: its memory is reserved, and nothing else is mapped. What lies in
-/// it stays.
+/// it stays. `None` if the file is not the one whose header that is: the channel was removed and made anew.
 pub(crate) fn open_lane(
     channel: &ChannelDirectory,
     file: &str,
     header: &Header,
     seat: u32,
-) -> Result<Region<Writable>, OpenError> {
+) -> Result<Option<Region<Writable>>, OpenError> {
     let at = mpsc::lane_at(header.payload_size, seat);
-    let descriptor = channel
-        .files()
-        .open_file(file, OpenMode::ReadWrite)
-        .map_err(|error| channel.error("open a segment", error))?;
+    let descriptor = match channel.files().open_file(file, OpenMode::ReadWrite) {
+        Ok(descriptor) => descriptor,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(channel.error("open a segment", error)),
+    };
+    let (head, _) = Mapping::head(&descriptor, PAGE, false)
+        .map_err(|error| channel.error("map a segment", error))?;
+    if Region::read_only(head).load(header::INSTANCE, Relaxed) != header.instance {
+        return Ok(None);
+    }
     os::reserve(&descriptor, at, header.payload_size)
         .map_err(|error| no_space(channel, "reserve a lane", header.payload_size, error))?;
     let mapping = Mapping::part(&descriptor, at, header.payload_size, true)
         .map_err(|error| channel.error("map a lane", error))?;
-    Ok(Region::writable(mapping).expect("it was mapped writable"))
+    let lane = Region::writable(mapping).expect("it was mapped writable");
+    Ok(Some(lane))
 }
 
 fn no_space(
@@ -474,13 +481,13 @@ mod tests {
         let (seats, found) = opened.expect_segment(&channel, "1.peers").unwrap();
         assert_eq!(found.payload_size, lane);
         assert_eq!(seats.size(), peers::HEAD);
-        let own = open_lane(&channel, "1.peers", &found, 63).unwrap();
+        let own = open_lane(&channel, "1.peers", &found, 63).unwrap().unwrap();
         assert_eq!(own.size(), lane);
         assert_eq!(taken(), head + lane);
         own.store(lane - 8, 42, Relaxed);
 
         // What was in it stays, and the receiver finds it where the lane lies.
-        let again = open_lane(&channel, "1.peers", &found, 63).unwrap();
+        let again = open_lane(&channel, "1.peers", &found, 63).unwrap().unwrap();
         assert_eq!(again.load(lane - 8, Relaxed), 42);
         assert_eq!(taken(), head + lane);
         let opened = open_read_only(&channel, "1.peers", Side::Peers).unwrap();
@@ -506,6 +513,11 @@ mod tests {
             payload_size: lane,
             ..header
         };
+        let other = Header {
+            instance: 8,
+            ..header
+        };
+        assert!(open_lane(&channel, "1.peers", &other, 1).unwrap().is_none());
         let refused = open_lane(&channel, "1.peers", &header, 1).unwrap_err();
         assert!(
             matches!(refused, OpenError::NoSpace { needed, .. } if needed == lane),

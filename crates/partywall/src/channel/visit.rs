@@ -4,6 +4,7 @@ use super::directory::{ChannelDirectory, owner_file};
 use super::generation;
 use super::joining::{AN_OWNER, Attempt, Request, THE_CHANNEL, enter, until_attached};
 use super::root;
+use super::schema;
 use super::segment::Header;
 use crate::error::OpenError;
 use crate::layout::header::{Pattern, State};
@@ -65,13 +66,16 @@ fn attempt(request: &Request<'_>, patterns: &[Pattern]) -> Result<Attempt<Visite
         }
     };
     match header.state {
-        State::READY => Ok(Attempt::Attached(Visited {
-            channel: entrance.channel,
-            lock,
-            root: entrance.root,
-            header,
-            owner,
-        })),
+        State::READY => {
+            schema::expect(&entrance.channel, &header, &owner, request.schema)?;
+            Ok(Attempt::Attached(Visited {
+                channel: entrance.channel,
+                lock,
+                root: entrance.root,
+                header,
+                owner,
+            }))
+        }
         State::BROKEN => Err(super::owner::broken(request.channel, current)),
         _ => Ok(Attempt::Wait(AN_OWNER)),
     }

@@ -43,6 +43,7 @@ mod options;
 mod publisher;
 mod role;
 mod subscriber;
+mod typed;
 
 pub use crate::layout::frames::{About, content, format};
 pub use crate::ring::Overflow;
@@ -52,3 +53,4 @@ pub use loan::Loan;
 pub use options::{PublisherOptions, SubscriberOptions};
 pub use publisher::Publisher;
 pub use subscriber::Subscriber;
+pub use typed::{TypedPublisher, TypedSubscriber};

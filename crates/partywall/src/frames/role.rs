@@ -1,6 +1,6 @@
 //! The part of frames in owning a channel and in sitting in one of its seats.
 
-use crate::channel::attach::{Opened, PeerRole};
+use crate::channel::attach::{NotTaken, Opened, PeerRole};
 use crate::channel::generation::{Base, Wanted};
 use crate::channel::joining::Request;
 use crate::channel::liveness::GenerationLocks;
@@ -12,7 +12,6 @@ use crate::layout::seat::SeatState;
 use crate::memory::{ReadOnly, Region, Shared, Writable};
 use crate::protocol::Lie;
 use crate::protocol::frames::{self, Shape, seats};
-use crate::protocol::seats::Refused;
 
 /// The publisher's words over mapped segments.
 pub(super) type MappedPublisher = frames::Publisher<Region<Writable>, Region<ReadOnly>>;
@@ -98,8 +97,12 @@ impl OwnerRole for MappedPublisher {
 impl PeerRole for MappedSubscriber {
     const PATTERN: Pattern = Pattern::Frames;
 
-    fn take(opened: &Opened, seat: u32, request: &Request<'_>) -> Result<(Self, bool), Refused> {
-        let shape = shape(&opened.owner, &opened.header).map_err(Refused::Damaged)?;
+    fn take(
+        opened: &Opened<'_>,
+        seat: u32,
+        request: &Request<'_>,
+    ) -> Result<(Self, bool), NotTaken> {
+        let shape = shape(&opened.owner, &opened.header).map_err(NotTaken::Damaged)?;
         let (owner, peers) = (opened.owner.clone(), opened.peers.clone());
         let taken = seats::take(&owner, &peers, &shape, seat, request.wish)?;
         Ok((

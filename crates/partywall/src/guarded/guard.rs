@@ -13,28 +13,42 @@ use crate::protocol::park;
 /// A locked record, and how it was left.
 #[derive(Debug)]
 #[must_use = "dropping it unlocks the record, and gives it up if its owner had died"]
-pub enum Lock<'a> {
+pub enum Lock<G> {
     /// The holder before let go of it in an orderly way.
-    Clean(Guard<'a>),
+    Clean(G),
     /// The holder before died. The value is the last one that was committed; whatever it was editing is gone. Until
     /// somebody calls the record consistent this stays news; a guard that is dropped without that gives the
     /// record up: everybody then gets [`LockError::NotRecoverable`], until somebody repairs it.
-    OwnerDied(Guard<'a>),
+    OwnerDied(G),
 }
 
-impl<'a> Lock<'a> {
+/// A guard that can call its record consistent: a [`Guard`], or a [`TypedGuard`](super::TypedGuard).
+pub trait Consistent {
+    /// Says that the value is as it should be, whatever befell the holders before. Needs no commit.
+    fn mark_consistent(&mut self);
+}
+
+impl Consistent for Guard<'_> {
+    fn mark_consistent(&mut self) {
+        Guard::mark_consistent(self);
+    }
+}
+
+impl<G: Consistent> Lock<G> {
     /// The guard, with the record called consistent: for records whose every committed value will do, since a value
     /// is committed whole or not at all.
     #[must_use]
-    pub fn consistent(self) -> Guard<'a> {
+    pub fn consistent(self) -> G {
         let mut guard = self.into_guard();
         guard.mark_consistent();
         guard
     }
+}
 
+impl<G> Lock<G> {
     /// The guard, whatever it is.
     #[must_use]
-    pub fn into_guard(self) -> Guard<'a> {
+    pub fn into_guard(self) -> G {
         match self {
             Lock::Clean(guard) | Lock::OwnerDied(guard) => guard,
         }
@@ -48,7 +62,7 @@ impl<'a> Lock<'a> {
 }
 
 /// The lock of a record, and a copy of its value to edit. Dropping it unlocks; what was not committed is as though it
-/// had never been. A guard that is dropped while its thread panics looks like a death, as it should.
+/// had never been. A guard that is dropped by a panic looks like a death, as it should.
 #[derive(Debug)]
 pub struct Guard<'a> {
     record: &'a mut Record,
@@ -56,13 +70,18 @@ pub struct Guard<'a> {
     held: Option<Held<Region<Writable>>>,
     value: Vec<u8>,
     kind: u16,
+    /// Nobody can judge a value that cannot be read, and so it is never left as though all were well.
+    unreadable: bool,
+    /// It was locked while its thread panicked already, by a destructor: then that panic is no death.
+    panicking: bool,
 }
 
 impl<'a> Guard<'a> {
     pub(super) fn begin(
         record: &'a mut Record,
         held: Held<Region<Writable>>,
-    ) -> Result<Lock<'a>, LockError> {
+        repairing: bool,
+    ) -> Result<Lock<Guard<'a>>, LockError> {
         let died = owner_died(held.found());
         let mut value = Vec::new();
         let read = held.read(&mut value);
@@ -71,11 +90,17 @@ impl<'a> Guard<'a> {
             held: Some(held),
             value,
             kind: 0,
+            unreadable: false,
+            panicking: std::thread::panicking(),
         };
         match read {
             Ok(meta) => guard.kind = meta.map_or(0, |meta| meta.kind),
+            Err(_) if repairing => {
+                guard.value.clear();
+                guard.unreadable = true;
+            }
             Err(lie) => {
-                // The value cannot be believed. The lock goes back as it was found, and so does the news.
+                // The value cannot be believed. Whoever is next is told of a death, whatever was found.
                 guard.held = None;
                 let channel = guard.record.channel().to_owned();
                 return Err(LockError::Damaged { channel, lie });
@@ -86,6 +111,12 @@ impl<'a> Guard<'a> {
         } else {
             Lock::Clean(guard)
         })
+    }
+
+    /// The channel's name.
+    #[must_use]
+    pub fn channel(&self) -> &str {
+        self.record.channel()
     }
 
     /// The copy of the value; empty before the first commit.
@@ -147,6 +178,7 @@ impl<'a> Guard<'a> {
         };
         held.commit(&self.value, self.kind, time_ns);
         let sequence = held.slots().version();
+        self.unreadable = false;
         let owner = &self.record.owner;
         if let Some(seated) = self.record.handle.seat() {
             let seats = self.record.handle.header().seat_count;
@@ -166,10 +198,18 @@ impl<'a> Guard<'a> {
         }
     }
 
-    /// Unlocks as a death would: the next holder is told so, and the record is not given up. For a holder that was
-    /// told of a death itself and cannot judge the value.
+    /// Whether nobody died before, or somebody called the record consistent since, and its value can be read.
+    #[must_use]
+    pub fn is_consistent(&self) -> bool {
+        !self.unreadable && self.held.as_ref().is_some_and(Held::settled)
+    }
+
+    /// Unlocks, and leaves to the next holder what this one was told: that one before died, or that the record is not
+    /// recoverable. For a holder that cannot judge the value. If nobody died it just unlocks.
     pub fn leave_news(mut self) {
-        self.held = None;
+        if !self.is_consistent() {
+            self.held = None;
+        }
     }
 }
 
@@ -189,7 +229,8 @@ impl Drop for Guard<'_> {
         }
         // After a removal by force nobody needs to be told anything.
         match self.held.take() {
-            Some(held) if !std::thread::panicking() => held.release(),
+            Some(_) if self.unreadable => {}
+            Some(held) if self.panicking || !std::thread::panicking() => held.release(),
             _ => {}
         }
         self.record.unlock();

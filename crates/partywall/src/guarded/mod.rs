@@ -33,9 +33,11 @@
 mod guard;
 mod options;
 mod record;
+mod typed;
 
 pub use crate::handle::slots::{Meta, Value};
 pub use crate::snapshot::{Reader, ReaderOptions};
-pub use guard::{Guard, Lock};
+pub use guard::{Consistent, Guard, Lock};
 pub use options::RecordOptions;
 pub use record::Record;
+pub use typed::{TypedGuard, TypedRecord};

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::Record;
+use super::{Record, TypedRecord};
 use crate::channel::liveness::PAUSE;
 use crate::channel::namespace::Namespace;
 use crate::channel::owner;
@@ -14,6 +14,7 @@ use crate::handle::{OwnerSettings, PeerSettings};
 use crate::layout::guarded;
 use crate::layout::header::Pattern;
 use crate::memory::{Region, Shared, SharedMut, Writable};
+use crate::record;
 use crate::wait::{StopToken, WaitStrategy};
 
 /// How long to try while somebody else makes the record, or holds it.
@@ -95,7 +96,8 @@ impl RecordOptions {
         let end = Instant::now() + MAKING;
         loop {
             if let Some(visited) = self.find(&namespace, channel)?
-                && owner::fits(&visited.header, &wanted)
+                && owner::mismatch(&visited.channel, &visited.header, &visited.owner, &wanted)
+                    .is_none()
             {
                 let settings = PeerSettings {
                     wait: self.wait,
@@ -114,6 +116,20 @@ impl RecordOptions {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// [`Self::open`] for values of one type, whose [schema](crate::record) is written into the channel. A record that is
+    /// in use with others is refused.
+    ///
+    /// # Errors
+    /// [`OpenError::SchemaMismatch`], which names the field that differs; and as [`Self::open`].
+    pub fn open_typed<T: record::Record>(
+        &self,
+        channel: &str,
+    ) -> Result<TypedRecord<T>, OpenError> {
+        let mut options = self.clone().schema(record::Schema::of::<T>());
+        options.slots.set_value_of::<T>();
+        options.open(channel).map(record::Typed::new)
     }
 
     /// The record, if it is there now.

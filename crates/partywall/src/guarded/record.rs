@@ -79,27 +79,27 @@ impl Record {
     /// # Errors
     /// [`LockError::NotRecoverable`] until somebody repairs it; [`LockError::Stopped`];
     /// [`LockError::Deleted`], [`LockError::Damaged`], [`LockError::Forked`].
-    pub fn lock(&mut self) -> Result<Lock<'_>, LockError> {
+    pub fn lock(&mut self) -> Result<Lock<Guard<'_>>, LockError> {
         let held = self.wait_for(Purpose::Edit, None)?;
-        Guard::begin(self, held)
+        Guard::begin(self, held, false)
     }
 
     /// [`Self::lock`], at most so long.
     ///
     /// # Errors
     /// [`LockError::TimedOut`], and as [`Self::lock`].
-    pub fn lock_timeout(&mut self, timeout: Duration) -> Result<Lock<'_>, LockError> {
+    pub fn lock_timeout(&mut self, timeout: Duration) -> Result<Lock<Guard<'_>>, LockError> {
         let held = self.wait_for(Purpose::Edit, Some(timeout))?;
-        Guard::begin(self, held)
+        Guard::begin(self, held, false)
     }
 
     /// Locks the record if nobody has it.
     ///
     /// # Errors
     /// [`LockError::Busy`], and as [`Self::lock`], but for waiting.
-    pub fn try_lock(&mut self) -> Result<Lock<'_>, LockError> {
+    pub fn try_lock(&mut self) -> Result<Lock<Guard<'_>>, LockError> {
         match self.try_hold(Purpose::Edit)? {
-            Some(held) => Guard::begin(self, held),
+            Some(held) => Guard::begin(self, held, false),
             None => Err(LockError::Busy {
                 channel: self.channel().to_owned(),
             }),
@@ -107,13 +107,15 @@ impl Record {
     }
 
     /// Locks the record whatever befell it, to repair it: look at the value, commit a better one if need be, and
-    /// [`mark it consistent`](Guard::mark_consistent). Waits at most `timeout` (`None`: no limit).
+    /// [`mark it consistent`](Guard::mark_consistent). A value that cannot be believed (its checksum is wrong, or its
+    /// length) is given as an empty one, and the record is not [consistent](Guard::is_consistent). Waits at most
+    /// `timeout` (`None`: no limit).
     ///
     /// # Errors
     /// [`LockError::TimedOut`], and as [`Self::lock`].
     pub fn repair(&mut self, timeout: Option<Duration>) -> Result<Guard<'_>, LockError> {
         let held = self.wait_for(Purpose::Repair, timeout)?;
-        Guard::begin(self, held).map(Lock::into_guard)
+        Guard::begin(self, held, true).map(Lock::into_guard)
     }
 
     /// The value, without locking; `None` before the first commit.
@@ -177,11 +179,13 @@ impl Record {
         let mut waiter = Waiter::new(settings.wait, timeout, settings.stop.as_ref());
         loop {
             match waiter.step() {
-                Step::Spin | Step::LookAround => {}
+                Step::Spin => {}
+                Step::LookAround => self.look_around()?,
                 Step::Park(longest) => {
                     if let Some(held) = self.park(purpose, longest)? {
                         return Ok(held);
                     }
+                    self.look_around()?;
                 }
                 Step::TimedOut => {
                     return Err(LockError::TimedOut {
@@ -198,6 +202,16 @@ impl Record {
             if let Some(held) = self.try_hold(purpose)? {
                 return Ok(held);
             }
+        }
+    }
+
+    /// Somebody has the lock: of a record that is still there?
+    fn look_around(&mut self) -> Result<(), LockError> {
+        match self.handle.state() {
+            Ok(State::READY) => Ok(()),
+            _ => Err(LockError::Deleted {
+                channel: self.channel().to_owned(),
+            }),
         }
     }
 
@@ -290,10 +304,10 @@ impl Record {
     /// Gives the lock back, and wakes who waits for it.
     pub(super) fn unlock(&self) {
         // An error leaves it locked until the handle is dropped, which nobody can mend here.
-        let _ = self.handle.lock_file().unlock(OWNER);
-        if let Some(seated) = self.handle.seat() {
-            guarded::ring(&seated.peers, seated.seat, self.handle.header().seat_count);
-        }
+        let unlock = || drop(self.handle.lock_file().unlock(OWNER));
+        let seated = self.handle.seat().expect("every record has a seat");
+        let seats = self.handle.header().seat_count;
+        guarded::unlock(&seated.peers, seated.seat, seats, unlock);
     }
 }
 

@@ -8,6 +8,7 @@ use crate::channel::namespace::Namespace;
 use crate::error::OpenError;
 use crate::layout;
 use crate::protocol::frames::seats::Wish;
+use crate::record::Schema;
 use crate::wait::{StopToken, WaitStrategy};
 
 /// What the options of every pattern's owner have in common.
@@ -17,6 +18,7 @@ pub(crate) struct OwnerSettings {
     pub(crate) seats: u32,
     pub(crate) keep: bool,
     pub(crate) heartbeat: bool,
+    pub(crate) schema: Option<Schema>,
 }
 
 impl Default for OwnerSettings {
@@ -26,6 +28,7 @@ impl Default for OwnerSettings {
             seats: 8,
             keep: false,
             heartbeat: true,
+            schema: None,
         }
     }
 }
@@ -51,6 +54,7 @@ impl OwnerSettings {
             seats: self.seats,
             keep: self.keep,
             checksums,
+            schema: self.schema.clone(),
             pool: None,
         })
     }
@@ -65,6 +69,7 @@ pub(crate) struct PeerSettings {
     pub(crate) wait: WaitStrategy,
     pub(crate) heartbeat: bool,
     pub(crate) stop: Option<StopToken>,
+    pub(crate) schema: Option<Schema>,
 }
 
 impl Default for PeerSettings {
@@ -76,6 +81,7 @@ impl Default for PeerSettings {
             wait: WaitStrategy::default(),
             heartbeat: true,
             stop: None,
+            schema: None,
         }
     }
 }
@@ -99,6 +105,7 @@ impl PeerSettings {
             wish: Wish::default(),
             timeout: self.attach_timeout,
             stop: self.stop.as_ref(),
+            schema: self.schema.as_ref(),
         }
     }
 }
@@ -147,6 +154,14 @@ macro_rules! owner_options {
                 self
             }
 
+            /// What the records are made of: it is written into the channel, for others to compare and to read.
+            /// Opening with a type does this by itself. Default: none, records are bytes.
+            #[must_use]
+            pub fn schema(mut self, schema: crate::record::Schema) -> Self {
+                self.settings.schema = Some(schema);
+                self
+            }
+
             /// Whether the channel stays when it was closed or abandoned and the last peer has left, for
             /// `partywall rm` to remove; default no.
             #[must_use]
@@ -166,8 +181,25 @@ macro_rules! owner_options {
     };
 }
 
-/// The methods of a peer's options that set its [`PeerSettings`], which are its field `settings`.
+/// The methods of the options of a peer that reads: what it does when the owner dies is its choice.
 macro_rules! peer_options {
+    ($options:ident) => {
+        crate::handle::options::attach_options!($options);
+
+        impl $options {
+            /// Whether a wait goes on when the owner died, until a new one adopts the channel. Default no:
+            /// [`RecvError::OwnerDied`](crate::RecvError::OwnerDied), after everything committed was read.
+            #[must_use]
+            pub fn await_successor(mut self, wait: bool) -> Self {
+                self.settings.await_successor = wait;
+                self
+            }
+        }
+    };
+}
+
+/// The methods of a peer's options that set its [`PeerSettings`], which are its field `settings`.
+macro_rules! attach_options {
     ($options:ident) => {
         impl $options {
             /// The defaults, as each method tells them.
@@ -184,19 +216,20 @@ macro_rules! peer_options {
                 self
             }
 
+            /// What the channel's records must be made of: if they are not,
+            /// [`OpenError::SchemaMismatch`](crate::OpenError::SchemaMismatch) says in what they differ.
+            /// Opening with a type does this by itself. Default: anything, records are bytes.
+            #[must_use]
+            pub fn schema(mut self, schema: crate::record::Schema) -> Self {
+                self.settings.schema = Some(schema);
+                self
+            }
+
             /// How long to wait for the channel and its owner; default 5 s; `None`: for ever; zero: not at
             /// all.
             #[must_use]
             pub fn attach_timeout(mut self, timeout: Option<std::time::Duration>) -> Self {
                 self.settings.attach_timeout = timeout;
-                self
-            }
-
-            /// Whether a wait goes on when the owner died, until a new one adopts the channel. Default no:
-            /// [`RecvError::OwnerDied`](crate::RecvError::OwnerDied), after everything committed was read.
-            #[must_use]
-            pub fn await_successor(mut self, wait: bool) -> Self {
-                self.settings.await_successor = wait;
                 self
             }
 
@@ -225,4 +258,4 @@ macro_rules! peer_options {
     };
 }
 
-pub(crate) use {owner_options, peer_options};
+pub(crate) use {attach_options, owner_options, peer_options};

@@ -10,8 +10,8 @@ use crate::channel::heartbeat::Heartbeat;
 use crate::channel::namespace::Namespace;
 use crate::channel::segment::Header;
 use crate::channel::visit::Visited;
-use crate::channel::{liveness, removal, root, watch};
-use crate::error::RecvError;
+use crate::channel::{liveness, removal, root, schema, watch};
+use crate::error::{OpenError, RecvError};
 use crate::handle::PeerSettings;
 use crate::layout::header::{self, State};
 use crate::layout::last_error::LastError;
@@ -22,6 +22,7 @@ use crate::memory::{ReadOnly, Region, Shared, SharedMut, Writable};
 use crate::os::{self, LockFile, Process};
 use crate::protocol::Lie;
 use crate::protocol::{park, seats};
+use crate::record::Schema;
 use crate::wait::{SLICE, Step, WaitStrategy, Waiter};
 
 /// How long a reader sleeps at a time that found no seat to be woken in.
@@ -148,6 +149,15 @@ impl PeerHandle {
 
     pub(crate) fn header(&self) -> &Header {
         &self.header
+    }
+
+    /// What the generation's records are made of; `None`: bytes.
+    pub(crate) fn schema(&self) -> Result<Option<Schema>, OpenError> {
+        if !self.process.is_this() {
+            // The mapping is the parent's.
+            return Ok(None);
+        }
+        schema::read(&self.channel, &self.header, &self.owner)
     }
 
     pub(crate) fn settings(&self) -> &PeerSettings {
@@ -419,7 +429,7 @@ impl PeerHandle {
     }
 
     /// Notes what went wrong, for whoever looks from outside.
-    fn note(&self, error: LastError) {
+    pub(crate) fn note(&self, error: LastError) {
         if let Some(seated) = &self.seated {
             let at = peers::seat_at(seated.seat) + seat::LAST_ERROR;
             seated.peers.store(at, error as u64, Relaxed);
@@ -468,6 +478,11 @@ impl PeerHandle {
             Some(Ended::Superseded) => RecvError::Superseded { channel },
             Some(Ended::Closed) | None => RecvError::Closed { channel },
         }
+    }
+
+    /// Lets go of the seat as a death would: nothing is stored.
+    pub(crate) fn forsake(&mut self) {
+        self.seated = None;
     }
 
     /// Gives the seat up, if there is one; a durable peer's waits for it to come back. `last_words` are stored

@@ -185,22 +185,32 @@ pub(crate) struct SlotSettings {
 }
 
 impl SlotSettings {
+    /// Values are of one type, and so of one size.
+    pub(crate) fn set_value_of<T>(&mut self) {
+        self.value_size = u32::try_from(size_of::<T>()).unwrap_or(u32::MAX);
+    }
+
     /// A generation as wanted, once the options were checked.
     pub(crate) fn wanted(&self, settings: &OwnerSettings) -> Result<Wanted, OpenError> {
-        if !(1..=slots::MAX_VALUE).contains(&self.value_size) {
-            return Err(invalid("value size", "1 byte to 1 GiB", self.value_size));
+        // A schema's record is at most the largest value.
+        let value_size = match &settings.schema {
+            Some(schema) => schema.size() as u32,
+            None => self.value_size,
+        };
+        if !(1..=slots::MAX_VALUE).contains(&value_size) {
+            return Err(invalid("value size", "1 byte to 1 GiB", value_size));
         }
         let payload = self
             .slots
             .checked_next_power_of_two()
             .filter(|&slots| slots >= 2)
-            .and_then(|slots| slots.checked_mul(slots::stride(self.value_size)))
+            .and_then(|slots| slots.checked_mul(slots::stride(value_size)))
             .filter(|&bytes| bytes <= slots::MAX_PAYLOAD)
             .ok_or_else(|| {
                 let expected = "2 or more, and all together at most 1 TiB";
                 invalid("slots", expected, self.slots)
             })?;
-        settings.wanted(payload, self.value_size, self.checksums)
+        settings.wanted(payload, value_size, self.checksums)
     }
 
     pub(crate) fn open<K: SlotPattern>(
@@ -325,7 +335,7 @@ macro_rules! slot_writer {
 macro_rules! slot_options {
     ($options:ident) => {
         impl $options {
-            /// Bytes of the largest value, 1 to 1 GiB.
+            /// Bytes of the largest value, 1 to 1 GiB; with a schema it is its record's size instead.
             #[must_use]
             pub fn value_size(mut self, bytes: u32) -> Self {
                 self.slots.value_size = bytes;

@@ -209,7 +209,7 @@ pub struct About {
     pub height: u32,
     /// Images: bytes from row to row. Audio: samples a second.
     pub stride: u32,
-    /// Images and audio: one of [`format`], or another four-character code; 0 if it is not said.
+    /// Images and audio: one of [`format`](mod@format), or another four-character code; 0 if it is not said.
     pub format: u32,
     /// The application's own.
     pub user: [u8; 16],

@@ -5,7 +5,7 @@ use super::{LINE, owner};
 block! {
     /// Offsets from the start of the segment.
     GUARDED, "guarded record", owner::SIZE;
-    /// A number other than 0 that the holder of the lock chose; 0 while nobody holds it.
+    /// Who holds the lock: its seat's epoch in the upper 48 bits, its seat + 1 below. 0 once it let go in order.
     HOLDER: [8; Owner] = owner::PATTERN_WORDS;
     /// See [`Condition`].
     CONDITION: [8; Owner] = owner::PATTERN_WORDS + 8;
@@ -32,6 +32,13 @@ impl Condition {
         match self {
             Condition::Consistent => 0,
             Condition::NotRecoverable => 1,
+        }
+    }
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Condition::Consistent => "consistent",
+            Condition::NotRecoverable => "not_recoverable",
         }
     }
 

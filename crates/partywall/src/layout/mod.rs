@@ -37,6 +37,7 @@ pub(crate) mod ring;
 pub(crate) mod root;
 pub(crate) mod seat;
 pub(crate) mod slots;
+pub(crate) mod typed;
 pub(crate) mod verdict;
 
 /// The version of the layout; it changes only when an old reader would misread a new segment.

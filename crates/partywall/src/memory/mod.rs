@@ -12,6 +12,7 @@
 mod copy;
 #[cfg(feature = "fault-points")]
 pub mod fault;
+pub(crate) mod plain;
 mod region;
 
 pub(crate) use region::{ReadOnly, Region, Writable};
@@ -23,8 +24,6 @@ use std::sync::atomic::Ordering;
 /// Offsets are in bytes. Implementations panic on an offset outside the memory or misaligned: protocols
 /// compute offsets from checked geometry only, never from a peer's word.
 pub(crate) trait Shared {
-    /// Bytes.
-    fn size(&self) -> u64;
     /// Loads the word at `at`, a multiple of 8.
     fn load(&self, at: u64, order: Ordering) -> u64;
     /// Loads the half-word at `at`, a multiple of 4.

@@ -33,6 +33,14 @@ unsafe impl<Access: Send> Send for Region<Access> {}
 // SAFETY: as above.
 unsafe impl<Access: Sync> Sync for Region<Access> {}
 
+#[cfg(test)]
+impl<Access> Region<Access> {
+    /// Bytes.
+    pub(crate) fn size(&self) -> u64 {
+        self.len
+    }
+}
+
 impl Region<ReadOnly> {
     pub(crate) fn read_only(pages: os::Mapping) -> Self {
         Self::new(pages)
@@ -92,11 +100,6 @@ impl<Access> Region<Access> {
 }
 
 impl<Access> Shared for Region<Access> {
-    #[inline(always)]
-    fn size(&self) -> u64 {
-        self.len
-    }
-
     #[inline(always)]
     fn load(&self, at: u64, order: Ordering) -> u64 {
         self.word(at).load(order)

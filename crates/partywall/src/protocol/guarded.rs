@@ -25,6 +25,10 @@
 //! refused, without a store, until somebody repairs: a repairer is a holder like any other, and NOT_RECOVERABLE
 //! stays until it calls the record consistent. It does so while `holder` names it, so a repairer that dies after that
 //! is a holder that died.
+//!
+//! **Waiting.** The owner's bell is no bell for those who wait for the lock: after letting go the holder must not store to
+//! the owner side, for by then it may be another's. So it rings the bell of *its own* seat, and `holder` says which that
+//! is. See [`park`].
 
 use std::num::NonZero;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -84,7 +88,8 @@ impl<O: SharedMut> Held<O> {
 
     /// Takes the record over. Called with the lock held; if it is refused, nothing was stored, and the caller unlocks.
     ///
-    /// `me` is drawn anew for each lock. `repairing`: a record that is not recoverable is no reason to refuse.
+    /// `me` says who holds it, and is not that of any holder before in another seat, or of the same seat's holders
+    /// before: see [`holder_number`]. `repairing`: a record that is not recoverable is no reason to refuse.
     pub(crate) fn lock(
         owner: O,
         shape: Shape,
@@ -130,7 +135,6 @@ impl<O: SharedMut> Held<O> {
     }
 
     /// Whether a release would not give up.
-    #[cfg(test)]
     pub(crate) fn settled(&self) -> bool {
         self.settled
     }
@@ -180,7 +184,7 @@ pub(crate) fn holder_number(seat: u32, state: SeatState) -> NonZero<u64> {
 }
 
 /// The seat in a holder's number; `None` for nobody's, and for one that no holder writes.
-fn seat_of(number: u64, seats: u32) -> Option<u32> {
+pub(crate) fn seat_of(number: u64, seats: u32) -> Option<u32> {
     (number & 0xffff)
         .checked_sub(1)
         .and_then(|seat| u32::try_from(seat).ok())
@@ -188,12 +192,17 @@ fn seat_of(number: u64, seats: u32) -> Option<u32> {
 }
 
 /// Somebody in `seat` goes to sleep until the holder lets go, unless `try_lock` succeeds at the last moment or the
-/// holder has changed meanwhile. `sleep` is given the bell of the holder's seat, and its value.
+/// holder has changed meanwhile. `sleep` is given the bell of the holder's seat, and its value; nothing if `holder` says
+/// nobody, as it does for a moment before whoever has the lock has said who it is: then it must sleep shortly.
 ///
-/// Who lets go stores holder = 0, unlocks, and rings the bell of *its own* seat if anybody is parked; by then the
-/// lock may be another's, and so every word of the owner side. The bell is loaded before the last look at
-/// `holder`, so that a ring for the holder that was seen there is not slept through. Nobody rings for a holder
-/// that died, or one that was killed before it rang: that costs a slice.
+/// Who lets go stores holder = 0, unlocks, and rings the bell of *its own* seat if anybody is parked ([`unlock`]).
+/// One of the two fences comes first. The waiter's: then the ring finds it parked, and bumps the bell after it was
+/// loaded. The other's: then the lock is seen free, or taken by somebody else since, and `holder` is not what it was,
+/// for it was 0 in between. **Unless it is the same holder again**, who has the same number; then it has locked once
+/// more since, will let go once more, and finds the waiter parked. So no number may come from two seats.
+///
+/// Nobody rings for a holder that died, or was killed before it rang, and who locks after a death has the dead one's
+/// number to say for a moment: that costs a slice.
 pub(crate) fn park<O, P>(
     owner: &O,
     peers: &P,
@@ -219,11 +228,13 @@ pub(crate) fn park<O, P>(
     peers.store32(peers::parked(seat), 0, Relaxed);
 }
 
-/// Wakes who waits for the lock; called by the holder of `seat` when it has unlocked.
-pub(crate) fn ring<P>(peers: &P, seat: u32, seats: u32)
+/// The holder in `seat` unlocks, and wakes who waits for that. It has released the record before, if it has not died so
+/// to speak.
+pub(crate) fn unlock<P>(peers: &P, seat: u32, seats: u32, unlock: impl FnOnce())
 where
     P: SharedMut + Doorbell,
 {
+    unlock();
     // SYNC park: holder = 0 and the unlocking before it, the parked words behind it.
     if park::sleepers(peers, peers, seats) != 0 {
         let at = peers::seat_at(seat) + seat::SEAT_BELL;

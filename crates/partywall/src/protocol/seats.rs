@@ -13,8 +13,6 @@ use crate::protocol::Lie;
 pub(crate) enum Refused {
     /// The generation was retired meanwhile: begin again from the root.
     NotReady,
-    /// The owner's words are impossible.
-    Damaged(Lie),
 }
 
 /// Why the owner evicted the epoch that a state word names, if it did.

@@ -14,6 +14,7 @@ use crate::layout::{owner, seat};
 use crate::memory::{Shared, SharedMut};
 use crate::protocol::buffer::Found;
 use crate::protocol::cursor;
+use crate::record::Schema;
 use crate::wait::WaitStrategy;
 
 /// A reader of a ring: gets every record that is committed while it is attached. Dropping it detaches: what
@@ -190,6 +191,14 @@ impl Consumer {
                 .load(verdict + verdict::LOST_0 + 8 * selector, Relaxed),
             detached: consumer.peers().load(at + seat::UNREAD, Relaxed),
         }
+    }
+
+    /// What the channel's records are made of; `None` if they are bytes without a schema.
+    ///
+    /// # Errors
+    /// [`OpenError::Damaged`] if what stands there is no schema.
+    pub fn schema(&self) -> Result<Option<Schema>, OpenError> {
+        self.handle.schema()
     }
 
     /// The channel's name.

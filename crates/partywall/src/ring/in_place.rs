@@ -146,12 +146,12 @@ impl ReservationMut<'_> {
 
     /// Where the room is, and how much; nothing in a forked child, which does not have the mapping.
     fn room(&self) -> (*mut u8, usize) {
-        if !self.reservation.producer.handle.is_ours() {
+        if !self.reservation.writer.handle.is_ours() {
             return (NonNull::dangling().as_ptr(), 0);
         }
         let reservation = &self.reservation;
         let len = reservation.len();
-        let producer = &reservation.producer;
+        let producer = &reservation.writer;
         (producer.payload_pointer(reservation.claimed, len), len)
     }
 }

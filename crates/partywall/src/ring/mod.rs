@@ -7,19 +7,23 @@
 //! When either side dies, the other goes on: a new producer of the same name adopts what the dead one left,
 //! and everything that was committed is still received, once.
 
-mod batch;
 mod consumer;
 mod in_place;
 mod options;
 mod producer;
 mod record;
-mod reservation;
 mod role;
+mod typed;
 
-pub use batch::Batch;
+pub use crate::handle::records::{Overflow, Sent};
 pub use consumer::Consumer;
 pub use in_place::{InPlaceConsumer, InPlaceProducer, RecordRef, ReservationMut};
-pub use options::{Alone, ConsumerOptions, Delivery, Overflow, ProducerOptions};
-pub use producer::{Producer, Sent};
+pub use options::{Alone, ConsumerOptions, Delivery, ProducerOptions};
+pub use producer::Producer;
 pub use record::{Losses, Meta, Record, Records};
-pub use reservation::Reservation;
+pub use typed::{TypedConsumer, TypedProducer};
+
+/// Records of a ring that become visible together.
+pub type Batch<'a> = crate::handle::batch::Batch<'a, Producer>;
+/// Room for one record of a ring.
+pub type Reservation<'a> = crate::handle::reservation::Reservation<'a, Producer>;

@@ -2,25 +2,15 @@
 
 use std::time::Duration;
 
-use super::{Consumer, Producer};
+use super::{Consumer, Producer, TypedConsumer, TypedProducer};
 use crate::channel::{attach, owner};
 use crate::error::OpenError;
 use crate::handle::options::{invalid, owner_options, peer_options};
+use crate::handle::records::Overflow;
 use crate::handle::{OwnerSettings, PeerSettings};
-use crate::layout::{ring, seat};
+use crate::layout::{record, ring, seat};
+use crate::record::{Record, Schema, Typed};
 use crate::wait::{StopToken, WaitStrategy};
-
-/// What a send does when the consumers have not made room.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Overflow {
-    /// Wait until they have.
-    #[default]
-    Block,
-    /// Fail with [`SendError::Full`](crate::SendError::Full).
-    Fail,
-    /// Drop the record that was to be sent, and count it.
-    DropNewest,
-}
 
 /// What a send does while no consumer is attached, nor a durable one expected back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -142,9 +132,26 @@ impl ProducerOptions {
             return Err(invalid("capacity", "1 byte to 1 TiB", self.capacity));
         }
         let capacity = self.capacity.next_power_of_two().max(ring::MIN_CAPACITY);
+        let largest = record::max_payload(capacity);
+        if let Some(schema) = &self.settings.schema
+            && schema.size() as u64 > largest
+        {
+            let expected = "large enough for the schema's record: twice its size, and 16 bytes";
+            return Err(invalid("capacity", expected, capacity));
+        }
         let wanted = self.settings.wanted(capacity, 0, false)?;
         let owned = owner::open(&self.settings.namespace()?, channel, &wanted)?;
         Producer::new(owned, self, self.settings.heartbeat)
+    }
+
+    /// [`Self::open`] for values of one type, whose [schema](crate::record) is written into the channel. A channel that
+    /// is in use with other records is refused.
+    ///
+    /// # Errors
+    /// [`OpenError::SchemaMismatch`], which names the field that differs; and as [`Self::open`].
+    pub fn open_typed<T: Record>(&self, channel: &str) -> Result<TypedProducer<T>, OpenError> {
+        let options = self.clone().schema(Schema::of::<T>());
+        options.open(channel).map(Typed::new)
     }
 }
 
@@ -208,5 +215,14 @@ impl ConsumerOptions {
         let namespace = self.settings.namespace()?;
         let request = self.settings.request(&namespace, channel, durable);
         Ok(Consumer::new(attach::attach(&request)?, self))
+    }
+
+    /// [`Self::attach`] for values of one type. A channel of other records, or of bytes without a schema, is refused.
+    ///
+    /// # Errors
+    /// [`OpenError::SchemaMismatch`], which names the field that differs; and as [`Self::attach`].
+    pub fn attach_typed<T: Record>(&self, channel: &str) -> Result<TypedConsumer<T>, OpenError> {
+        let options = self.clone().schema(Schema::of::<T>());
+        options.attach(channel).map(Typed::new)
     }
 }

@@ -2,29 +2,20 @@
 
 use std::time::{Duration, Instant};
 
-use super::batch::Batch;
-use super::options::{Alone, Overflow, ProducerOptions};
-use super::reservation::Reservation;
+use super::options::{Alone, ProducerOptions};
 use super::role::MappedProducer;
+use super::{Batch, Overflow, Reservation, Sent};
 use crate::channel::owner::Owned;
 use crate::error::{OpenError, SendError};
 use crate::handle::OwnerHandle;
 use crate::handle::owner::Waiting;
+use crate::handle::records::{Patience, RecordWriter, Refusal, Room};
 use crate::layout::last_error::LastError;
 use crate::layout::{owner, record};
 use crate::memory::SharedMut;
-use crate::protocol::buffer::Claimed;
+use crate::protocol::buffer::{Claimed, Pending};
 use crate::protocol::ring::producer::Scan;
 use crate::wait::{StopToken, WaitStrategy};
-
-/// What became of a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sent {
-    /// It is committed: every consumer will get it, whatever happens to this process.
-    Committed,
-    /// It was dropped and counted, by [`Overflow::DropNewest`].
-    Dropped,
-}
 
 /// The one process that writes a ring. Dropping it closes the channel, unless the thread is panicking: then
 /// it looks dead to its consumers, as it should.
@@ -39,21 +30,6 @@ pub struct Producer {
     pub(super) max_record: usize,
     /// No consumer was counted at the last scan.
     unheard: bool,
-}
-
-/// What a wait for room ends with.
-pub(super) enum Room {
-    Claimed(Claimed),
-    /// The policy says to drop the record.
-    Drop,
-}
-
-/// Whether, and how long, a call may wait.
-#[derive(Clone, Copy)]
-pub(super) enum Patience {
-    None,
-    Policy,
-    Time(Duration),
 }
 
 impl Producer {
@@ -172,18 +148,6 @@ impl Producer {
         Batch::new(self)
     }
 
-    #[inline(always)]
-    pub(super) fn claim(&mut self, len: usize, patience: Patience) -> Result<Room, SendError> {
-        self.handle.check_process()?;
-        if len > self.max_record {
-            return Err(self.too_large(len));
-        }
-        match self.handle.role_mut().claim(len as u64) {
-            Some(claimed) => Ok(Room::Claimed(claimed)),
-            None => self.make_room(len, patience),
-        }
-    }
-
     /// Looks at the seats, evicts the dead among those that hold us, and waits if that is not enough.
     #[cold]
     #[inline(never)]
@@ -200,14 +164,13 @@ impl Producer {
             }
         }
         let owner = self.handle.role().owner();
-        let timeout = match (patience, self.overflow) {
-            (Patience::None, _) | (Patience::Policy, Overflow::Fail) => return Err(self.full()),
-            (Patience::Policy, Overflow::DropNewest) => {
+        let timeout = match patience.limit(self.overflow, self.block_timeout) {
+            Ok(timeout) => timeout,
+            Err(Refusal::Full) => return Err(self.full()),
+            Err(Refusal::Drop) => {
                 owner.count(owner::DROPPED, 1);
                 return Ok(Room::Drop);
             }
-            (Patience::Policy, Overflow::Block) => self.block_timeout,
-            (Patience::Time(timeout), _) => Some(timeout),
         };
         owner.count(owner::BLOCKED, 1);
         let started = Instant::now();
@@ -245,7 +208,7 @@ impl Producer {
 
     /// After a commit: wakes who sleeps.
     #[inline(always)]
-    pub(super) fn announce(&mut self, records: u64) {
+    fn announce(&mut self, records: u64) {
         self.handle.wake_sleepers();
         if self.unheard && self.alone == Alone::Discard {
             self.handle.role().owner().count(owner::DISCARDED, records);
@@ -388,11 +351,63 @@ impl Producer {
             channel: self.channel().to_owned(),
         }
     }
+}
+
+impl RecordWriter for Producer {
+    #[inline(always)]
+    fn is_ours(&self) -> bool {
+        self.handle.is_ours()
+    }
+
+    #[inline(always)]
+    fn longest(&self) -> usize {
+        self.max_record
+    }
+
+    #[inline(always)]
+    fn claim(&mut self, len: usize, patience: Patience) -> Result<Room, SendError> {
+        self.handle.check_process()?;
+        if len > self.max_record {
+            return Err(self.too_large(len));
+        }
+        match self.handle.role_mut().claim(len as u64) {
+            Some(claimed) => Ok(Room::Claimed(claimed)),
+            None => self.make_room(len, patience),
+        }
+    }
+
+    fn forked(&self) -> SendError {
+        self.handle.forked()
+    }
 
     #[cold]
     #[inline(never)]
-    pub(super) fn too_large(&self, len: usize) -> SendError {
+    fn too_large(&self, len: usize) -> SendError {
         self.handle.too_large(len, self.max_record)
+    }
+
+    fn write_at(&mut self, claimed: Claimed, offset: usize, bytes: &[u8]) {
+        let producer = self.handle.role();
+        let at = producer.payload_at(claimed) + offset as u64;
+        producer.owner().copy_in(at, bytes);
+    }
+
+    fn commit(&mut self, claimed: Claimed, len: usize, kind: u16) {
+        self.handle.role_mut().commit(claimed, len as u64, kind);
+        self.announce(1);
+    }
+
+    #[inline(always)]
+    fn push(&mut self, pending: &mut Pending, kind: u16, payload: &[u8]) -> bool {
+        self.handle.role_mut().push(pending, kind, payload)
+    }
+
+    #[inline(always)]
+    fn commit_pending(&mut self, pending: &mut Pending) {
+        let records = self.handle.role_mut().commit_pending(pending);
+        if records > 0 {
+            self.announce(records);
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The ring's part in owning a channel and in sitting in one of its seats.
 
-use crate::channel::attach::{Opened, PeerRole};
+use crate::channel::attach::{NotTaken, Opened, PeerRole};
 use crate::channel::generation::{Base, Wanted};
 use crate::channel::joining::Request;
 use crate::channel::liveness::GenerationLocks;
@@ -13,7 +13,6 @@ use crate::protocol::Lie;
 use crate::protocol::ring::consumer::RingConsumer;
 use crate::protocol::ring::producer::RingProducer;
 use crate::protocol::ring::{Shape, seats};
-use crate::protocol::seats::Refused;
 
 /// The producer's words over mapped segments.
 pub(super) type MappedProducer = RingProducer<Region<Writable>, Region<ReadOnly>>;
@@ -74,7 +73,7 @@ impl OwnerRole for MappedProducer {
 }
 
 /// The holder of a seat that was just taken.
-fn holder(opened: &Opened, seat: u32, taken: seats::Taken) -> MappedConsumer {
+fn holder(opened: &Opened<'_>, seat: u32, taken: seats::Taken) -> MappedConsumer {
     RingConsumer::new(
         opened.owner.clone(),
         opened.peers.clone(),
@@ -88,7 +87,11 @@ fn holder(opened: &Opened, seat: u32, taken: seats::Taken) -> MappedConsumer {
 impl PeerRole for MappedConsumer {
     const PATTERN: Pattern = Pattern::Ring;
 
-    fn take(opened: &Opened, seat: u32, request: &Request<'_>) -> Result<(Self, bool), Refused> {
+    fn take(
+        opened: &Opened<'_>,
+        seat: u32,
+        request: &Request<'_>,
+    ) -> Result<(Self, bool), NotTaken> {
         let (shape, durable) = (shape(&opened.header), request.durable);
         let taken = seats::take(&opened.owner, &opened.peers, &shape, seat, durable)?;
         let resumed = taken.resumed;
@@ -119,7 +122,7 @@ impl PeerRole for MappedConsumer {
         RingConsumer::position(self)
     }
 
-    fn move_in(&self, next: &Opened, name: &str) -> Option<Self> {
+    fn move_in(&self, next: &Opened<'_>, name: &str) -> Option<Self> {
         let (seat, base) = (RingConsumer::seat(self), next.header.base_seq);
         let taken = seats::move_in(&next.peers, seat, base, self.records(), name);
         Some(holder(next, seat, taken))

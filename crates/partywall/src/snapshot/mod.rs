@@ -24,9 +24,11 @@
 
 mod options;
 mod reader;
+mod typed;
 mod writer;
 
 pub use crate::handle::slots::{Meta, Value};
 pub use options::{ReaderOptions, WriterOptions};
 pub use reader::Reader;
+pub use typed::{TypedReader, TypedWriter};
 pub use writer::Writer;

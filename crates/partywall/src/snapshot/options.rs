@@ -1,11 +1,12 @@
 //! How a snapshot is opened.
 
-use super::{Reader, Writer};
+use super::{Reader, TypedReader, TypedWriter, Writer};
 use crate::channel::visit;
 use crate::error::OpenError;
 use crate::handle::options::{owner_options, peer_options};
 use crate::handle::slots::{SlotSettings, slot_options};
 use crate::handle::{OwnerSettings, PeerSettings};
+use crate::record::{Record, Schema, Typed};
 
 /// Options of a [`Writer`]: values of up to 4 KiB in 4 slots, unless told otherwise.
 #[derive(Clone, Debug)]
@@ -41,6 +42,17 @@ impl WriterOptions {
     /// with its name, its namespace or its files. In all cases nothing was changed.
     pub fn open(&self, channel: &str) -> Result<Writer, OpenError> {
         Ok(Writer::new(self.slots.open(&self.settings, channel)?))
+    }
+
+    /// [`Self::open`] for values of one type, whose [schema](crate::record) is written into the channel, and whose size
+    /// is that of the slots. A channel that is in use with others is refused.
+    ///
+    /// # Errors
+    /// [`OpenError::SchemaMismatch`], which names the field that differs; and as [`Self::open`].
+    pub fn open_typed<T: Record>(&self, channel: &str) -> Result<TypedWriter<T>, OpenError> {
+        let mut options = self.clone().schema(Schema::of::<T>());
+        options.slots.set_value_of::<T>();
+        options.open(channel).map(Typed::new)
     }
 }
 
@@ -85,5 +97,14 @@ impl ReaderOptions {
         let request = self.settings.request(&namespace, channel, None);
         let visited = visit::visit(&request, &Reader::PATTERNS)?;
         Ok(Reader::new(visited, self))
+    }
+
+    /// [`Self::attach`] for values of one type. A channel of others, or of bytes without a schema, is refused.
+    ///
+    /// # Errors
+    /// [`OpenError::SchemaMismatch`], which names the field that differs; and as [`Self::attach`].
+    pub fn attach_typed<T: Record>(&self, channel: &str) -> Result<TypedReader<T>, OpenError> {
+        let options = self.clone().schema(Schema::of::<T>());
+        options.attach(channel).map(Typed::new)
     }
 }

@@ -11,6 +11,7 @@ use crate::layout::header::{Pattern, State};
 use crate::memory::{ReadOnly, Region};
 use crate::protocol::Lie;
 use crate::protocol::slots::{LatestReader, Meta as SlotMeta, Unread};
+use crate::record::Schema;
 
 /// A reader of a snapshot. There can be any number of them; they map the writer's memory read-only. One that
 /// waits takes a seat, so that it can be woken; if all seats are taken it looks every millisecond instead.
@@ -149,6 +150,14 @@ impl Reader {
     #[must_use]
     pub fn max_value(&self) -> usize {
         self.latest.shape().value as usize
+    }
+
+    /// What the channel's records are made of; `None` if they are bytes without a schema.
+    ///
+    /// # Errors
+    /// [`OpenError::Damaged`] if what stands there is no schema.
+    pub fn schema(&self) -> Result<Option<Schema>, OpenError> {
+        self.handle.schema()
     }
 
     /// The channel's name.

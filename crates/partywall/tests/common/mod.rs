@@ -72,3 +72,36 @@ impl Random {
         self.0 % end
     }
 }
+
+/// A file of the channel `c`, to write to.
+pub(crate) fn file(place: &Place, name: &str) -> std::fs::File {
+    let path: std::path::PathBuf = place.path().join("c").join(name);
+    std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(path)
+        .unwrap()
+}
+
+/// The values that a liar would choose.
+pub(crate) fn lies(honest: u64) -> Vec<u64> {
+    let mut values = vec![
+        0,
+        1,
+        7,
+        8,
+        u64::MAX,
+        1 << 63,
+        i64::MAX as u64,
+        1 << 32,
+        0xffff_ffff,
+    ];
+    values.extend((0..64).step_by(7).map(|bit| honest ^ 1 << bit));
+    values.extend([
+        honest.wrapping_add(8),
+        honest.wrapping_sub(8),
+        honest << 16,
+        honest >> 8,
+    ]);
+    values
+}

@@ -8,8 +8,12 @@
 //! `PARTYWALL_SWEEP=full` also stops the victim at each point and lets it go on, and kills at random moments
 //! for longer. `cargo test --test kill_sweep NAME` runs the operations whose name contains NAME.
 
+mod account;
 mod consumers;
 mod frames;
+mod guarded;
+mod mpsc;
+mod mpsc_random;
 mod producers;
 mod random;
 mod slots;
@@ -35,6 +39,9 @@ pub(crate) struct Swept<W> {
     /// What must hold afterwards, wherever the victim died.
     check: fn(W, &Report),
 }
+
+/// Kills at random moments; longer if it is told so.
+type Torture = fn(bool);
 
 /// A stage lies in a namespace.
 pub(crate) trait Located {
@@ -79,7 +86,9 @@ fn main() -> ExitCode {
         .chain(consumers::operations())
         .map(Operation::from)
         .chain(slots::operations().map(Operation::from))
+        .chain(mpsc::operations().map(Operation::from))
         .chain(frames::operations().map(Operation::from))
+        .chain(guarded::operations().map(Operation::from))
         .collect();
     if let Some(role) = victim::role() {
         match role.as_str() {
@@ -87,9 +96,15 @@ fn main() -> ExitCode {
             "put_without_end" => slots::put_without_end(&victim::Stage::enter()),
             "watch_without_end" => slots::read_without_end(&victim::Stage::enter(), false),
             "receive_without_end" => slots::read_without_end(&victim::Stage::enter(), true),
+            "send_to_one_without_end" => {
+                mpsc_random::send_to_one_without_end(&victim::Stage::enter())
+            }
+            "collect_without_end" => mpsc_random::collect_without_end(&victim::Stage::enter()),
             "broadcast_without_end" => slots::broadcast_without_end(&victim::Stage::enter()),
             "publish_without_end" => frames::publish_without_end(&victim::Stage::enter()),
             "subscribe_without_end" => frames::subscribe_without_end(&victim::Stage::enter()),
+            "count_without_end" => guarded::count_without_end(&victim::Stage::enter()),
+            "hold_until_told" => guarded::hold_until_told(&victim::Stage::enter()),
             _ => {}
         }
         let operation = operations.iter().find(|operation| operation.name == role);
@@ -113,11 +128,14 @@ fn main() -> ExitCode {
             Err(_) => failed += 1,
         }
     }
-    let tortures: [(&str, fn(bool)); 2] = [
+    let tortures: &[(&str, Torture)] = &[
         ("random_producers", random::kill_at_random_moments),
         ("random_writers_and_readers", slots::kill_at_random_moments),
+        ("mpsc_random_senders", mpsc_random::kill_and_stop_senders),
+        ("mpsc_random_receivers", mpsc_random::kill_receivers),
+        ("random_guarded_holders", guarded::kill_at_random_moments),
     ];
-    for (name, torture) in tortures {
+    for &(name, torture) in tortures {
         if wanted(name) {
             match catch_unwind(|| torture(full)) {
                 Ok(()) => passed += 1,

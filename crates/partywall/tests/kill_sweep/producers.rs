@@ -351,7 +351,7 @@ pub(crate) fn operations() -> Vec<Swept<World>> {
         },
         Swept {
             name: "evict_a_dead_consumer",
-            least_points: 64,
+            least_points: 60,
             prepare: || {
                 let mut world = World::producing();
                 // It takes the first seat, and is gone.

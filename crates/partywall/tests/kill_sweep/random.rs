@@ -92,13 +92,18 @@ fn spawn(world: &World) -> Child {
 
 /// A process of this program in a role.
 pub(crate) fn start(role: &str, place: &Path) -> Child {
-    Command::new(std::env::current_exe().unwrap())
+    command(role, place).spawn().unwrap()
+}
+
+/// The same, before it begins; nobody hears what it says.
+pub(crate) fn command(role: &str, place: &Path) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
         .env("PARTYWALL_SWEEP_ROLE", role)
         .env("PARTYWALL_SWEEP_PLACE", place)
         .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap()
+        .stdout(Stdio::null());
+    command
 }
 
 /// The victim: sizes and ways of sending change from record to record.

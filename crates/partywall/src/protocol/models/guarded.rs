@@ -6,13 +6,16 @@ use loom::sync::Mutex;
 use loom::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::rc::Rc;
 
-use super::memory::Handle;
+use super::memory::{Handle, World};
 use super::slots::{Slots, author, value};
 use super::{explore, kill_everywhere};
 use crate::layout::guarded::{CONDITION, HOLDER};
+use crate::layout::seat::{Claim, SeatState};
 use crate::layout::{owner, slots};
 use crate::memory::{Shared, SharedMut};
-use crate::protocol::guarded::{Found, Held, Refused};
+use crate::protocol::SeatLocks;
+use crate::protocol::guarded::{self, Found, Held, Refused};
+use crate::protocol::slots::Shape;
 
 /// What somebody does while it has the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -243,4 +246,140 @@ fn the_words_say_what_the_next_holder_is_told() {
         assert!(matches!(held, Err(Refused::Lie(lie)) if lie.word == "mark of the latest value"));
         assert_eq!(process.load(HOLDER, Acquire), 0);
     });
+}
+
+/// A handle of the record in a seat, which waits for the lock without a time-out: a lost wake-up is a deadlock.
+struct Waiter {
+    world: World<Shape>,
+    process: super::memory::Process,
+    seat: u32,
+}
+
+const WAITERS: u32 = 3;
+
+impl Waiter {
+    fn new(world: &World<Shape>, seat: u32) -> Self {
+        Waiter {
+            world: world.clone(),
+            process: world.process(None),
+            seat,
+        }
+    }
+
+    fn take(&self) -> Held<Handle> {
+        let number = guarded::holder_number(self.seat, SeatState::new(1, Claim::Active, false));
+        let held = Held::lock(self.process.owner.clone(), self.world.shape, number, false)
+            .expect("it is recoverable");
+        assert_eq!(held.found(), Found::Clean, "nobody died");
+        held
+    }
+
+    fn lock(&self) -> Held<Handle> {
+        loop {
+            if self.world.locks.try_lock(0) {
+                return self.take();
+            }
+            let mut locked = false;
+            guarded::park(
+                &self.process.owner,
+                &self.process.peers,
+                self.seat,
+                WAITERS,
+                || {
+                    locked = self.world.locks.try_lock(0);
+                    locked
+                },
+                |bell| {
+                    // Without a bell it is a short sleep, and then another look.
+                    if let Some(bell) = bell {
+                        self.process.peers.sleep(&[bell]);
+                    }
+                },
+            );
+            if locked {
+                return self.take();
+            }
+            loom::thread::yield_now();
+        }
+    }
+
+    fn let_go(&self, held: Held<Handle>) {
+        held.release();
+        guarded::unlock(&self.process.peers, self.seat, WAITERS, || {
+            self.world.locks.unlock(0);
+        });
+    }
+}
+
+#[test]
+fn a_waiter_is_woken_when_the_holder_lets_go() {
+    explore(4, || {
+        let world = World::guarded(WAITERS);
+        let holder = Waiter::new(&world, 1);
+        let held = holder.lock();
+        let waiter = Waiter::new(&world, 2);
+        let waiting = loom::thread::spawn(move || waiter.let_go(waiter.lock()));
+        holder.let_go(held);
+        waiting.join().unwrap();
+        assert!(world.locks.try_lock(0));
+    });
+}
+
+#[test]
+fn two_waiters_get_their_turns() {
+    explore(1, || {
+        let world = World::guarded(WAITERS);
+        let holder = Waiter::new(&world, 1);
+        let held = holder.lock();
+        let waiting = [0, 2].map(|seat| {
+            let waiter = Waiter::new(&world, seat);
+            loom::thread::spawn(move || waiter.let_go(waiter.lock()))
+        });
+        holder.let_go(held);
+        for waiting in waiting {
+            waiting.join().unwrap();
+        }
+        assert!(world.locks.try_lock(0));
+    });
+}
+
+/// The number in `holder` is the same the second time, or it is another seat's.
+#[test]
+fn a_waiter_is_woken_by_whoever_locks_before_it() {
+    for second in [1, 0] {
+        explore(3, move || {
+            let world = World::guarded(WAITERS);
+            let holder = Waiter::new(&world, 1);
+            let held = holder.lock();
+            let waiter = Waiter::new(&world, 2);
+            let waiting = loom::thread::spawn(move || waiter.let_go(waiter.lock()));
+            holder.let_go(held);
+            let second = Waiter::new(&world, second);
+            second.let_go(second.lock());
+            waiting.join().unwrap();
+            assert!(world.locks.try_lock(0));
+        });
+    }
+}
+
+/// Whatever stands in `holder`, the bell that is slept on is one of a seat that exists.
+#[test]
+fn a_forged_holder_leads_to_no_bell_that_is_not_there() {
+    for (number, bell) in [
+        (0, false),
+        (1, true),
+        (3, true),
+        (4, false),
+        (u64::MAX, false),
+    ] {
+        explore(0, move || {
+            let world = World::guarded(WAITERS);
+            let Waiter { process, .. } = Waiter::new(&world, 0);
+            process.owner.store(HOLDER, number, Relaxed);
+            let mut slept = None;
+            let sleep = |bell: Option<(u64, u32)>| slept = Some(bell.is_some());
+            guarded::park(&process.owner, &process.peers, 0, WAITERS, || false, sleep);
+            assert_eq!(slept, Some(bell), "{number:#x}");
+        });
+    }
 }

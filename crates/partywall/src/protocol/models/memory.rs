@@ -10,7 +10,9 @@ use std::rc::Rc;
 use std::sync::atomic::AtomicU64 as Plain;
 
 use crate::layout::frames::Pool;
-use crate::layout::{frames as pool, mpsc as lanes, owner, peers, ring, seat, verdict};
+use crate::layout::{
+    frames as pool, guarded, mpsc as lanes, owner, peers, ring, seat, slots as values, verdict,
+};
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::Ordering::{self, AcqRel, Acquire, Relaxed, Release, SeqCst};
 use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
@@ -21,7 +23,7 @@ use crate::layout::record::LaneHeader;
 use crate::memory::{Doorbell, Shared, SharedMut};
 use crate::protocol::buffer::{self, Buffer};
 use crate::protocol::ring::Shape;
-use crate::protocol::{SeatLocks, cursor, frames, mpsc};
+use crate::protocol::{SeatLocks, cursor, frames, mpsc, slots};
 
 /// One segment. Words that no protocol depends on (names, counters for people) are not in it: they are read
 /// as 0, and stores to them vanish.
@@ -116,24 +118,21 @@ impl Handle {
         self.life.dead.load(Relaxed)
     }
 
-    /// As the kernel does it: the word is compared and the sleeper queued at once.
+    /// As the kernel does it: the word is compared and the sleeper queued at once. There is one queue, but a ring of
+    /// another bell ends no sleep.
     pub(super) fn sleep(&self, bells: &[(u64, u32)]) {
         let (queue, wakes) = &self.memory.futex;
-        let guard = queue.lock().unwrap();
-        if bells
+        let mut guard = queue.lock().unwrap();
+        while bells
             .iter()
             .all(|&(at, bell)| self.load32(at, Relaxed) == bell)
         {
-            drop(wakes.wait(guard).unwrap());
+            guard = wakes.wait(guard).unwrap();
         }
     }
 }
 
 impl Shared for Handle {
-    fn size(&self) -> u64 {
-        u64::MAX
-    }
-
     fn load(&self, at: u64, order: Ordering) -> u64 {
         self.memory
             .words
@@ -325,6 +324,25 @@ impl World<frames::Shape> {
             .flat_map(|at| seat_words.map(|word| at + word));
         let data = (0..pool.slots).map(|slot| shape.data(slot));
         Self::build(shape, pool.seats, owner_words, data, peer_words)
+    }
+}
+
+impl World<slots::Shape> {
+    /// A guarded record with values of 8 bytes in two slots. The lock of seat 0 stands for the owner's.
+    pub(super) fn guarded(seats: u32) -> Self {
+        let shape = slots::Shape {
+            slots: 2,
+            value: 8,
+            base: 0,
+            checksums: false,
+        };
+        let words = (1..=2)
+            .map(|version| shape.slot(version))
+            .flat_map(|at| [values::MARK, values::INFO, values::HEADER].map(|word| at + word))
+            .chain([owner::WRITE_SEQ, guarded::HOLDER, guarded::CONDITION]);
+        let owner = Memory::new(words, OWNER_HALVES.into_iter(), [].into_iter());
+        let peers = Memory::new([].into_iter(), peer_halves(seats), [].into_iter());
+        World::ready(owner, peers, seats, shape)
     }
 }
 

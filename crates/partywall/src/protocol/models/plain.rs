@@ -18,10 +18,6 @@ impl Plain {
 }
 
 impl Shared for Plain {
-    fn size(&self) -> u64 {
-        self.0.len() as u64
-    }
-
     fn load(&self, at: u64, _: Ordering) -> u64 {
         assert!(at.is_multiple_of(8));
         let mut bytes = [0; 8];

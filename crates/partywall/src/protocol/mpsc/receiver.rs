@@ -152,8 +152,8 @@ impl<O: SharedMut, P: Shared> Receiver<O, P> {
         &self.peers
     }
 
-    pub(crate) fn shape(&self) -> &Shape {
-        &self.shape
+    pub(crate) fn shape(&self) -> Shape {
+        self.shape
     }
 
     /// Records of a lane that were handed out since the channel began, by all receivers.
@@ -415,6 +415,20 @@ impl<O: SharedMut, P: Shared> Receiver<O, P> {
             }
         }
         None
+    }
+
+    /// Whether a lane has something that was not handed out, or a sender whose end was not told. Asked before anything
+    /// is handed out.
+    pub(crate) fn is_laden(&mut self) -> bool {
+        self.sweep();
+        let noticed = self.noticed;
+        (0..self.shape.seats)
+            .filter(|seat| noticed >> seat & 1 != 0)
+            .any(|seat| {
+                let state = self.lanes[seat as usize].state;
+                let cut = state.is_cut() && self.seat_state(seat).epoch() == state.epoch();
+                !cut && (state.is_open() || !self.is_empty(seat))
+            })
     }
 
     /// Whether nothing stands at the next position of a lane.

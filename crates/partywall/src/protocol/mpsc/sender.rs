@@ -12,7 +12,6 @@ use crate::memory::{Shared, SharedMut};
 use crate::protocol::Lie;
 use crate::protocol::buffer::{self, Buffer, BufferWriter, Claimed, Mark, Pending};
 use crate::protocol::cursor::position_of;
-use crate::protocol::seats;
 
 /// Says in the lane's notice how far its sender is.
 #[derive(Debug)]
@@ -164,7 +163,13 @@ impl<O: Shared, P: SharedMut, L: SharedMut> Sender<O, P, L> {
         self.writer.mark().records
     }
 
+    /// Whether the receiver had taken everything at the last look.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.read == self.position()
+    }
+
     /// Whether HELLO is committed, so that this holder's end will be told.
+    #[cfg(test)]
     pub(crate) fn greeted(&self) -> bool {
         self.greeted
     }
@@ -237,17 +242,24 @@ impl<O: Shared, P: SharedMut, L: SharedMut> Sender<O, P, L> {
     }
 
     /// Whether the seat still says what this holder stored.
+    #[cfg(test)]
     pub(crate) fn seat_is_ours(&self) -> Result<(), Lie> {
-        seats::is_ours(self.peers(), self.seat, self.state)
+        crate::protocol::seats::is_ours(self.peers(), self.seat, self.state)
     }
 
-    /// Leaves in an orderly way: BYE, for which there is always room, and the seat is FREE. The caller unlocks it.
-    pub(crate) fn leave(mut self) {
-        if self.greeted {
+    /// Says BYE, for which there is always room; nothing is sent after it.
+    pub(crate) fn say_bye(&mut self) {
+        if std::mem::take(&mut self.greeted) {
             let bye = Control::Bye(self.state.epoch()).encode();
             let said = self.writer.commit_bare(bye, HEADER, mpsc::RESERVE - HEADER);
             debug_assert!(said, "every commit left room for it");
         }
-        seats::leave(self.peers(), self.seat, self.state, false);
+    }
+
+    /// Leaves in an orderly way: BYE, and the seat is FREE. The caller unlocks it.
+    #[cfg(test)]
+    pub(crate) fn leave(mut self) {
+        self.say_bye();
+        crate::protocol::seats::leave(self.peers(), self.seat, self.state, false);
     }
 }

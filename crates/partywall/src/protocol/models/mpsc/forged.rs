@@ -54,6 +54,67 @@ fn a_record_whose_notice_was_never_stored_is_found() {
 }
 
 #[test]
+fn who_takes_over_tells_of_what_the_dead_one_did_not() {
+    let both = segments(SHAPE, 2);
+    let (owner, peers) = both.clone();
+    let mut receiver = Receiver::create(owner, peers.clone(), SHAPE);
+    let mut sender = claim(&both, SHAPE, 0).unwrap();
+    assert!(send(&mut sender, 0, &[]));
+    assert_eq!(all(&mut receiver).len(), 2);
+    let notice = mpsc::notice(2, 0);
+    let before = peers.load32(notice, Relaxed);
+    assert!(send(&mut sender, 1, b"last words"));
+    peers.store32(notice, before, Relaxed);
+    // It may find no room for HELLO; so this comes first.
+    let _sender = claim(&both, SHAPE, 0).unwrap();
+    let event = receiver.next().expect("told by the claim");
+    assert_eq!(payload_of(&peers, &event), b"last words");
+}
+
+#[test]
+fn what_was_settled_does_not_come_again() {
+    let both = segments(SHAPE, 2);
+    let adopt = || Receiver::adopt(both.0.clone(), both.1.clone(), SHAPE).unwrap();
+    let mut receiver = Receiver::create(both.0.clone(), both.1.clone(), SHAPE);
+    let mut sender = claim(&both, SHAPE, 0).unwrap();
+    assert!(send(&mut sender, 0, b"record"));
+    sender.leave();
+    assert_eq!(receiver.next(), opened(0, 1));
+    // Nobody came again: whether anybody heard of it nobody knows.
+    let mut receiver = adopt();
+    assert_eq!(receiver.next(), opened(0, 1));
+    let record = receiver.next();
+    assert!(matches!(record, Some(Event::Record { .. })), "{record:?}");
+    let mut receiver = adopt();
+    assert_eq!(receiver.next(), record);
+    let closed = Some(Event::Closed { seat: 0, epoch: 1 });
+    assert_eq!(receiver.next(), closed);
+    let mut receiver = adopt();
+    assert_eq!(receiver.next(), closed);
+    assert_eq!(receiver.next(), None);
+    assert_eq!(adopt().next(), None);
+}
+
+/// A notice may have any value, the one with which the copies of another receiver began too.
+#[test]
+fn a_successor_notices_what_comes_after_it_looked() {
+    let both = segments(SHAPE, 2);
+    let (owner, peers) = both.clone();
+    // 64 bytes before the notices begin again at 0.
+    let base = (1 << 35) - 64;
+    let at = mpsc::lane_words(0) + mpsc::LANE_READ_SEQ;
+    owner.store(at, base, Release);
+    let mut sender = claim(&both, SHAPE, 0).unwrap();
+    let mut receiver = Receiver::adopt(owner, peers.clone(), SHAPE).unwrap();
+    assert_eq!(receiver.next(), None);
+    assert!(send(&mut sender, 0, &[0; 48]));
+    assert_eq!(peers.load32(mpsc::notice(2, 0), Relaxed), 0);
+    assert_eq!(receiver.next(), opened(0, 1));
+    let event = receiver.next().expect("noticed");
+    assert_eq!(payload_of(&peers, &event), [0; 48]);
+}
+
+#[test]
 fn a_lane_that_nobody_claimed_is_never_touched() {
     // Seat 1 has no memory for its lane.
     let both = segments(SHAPE, 1);
@@ -67,6 +128,32 @@ fn a_lane_that_nobody_claimed_is_never_touched() {
         assert_eq!(receiver.find_dead(&Held(vec![true, false])), None);
         receiver = Receiver::adopt(owner.clone(), peers.clone(), SHAPE).unwrap();
     }
+}
+
+/// A receiver that sleeps would not be told of padding alone, and without passing it give no room.
+#[test]
+fn a_record_that_finds_no_room_leaves_nothing() {
+    let both = segments(SHAPE, 2);
+    let (owner, peers) = both.clone();
+    let mut receiver = Receiver::create(owner, peers.clone(), SHAPE);
+    let mut sender = claim(&both, SHAPE, 0).unwrap();
+    // HELLO, 120 bytes and 112: up to the last byte that may be used.
+    assert!(send(&mut sender, 0, &[1; 112]) && send(&mut sender, 1, &[2; 104]));
+    assert_eq!(sender.position(), 240);
+    assert!(!send(&mut sender, 2, &[]));
+    // The first one is given back: room for the padding, but not for so long a record behind it.
+    for _ in 0..3 {
+        receiver.next();
+    }
+    let notice = peers.load32(mpsc::notice(2, 0), Relaxed);
+    assert!(!send(&mut sender, 2, &[3; 112]));
+    assert_eq!(sender.position(), 240);
+    assert_eq!(peers.load32(mpsc::notice(2, 0), Relaxed), notice);
+    assert_eq!(peers.load(SHAPE.lane_of(0).data(240), Relaxed), 0);
+    // A shorter one has room; and the long one, when everything was read.
+    assert!(send(&mut sender, 2, &[3; 16]));
+    all(&mut receiver);
+    assert!(send(&mut sender, 3, &[4; 112]));
 }
 
 #[test]
@@ -201,7 +288,7 @@ fn a_receiver_that_lies_is_not_believed() {
     all(&mut receiver);
     assert_eq!(sender.look(), Ok(Look::Fine));
     let at = mpsc::lane_words(0) + mpsc::LANE_READ_SEQ;
-    for lie in [sender.position() + 8, HEADER, 0, u64::MAX & !7] {
+    for lie in [sender.position() + 8, HEADER, 0, !7] {
         owner.store(at, lie, Release);
         assert_eq!(sender.look().unwrap_err().found, lie);
     }

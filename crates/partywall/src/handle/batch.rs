@@ -1,22 +1,22 @@
 //! Records that are committed together.
 
-use super::producer::{Patience, Room};
-use super::{Producer, Sent};
+use super::records::{Patience, RecordWriter, Room, Sent};
 use crate::error::SendError;
 use crate::protocol::buffer::Pending;
 
-/// Records that become visible together. When the ring has no room for the next, those before it are
+/// Records that become visible together. When there is no room for the next, those before it are
 /// committed first: a batch saves time, it is not a transaction.
 #[derive(Debug)]
-pub struct Batch<'a> {
-    producer: &'a mut Producer,
+pub struct Batch<'a, W> {
+    writer: &'a mut W,
     pending: Pending,
 }
 
-impl<'a> Batch<'a> {
-    pub(super) fn new(producer: &'a mut Producer) -> Self {
+#[allow(private_bounds, reason = "only handles of this crate write records")]
+impl<'a, W: RecordWriter> Batch<'a, W> {
+    pub(crate) fn new(writer: &'a mut W) -> Self {
         Batch {
-            producer,
+            writer,
             pending: Pending::default(),
         }
     }
@@ -24,7 +24,7 @@ impl<'a> Batch<'a> {
     /// Adds a record.
     ///
     /// # Errors
-    /// As [`Producer::send`]. What was added before stays pending, or is committed already.
+    /// As `send`. What was added before stays pending, or is committed already.
     #[inline(always)]
     pub fn push(&mut self, payload: &[u8]) -> Result<Sent, SendError> {
         self.push_kind(0, payload)
@@ -33,16 +33,12 @@ impl<'a> Batch<'a> {
     /// [`Self::push`] with a number of the application's own.
     ///
     /// # Errors
-    /// As [`Producer::send`].
+    /// As `send`.
     #[inline(always)]
     pub fn push_kind(&mut self, kind: u16, payload: &[u8]) -> Result<Sent, SendError> {
-        if self.producer.handle.is_ours()
-            && payload.len() <= self.producer.max_record
-            && self
-                .producer
-                .handle
-                .role_mut()
-                .push(&mut self.pending, kind, payload)
+        if self.writer.is_ours()
+            && payload.len() <= self.writer.longest()
+            && self.writer.push(&mut self.pending, kind, payload)
         {
             return Ok(Sent::Committed);
         }
@@ -52,20 +48,19 @@ impl<'a> Batch<'a> {
     #[cold]
     #[inline(never)]
     fn push_slow(&mut self, kind: u16, payload: &[u8]) -> Result<Sent, SendError> {
-        if !self.producer.handle.is_ours() {
-            return Err(self.producer.handle.forked());
+        if !self.writer.is_ours() {
+            return Err(self.writer.forked());
         }
-        if payload.len() > self.producer.max_record {
-            return Err(self.producer.too_large(payload.len()));
+        if payload.len() > self.writer.longest() {
+            return Err(self.writer.too_large(payload.len()));
         }
         loop {
-            let producer = self.producer.handle.role_mut();
-            if producer.push(&mut self.pending, kind, payload) {
+            if self.writer.push(&mut self.pending, kind, payload) {
                 return Ok(Sent::Committed);
             }
             self.commit_pending();
             // The claim only proves that there is room: it is pushed, not sent.
-            match self.producer.claim(payload.len(), Patience::Policy)? {
+            match self.writer.claim(payload.len(), Patience::Policy)? {
                 Room::Claimed(_) => {}
                 Room::Drop => return Ok(Sent::Dropped),
             }
@@ -79,16 +74,8 @@ impl<'a> Batch<'a> {
 
     fn commit_pending(&mut self) {
         // A forked child does not have the mapping.
-        if !self.producer.handle.is_ours() {
-            return;
-        }
-        let records = self
-            .producer
-            .handle
-            .role_mut()
-            .commit_pending(&mut self.pending);
-        if records > 0 {
-            self.producer.announce(records);
+        if self.writer.is_ours() {
+            self.writer.commit_pending(&mut self.pending);
         }
     }
 }

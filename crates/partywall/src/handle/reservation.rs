@@ -2,26 +2,26 @@
 
 use std::io;
 
-use super::Producer;
-use crate::memory::SharedMut;
+use super::records::RecordWriter;
 use crate::protocol::buffer::Claimed;
 
 /// Room for one record, not visible to anybody until it is committed; dropping it sends nothing.
 ///
 /// Its bytes are what they were: write all of them, or commit fewer.
 #[derive(Debug)]
-pub struct Reservation<'a> {
-    pub(super) producer: &'a mut Producer,
-    pub(super) claimed: Claimed,
+pub struct Reservation<'a, W> {
+    pub(crate) writer: &'a mut W,
+    pub(crate) claimed: Claimed,
     len: usize,
     kind: u16,
     written: usize,
 }
 
-impl<'a> Reservation<'a> {
-    pub(super) fn new(producer: &'a mut Producer, claimed: Claimed, len: usize) -> Self {
+#[allow(private_bounds, reason = "only handles of this crate write records")]
+impl<'a, W: RecordWriter> Reservation<'a, W> {
+    pub(crate) fn new(writer: &'a mut W, claimed: Claimed, len: usize) -> Self {
         Reservation {
-            producer,
+            writer,
             claimed,
             len,
             kind: 0,
@@ -31,10 +31,6 @@ impl<'a> Reservation<'a> {
 
     /// Bytes reserved.
     #[must_use]
-    #[expect(
-        clippy::len_without_is_empty,
-        reason = "an empty reservation is nothing special"
-    )]
     pub fn len(&self) -> usize {
         self.len
     }
@@ -54,12 +50,9 @@ impl<'a> Reservation<'a> {
             self.len
         );
         // A forked child does not have the mapping.
-        if !self.producer.handle.is_ours() {
-            return;
+        if self.writer.is_ours() {
+            self.writer.write_at(self.claimed, offset, bytes);
         }
-        let producer = self.producer.handle.role();
-        let at = producer.payload_at(self.claimed) + offset as u64;
-        producer.owner().copy_in(at, bytes);
     }
 
     /// The application's own number for the record; default 0.
@@ -79,19 +72,14 @@ impl<'a> Reservation<'a> {
     /// If fewer were reserved.
     pub fn commit_len(self, len: usize) {
         assert!(len <= self.len, "{len} bytes of {} reserved", self.len);
-        if !self.producer.handle.is_ours() {
-            return;
+        if self.writer.is_ours() {
+            self.writer.commit(self.claimed, len, self.kind);
         }
-        self.producer
-            .handle
-            .role_mut()
-            .commit(self.claimed, len as u64, self.kind);
-        self.producer.announce(1);
     }
 }
 
 /// Writes one after the other, up to the length reserved.
-impl io::Write for Reservation<'_> {
+impl<W: RecordWriter> io::Write for Reservation<'_, W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let len = bytes.len().min(self.len - self.written);
         self.write_at(self.written, &bytes[..len]);

@@ -1,0 +1,260 @@
+//! `lock`, as a user runs it.
+
+mod common;
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Output, Stdio};
+
+use common::{Place, signal};
+use partywall::Namespace;
+use partywall::guarded::RecordOptions;
+use rustix::process::Signal;
+
+fn run(place: &Place, arguments: &[&str]) -> Output {
+    place
+        .command(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap_or_else(|| panic!("{output:?}"))
+}
+
+fn value(place: &Place) -> String {
+    let output = run(place, &["get", "r", "--raw"]);
+    assert_eq!(code(&output), 0, "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn complaint(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn guarded(place: &Place) -> serde_json::Value {
+    let output = run(place, &["info", "r", "--json"]);
+    let info: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    info["guarded"].clone()
+}
+
+/// A holder whose command runs until its input ends, or until it is killed.
+fn holder(place: &Place) -> Child {
+    let mut holder = place
+        .command(&["lock", "r", "--", "sh", "-c", "echo held; exec cat"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(holder.stdout.as_mut().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    assert_eq!(line, "held\n");
+    holder
+}
+
+fn finish(mut holder: Child) {
+    drop(holder.stdin.take());
+    assert!(holder.wait().unwrap().success());
+}
+
+#[test]
+fn values_are_set_and_edited_and_a_command_that_fails_changes_nothing() {
+    let place = Place::new();
+    assert_eq!(code(&run(&place, &["lock", "r", "--value", "one"])), 0);
+    assert_eq!(value(&place), "one");
+    let edited = run(
+        &place,
+        &["lock", "r", "--edit", "--", "sed", "s/one/one and two/"],
+    );
+    assert_eq!(code(&edited), 0, "{edited:?}");
+    assert_eq!(value(&place), "one and two");
+    let failed = run(
+        &place,
+        &["lock", "r", "--edit", "--", "sh", "-c", "echo bad; exit 12"],
+    );
+    assert_eq!(code(&failed), 12);
+    assert_eq!(value(&place), "one and two");
+    // Its own input and output are its command's.
+    let plain = run(&place, &["lock", "r", "--", "echo", "through"]);
+    assert_eq!((code(&plain), &plain.stdout[..]), (0, &b"through\n"[..]));
+    assert_eq!(value(&place), "one and two");
+    let large = run(
+        &place,
+        &[
+            "lock",
+            "r",
+            "--edit",
+            "--",
+            "head",
+            "-c",
+            "5000",
+            "/dev/zero",
+        ],
+    );
+    assert_eq!(code(&large), 1, "{large:?}");
+    assert!(complaint(&large).contains("5000") || complaint(&large).contains("4097"));
+    assert_eq!(value(&place), "one and two");
+    // A command that reads nothing of it.
+    let unread = run(&place, &["lock", "r", "--edit", "--", "echo", "three"]);
+    assert_eq!(code(&unread), 0, "{unread:?}");
+    assert_eq!(value(&place), "three\n");
+    let guarded = guarded(&place);
+    assert_eq!(guarded["owner_deaths"], 0, "{guarded}");
+    assert_eq!(guarded["locked"], false, "{guarded}");
+}
+
+#[test]
+fn one_holds_it_at_a_time_and_waiting_ends_as_asked() {
+    let place = Place::new();
+    let holder = holder(&place);
+    let listed = String::from_utf8(run(&place, &["ls"]).stdout).unwrap();
+    assert!(
+        listed.contains(" locked ") && listed.contains(&holder.id().to_string()),
+        "{listed}"
+    );
+    let shown = String::from_utf8(run(&place, &["info", "r"]).stdout).unwrap();
+    assert!(
+        shown.contains("locked") && shown.contains("seat 0"),
+        "{shown}"
+    );
+    assert_eq!(guarded(&place)["holder_pid"], holder.id());
+    assert_eq!(code(&run(&place, &["lock", "r", "--try", "--", "true"])), 4);
+    let timed_out = run(&place, &["lock", "r", "--timeout", "0.01", "--", "true"]);
+    assert_eq!(code(&timed_out), 3, "{timed_out:?}");
+    let waiting = |place: &Place| {
+        let waiting = place
+            .command(&["lock", "r", "--", "echo", "mine"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let parked = || {
+            let output = run(place, &["info", "r", "--json"]);
+            let info: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+            info["seats"]
+                .as_array()
+                .is_some_and(|seats| seats.iter().any(|seat| seat["parked"] == true))
+        };
+        place.wait_until("the waiter sleeps", parked);
+        waiting
+    };
+    let stopped = waiting(&place);
+    signal(&stopped, Signal::INT);
+    let stopped = stopped.wait_with_output().unwrap();
+    assert_eq!((code(&stopped), &stopped.stdout[..]), (130, &b""[..]));
+    let waiter = waiting(&place);
+    finish(holder);
+    let output = waiter.wait_with_output().unwrap();
+    assert_eq!((code(&output), &output.stdout[..]), (0, &b"mine\n"[..]));
+    let listed = String::from_utf8(run(&place, &["ls"]).stdout).unwrap();
+    assert!(listed.contains(" unlocked "), "{listed}");
+}
+
+#[test]
+fn a_killed_holder_is_told_to_the_next_until_one_succeeds() {
+    let place = Place::new();
+    run(&place, &["lock", "r", "--value", "good"]);
+    let mut holder = holder(&place);
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    // Its command runs on, and keeps nothing.
+    let listed = String::from_utf8(run(&place, &["ls"]).stdout).unwrap();
+    assert!(listed.contains("holder died"), "{listed}");
+    let told = [
+        "lock",
+        "r",
+        "--timeout",
+        "60",
+        "--",
+        "sh",
+        "-c",
+        "echo $PARTYWALL_OWNER_DIED; exit 3",
+    ];
+    for _ in 0..2 {
+        let output = run(&place, &told);
+        assert_eq!((code(&output), &output.stdout[..]), (3, &b"1\n"[..]));
+        assert!(complaint(&output).contains("the holder before died"));
+    }
+    // Nobody who cannot be run judges either.
+    let not_found = run(&place, &["lock", "r", "--", "/nowhere/to/be/found"]);
+    assert_eq!(code(&not_found), 127, "{not_found:?}");
+    let output = run(
+        &place,
+        &["lock", "r", "--", "sh", "-c", "echo $PARTYWALL_OWNER_DIED"],
+    );
+    assert_eq!((code(&output), &output.stdout[..]), (0, &b"1\n"[..]));
+    let output = run(&place, &told);
+    assert_eq!((code(&output), &output.stdout[..]), (3, &b"\n"[..]));
+    assert_eq!(complaint(&output), "");
+    assert_eq!(value(&place), "good");
+    assert_eq!(guarded(&place)["given_up"], 0);
+    drop(holder.stdin.take());
+}
+
+#[test]
+fn a_record_that_was_given_up_wants_to_be_repaired() {
+    let place = Place::new();
+    run(&place, &["lock", "r", "--value", "good"]);
+    let namespace = Namespace::open(place.path()).unwrap();
+    let options = RecordOptions::new().namespace(namespace);
+    let mut record = options.open("r").unwrap();
+    // Never let go: closing the handle looks like a death.
+    std::mem::forget(record.lock().unwrap());
+    drop(record);
+    let mut record = options.open("r").unwrap();
+    drop(record.lock().unwrap()); // told, and gives up
+    let refused = run(&place, &["lock", "r", "--", "true"]);
+    assert_eq!(code(&refused), 7, "{refused:?}");
+    assert!(complaint(&refused).contains("--repair"));
+    let listed = String::from_utf8(run(&place, &["ls"]).stdout).unwrap();
+    assert!(listed.contains("not recoverable"), "{listed}");
+    // A repair that fails is none.
+    let failed = run(&place, &["lock", "r", "--repair", "--", "false"]);
+    assert_eq!(code(&failed), 1, "{failed:?}");
+    assert_eq!(code(&run(&place, &["lock", "r", "--try", "--", "true"])), 7);
+    assert_eq!(code(&run(&place, &["lock", "r", "--repair"])), 0);
+    let output = run(&place, &["lock", "r", "--", "true"]);
+    assert_eq!((code(&output), complaint(&output)), (0, String::new()));
+    assert_eq!(guarded(&place)["repairs"], 1);
+    // On a record that nothing befell it is a lock like any other.
+    assert_eq!(
+        code(&run(&place, &["lock", "r", "--repair", "--", "false"])),
+        1
+    );
+    let output = run(&place, &["lock", "r", "--", "true"]);
+    assert_eq!((code(&output), complaint(&output)), (0, String::new()));
+}
+
+#[test]
+fn sigterm_is_passed_on_and_the_lock_let_go_in_order() {
+    let place = Place::new();
+    let mut holder = holder(&place);
+    signal(&holder, Signal::TERM);
+    assert_eq!(holder.wait().unwrap().code(), Some(143));
+    // Ctrl-C is for the command to answer; it goes on here, for only we were sent it.
+    let interrupted = self::holder(&place);
+    signal(&interrupted, Signal::INT);
+    assert_eq!(code(&run(&place, &["lock", "r", "--try", "--", "true"])), 4);
+    finish(interrupted);
+    let next = run(&place, &["lock", "r", "--", "true"]);
+    assert_eq!((code(&next), complaint(&next)), (0, String::new()));
+}
+
+#[test]
+fn nonsense_is_refused_with_a_reason() {
+    let place = Place::new();
+    for arguments in [
+        &["lock", "r"][..],
+        &["lock", "r", "--edit"],
+        &["lock", "r", "--value", "x", "--", "true"],
+        &["lock", "r", "--try", "--timeout", "1", "--", "true"],
+    ] {
+        let output = run(&place, arguments);
+        assert_eq!(code(&output), 2, "{arguments:?}: {output:?}");
+    }
+    assert!(place.names().is_empty());
+    run(&place, &["put", "s", "x"]);
+    let other = run(&place, &["lock", "s", "--", "true"]);
+    assert_eq!(code(&other), 6, "{other:?}");
+}

@@ -1,0 +1,10 @@
+use partywall::record::Record;
+
+#[derive(Record)]
+#[repr(C)]
+struct Quote {
+    price: f64,
+    venue: u16,
+}
+
+fn main() {}

@@ -1,0 +1,10 @@
+use partywall::record::Record;
+
+#[derive(Record)]
+#[repr(C)]
+struct Quote {
+    size: u32,
+    price: f64,
+}
+
+fn main() {}

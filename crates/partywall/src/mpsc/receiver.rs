@@ -1,0 +1,410 @@
+//! The receiver's handle.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use super::options::ReceiverOptions;
+use super::role::MappedReceiver;
+use super::{Event, LaneCounters, Meta, Record, SenderId};
+use crate::channel::liveness::GenerationLocks;
+use crate::channel::owner::Owned;
+use crate::error::{OpenError, RecvError, SendError};
+use crate::handle::OwnerHandle;
+use crate::layout::last_error::LastError;
+use crate::layout::{mpsc, peers};
+use crate::memory::Shared;
+use crate::os;
+use crate::protocol::mpsc::receiver::Event as Told;
+use crate::protocol::park;
+use crate::wait::{SLICE, Step, StopToken, WaitStrategy, Waiter};
+
+/// The one process that receives from many [`Sender`](super::Sender)s, and owns the channel. Dropping it closes the
+/// channel: senders get [`SendError::Closed`], and what was not received is gone. Not so if the
+/// thread is panicking: then it looks dead to its senders, as it should, and a successor goes on.
+#[derive(Debug)]
+pub struct Receiver {
+    handle: OwnerHandle<MappedReceiver>,
+    wait: WaitStrategy,
+    stop: Option<StopToken>,
+    /// When it looked around last: at locks, and at lanes whose notices tell nothing.
+    looked_ms: u64,
+}
+
+impl Receiver {
+    /// Creates or adopts a channel in the default namespace with default options.
+    ///
+    /// # Errors
+    /// As [`ReceiverOptions::open`].
+    pub fn open(channel: &str) -> Result<Receiver, OpenError> {
+        ReceiverOptions::new().open(channel)
+    }
+
+    pub(super) fn new(
+        owned: Owned<MappedReceiver>,
+        options: &ReceiverOptions,
+        heartbeat: bool,
+    ) -> Result<Self, OpenError> {
+        Ok(Receiver {
+            handle: OwnerHandle::new(owned, heartbeat)?,
+            wait: options.wait,
+            stop: options.stop.clone(),
+            looked_ms: os::coarse_ms(),
+        })
+    }
+
+    /// What comes next: a record, or that a sender has come or gone; waits for it. Asking for it says that what came
+    /// before is done with.
+    ///
+    /// # Errors
+    /// [`RecvError::Stopped`]; [`RecvError::Deleted`] if the channel was removed by force; [`RecvError::Damaged`] if
+    /// somebody wrote over words that only this receiver writes; [`RecvError::Forked`].
+    pub fn recv(&mut self) -> Result<Event, RecvError> {
+        let mut payload = Vec::new();
+        let event = self.recv_into_timeout(&mut payload, None)?;
+        Ok(event.map(|meta| Record::new(meta, payload)))
+    }
+
+    /// [`Self::recv`], at most so long.
+    ///
+    /// # Errors
+    /// [`RecvError::TimedOut`], and as [`Self::recv`].
+    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Event, RecvError> {
+        let mut payload = Vec::new();
+        let event = self.recv_into_timeout(&mut payload, Some(timeout))?;
+        Ok(event.map(|meta| Record::new(meta, payload)))
+    }
+
+    /// What comes next if it is there.
+    ///
+    /// # Errors
+    /// As [`Self::recv`], but for waiting.
+    pub fn try_recv(&mut self) -> Result<Option<Event>, RecvError> {
+        let mut payload = Vec::new();
+        let event = self.try_recv_into(&mut payload)?;
+        Ok(event.map(|event| event.map(|meta| Record::new(meta, payload))))
+    }
+
+    /// [`Self::recv`] into a buffer, which gets the bytes of a record and is empty for other news; once it is large
+    /// enough nothing is allocated.
+    ///
+    /// # Errors
+    /// As [`Self::recv`].
+    #[inline]
+    pub fn recv_into(&mut self, payload: &mut Vec<u8>) -> Result<Event<Meta>, RecvError> {
+        self.recv_into_timeout(payload, None)
+    }
+
+    /// [`Self::recv_into`], at most so long; `None`: no limit.
+    ///
+    /// # Errors
+    /// [`RecvError::TimedOut`], and as [`Self::recv`].
+    #[inline]
+    pub fn recv_into_timeout(
+        &mut self,
+        payload: &mut Vec<u8>,
+        timeout: Option<Duration>,
+    ) -> Result<Event<Meta>, RecvError> {
+        let told = match self.look()? {
+            Some(told) => told,
+            None => self.wait_for_event(timeout)?,
+        };
+        Ok(self.take(told, payload))
+    }
+
+    /// [`Self::try_recv`] into a buffer.
+    ///
+    /// # Errors
+    /// As [`Self::try_recv`].
+    #[inline]
+    pub fn try_recv_into(
+        &mut self,
+        payload: &mut Vec<u8>,
+    ) -> Result<Option<Event<Meta>>, RecvError> {
+        let told = self.look()?;
+        Ok(told.map(|told| self.take(told, payload)))
+    }
+
+    /// The next record, for who does not mind who comes and goes; waits for it.
+    ///
+    /// # Errors
+    /// As [`Self::recv`].
+    pub fn recv_record(&mut self) -> Result<Record, RecvError> {
+        loop {
+            if let Event::Record(record) = self.recv()? {
+                return Ok(record);
+            }
+        }
+    }
+
+    /// Every record, without what is said of senders; ends when the stop token is used, and after any other error.
+    pub fn records(&mut self) -> Records<'_> {
+        Records {
+            receiver: self,
+            ended: false,
+        }
+    }
+
+    /// Everything received so far counts as processed, from now on: a successor will not receive it again, and its
+    /// room is the senders'.
+    pub fn acknowledge(&mut self) {
+        if self.handle.is_ours() {
+            self.handle.role_mut().publish_all();
+            self.tell_senders();
+        }
+    }
+
+    /// Ends the channel: senders get [`SendError::Closed`]. What they have sent
+    /// and was not received is gone. Dropping the receiver does the same.
+    ///
+    /// # Errors
+    /// [`RecvError::Forked`].
+    pub fn close(self) -> Result<(), RecvError> {
+        self.check()
+    }
+
+    /// Gives the channel up without ending it: senders see the same as after a death, and the next receiver goes on
+    /// behind what was received here.
+    pub fn abandon(mut self) {
+        self.handle.abandon();
+    }
+
+    /// Whether this took over what a dead or abandoning receiver left.
+    #[must_use]
+    pub fn adopted(&self) -> bool {
+        self.handle.owned.adopted
+    }
+
+    /// Records received since the channel began, by all of its receivers, and done with: the last one is counted when
+    /// the next is asked for. One that is received again by a successor is counted once.
+    #[must_use]
+    pub fn received(&self) -> u64 {
+        let role = self.handle.role();
+        (0..role.shape().seats)
+            .map(|seat| role.records(seat))
+            .fold(0, u64::wrapping_add)
+    }
+
+    /// The account of one seat's lane; `None` if there is no such seat.
+    #[must_use]
+    pub fn lane(&self, seat: u32) -> Option<LaneCounters> {
+        let role = self.handle.role();
+        if seat >= role.shape().seats || !self.handle.is_ours() {
+            return None;
+        }
+        let load = |offset| role.peers().load(peers::seat_at(seat) + offset, Relaxed);
+        Some(LaneCounters {
+            received: role.records(seat),
+            dropped: load(mpsc::DROPPED),
+            blocked: load(mpsc::BLOCKED),
+            blocked_ns: load(mpsc::BLOCKED_NS),
+        })
+    }
+
+    /// How many senders there can be at once.
+    #[must_use]
+    pub fn seats(&self) -> u32 {
+        self.handle.role().shape().seats
+    }
+
+    /// Bytes of each lane.
+    #[must_use]
+    pub fn lane_capacity(&self) -> u64 {
+        self.handle.role().shape().lane
+    }
+
+    /// Counts the channel's generations from 1.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.handle.owned.header.generation
+    }
+
+    /// Counts the owners of this generation from 1.
+    #[must_use]
+    pub fn owner_epoch(&self) -> u64 {
+        self.handle.owned.epoch
+    }
+
+    /// The channel's name.
+    #[must_use]
+    pub fn channel(&self) -> &str {
+        self.handle.channel()
+    }
+
+    fn check(&self) -> Result<(), RecvError> {
+        self.handle.check_process().map_err(recv_error)
+    }
+
+    /// What is there now. Asking for it says that what came before is done with. Once a slice it looks around first, however much
+    /// there is: a busy lane must not hide that another one's sender has died.
+    #[inline]
+    fn look(&mut self) -> Result<Option<Told>, RecvError> {
+        self.check()?;
+        let now = os::coarse_ms();
+        if now.wrapping_sub(self.looked_ms) >= SLICE.as_millis() as u64
+            && let Some(told) = self.look_around()?
+        {
+            return Ok(Some(told));
+        }
+        Ok(self.next())
+    }
+
+    #[inline]
+    fn next(&mut self) -> Option<Told> {
+        let told = self.handle.role_mut().next();
+        self.tell_senders();
+        told
+    }
+
+    /// Wakes senders that sleep, if a cursor was stored since the last time.
+    #[inline]
+    fn tell_senders(&mut self) {
+        if self.handle.role_mut().take_published() {
+            self.handle.wake_sleepers();
+        }
+    }
+
+    /// Is the channel there, has a sender died, and did one die between a record and its notice?
+    #[cold]
+    #[inline(never)]
+    fn look_around(&mut self) -> Result<Option<Told>, RecvError> {
+        self.looked_ms = os::coarse_ms();
+        self.handle.look_at_channel().map_err(recv_error)?;
+        self.handle.reclaim();
+        let owned = &mut self.handle.owned;
+        owned.role.sweep();
+        let locks = GenerationLocks {
+            lock: &owned.lock,
+            generation: owned.header.generation,
+        };
+        let died = owned.role.find_dead(&locks);
+        self.tell_senders();
+        Ok(died)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn wait_for_event(&mut self, timeout: Option<Duration>) -> Result<Told, RecvError> {
+        let stop = self.stop.clone();
+        let mut waiter = Waiter::new(self.wait, timeout, stop.as_ref());
+        loop {
+            match waiter.step() {
+                Step::Spin => {}
+                Step::LookAround => {
+                    if let Some(told) = self.look_around()? {
+                        return Ok(told);
+                    }
+                }
+                Step::Park(longest) => self.park(longest),
+                Step::TimedOut => {
+                    self.handle.note(LastError::TimedOut);
+                    return Err(RecvError::TimedOut {
+                        channel: self.channel().to_owned(),
+                        waited: waiter.waited(),
+                    });
+                }
+                Step::Stopped => {
+                    return Err(RecvError::Stopped {
+                        channel: self.channel().to_owned(),
+                    });
+                }
+            }
+            if let Some(told) = self.next() {
+                return Ok(told);
+            }
+        }
+    }
+
+    /// Sleeps until a sender rings. Every seat may: who comes rings too.
+    fn park(&mut self, longest: Duration) {
+        let role = self.handle.role_mut();
+        let (owner, peers) = (role.owner().clone(), role.peers().clone());
+        park::park_owner(
+            &owner,
+            &peers,
+            0..role.shape().seats,
+            || role.poll(),
+            |bells| {
+                let words: Vec<_> = bells
+                    .iter()
+                    .map(|&(at, value)| (peers.half_word(at), value))
+                    .collect();
+                os::futex_wait_any(&words, longest);
+            },
+        );
+    }
+
+    /// What was told, in the words of the public; the bytes of a record go into the buffer.
+    #[inline]
+    fn take(&self, told: Told, payload: &mut Vec<u8>) -> Event<Meta> {
+        let id = |seat, epoch| SenderId { seat, epoch };
+        let event = match told {
+            Told::Record { seat, epoch, found } => {
+                let len = found.len as usize;
+                // Only what the buffer lacks is zeroed first; what it has is overwritten anyway.
+                payload.resize(len, 0);
+                self.handle.peers().copy_out(found.payload_at, payload);
+                return Event::Record(Meta {
+                    sender: id(seat, epoch),
+                    len,
+                    kind: found.kind,
+                    position: found.position,
+                });
+            }
+            Told::Opened { seat, epoch } => Event::Opened(id(seat, epoch)),
+            Told::Closed { seat, epoch } => Event::Closed(id(seat, epoch)),
+            Told::Died { seat, epoch } => Event::Died(id(seat, epoch)),
+            Told::Lied { seat, epoch, lie } => Event::Lied(id(seat, epoch), lie),
+        };
+        payload.clear();
+        event
+    }
+}
+
+/// What an owner's handle says, as a receiver says it.
+fn recv_error(error: SendError) -> RecvError {
+    match error {
+        SendError::Deleted { channel } => RecvError::Deleted { channel },
+        SendError::Damaged { channel, lie } => RecvError::Damaged { channel, lie },
+        SendError::Forked { channel } => RecvError::Forked { channel },
+        // Of sending; an owner's handle says none of them by itself.
+        SendError::TooLarge { channel, .. }
+        | SendError::Full { channel }
+        | SendError::TimedOut { channel, .. }
+        | SendError::NoConsumer { channel, .. }
+        | SendError::TooManyLoans { channel, .. }
+        | SendError::Stopped { channel }
+        | SendError::Closed { channel }
+        | SendError::Evicted { channel, .. } => RecvError::Closed { channel },
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        if self.handle.is_ours() && !std::thread::panicking() {
+            self.acknowledge();
+        }
+    }
+}
+
+/// Iterates over records; see [`Receiver::records`].
+#[derive(Debug)]
+pub struct Records<'a> {
+    receiver: &'a mut Receiver,
+    ended: bool,
+}
+
+impl Iterator for Records<'_> {
+    type Item = Result<Record, RecvError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        let next = self.receiver.recv_record();
+        self.ended = next.is_err();
+        match next {
+            Err(RecvError::Stopped { .. }) => None,
+            other => Some(other),
+        }
+    }
+}
