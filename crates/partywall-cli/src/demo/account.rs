@@ -52,6 +52,7 @@ pub(super) struct Account {
     pub(super) overruns: u64,
     /// Values that were replaced before they were looked at, as may be where only the latest counts.
     pub(super) missed: u64,
+    /// How far each stream came.
     pub(super) streams: Vec<Stream>,
     /// Processes that died, and that left in good order, as the channel said.
     pub(super) deaths: u64,

@@ -91,17 +91,22 @@ impl Config {
         self.shares = [WHOLE / TENANTS as u32; TENANTS];
     }
 
-    /// The first step of an edit: something is taken from a tenant, and nobody has it. How much.
-    fn take(&mut self, chance: u64) -> u32 {
-        let from = &mut self.shares[chance as usize % TENANTS];
-        let taken = (chance >> 32) as u32 % (*from + 1);
-        *from -= taken;
-        taken
+    /// The first step of an edit: something is taken from a tenant, and nobody has it. From whom, and how much.
+    fn take(&mut self, chance: u64) -> (usize, u32) {
+        let mut from = chance as usize % TENANTS;
+        // All have something together, so that one has.
+        while self.shares[from] == 0 {
+            from = (from + 1) % TENANTS;
+        }
+        let taken = 1 + (chance >> 32) as u32 % self.shares[from];
+        self.shares[from] -= taken;
+        (from, taken)
     }
 
     /// The second step: another tenant gets it.
-    fn give(&mut self, chance: u64, taken: u32) {
-        self.shares[(chance >> 8) as usize % TENANTS] += taken;
+    fn give(&mut self, chance: u64, (from, taken): (usize, u32)) {
+        let further = 1 + (chance >> 8) as usize % (TENANTS - 1);
+        self.shares[(from + further) % TENANTS] += taken;
         let (largest, smallest) = self.extremes();
         (self.largest, self.smallest) = (largest, smallest);
     }
@@ -324,9 +329,9 @@ mod tests {
         for times in 1..1_000 {
             let mut config = edited(times);
             assert!(config.is_whole(), "{config:?}");
-            if config.take(mix(times + 1)) > 0 {
-                assert!(!config.is_whole(), "{config:?}");
-            }
+            config.take(mix(times + 1));
+            config.checksum = config.sum();
+            assert!(!config.is_whole(), "{config:?}");
         }
     }
 
@@ -346,10 +351,11 @@ mod tests {
     fn half_of_another_configuration_is_noticed() {
         let (one, other) = (edited(100), edited(101));
         let (one, other) = (record::bytes_of(&one), record::bytes_of(&other));
-        for at in (8..one.len()).step_by(8) {
-            let mixed: Config =
-                record::from_bytes(&[&one[..at], &other[at..]].concat()).expect("as long");
-            assert!(!mixed.is_whole(), "byte {at}");
+        for at in (0..=one.len()).step_by(4) {
+            let mixed = [&one[..at], &other[at..]].concat();
+            let is_one_of_them = mixed == one || mixed == other;
+            let config: Config = record::from_bytes(&mixed).expect("as long");
+            assert_eq!(config.is_whole(), is_one_of_them, "byte {at}");
         }
     }
 }

@@ -365,7 +365,7 @@ impl Told {
                 "told      of {deaths} killed and {closes} that left, each after its last record; out of order {disorder}"
             )),
             Told::OwnerDied { owner_died } => Some(format!(
-                "told      {owner_died} times that the lock's owner had died with it in hand"
+                "told      of owners of the lock who died with it in hand: {owner_died}"
             )),
         }
     }
