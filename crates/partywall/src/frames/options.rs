@@ -8,7 +8,9 @@ use crate::channel::generation::Wanted;
 use crate::channel::joining::Request;
 use crate::channel::{attach, owner};
 use crate::error::OpenError;
-use crate::handle::options::{invalid, owner_options, peer_options};
+use crate::handle::options::{
+    invalid, overflow_options, owner_options, peer_options, wait_options,
+};
 use crate::handle::{OwnerSettings, PeerSettings};
 use crate::layout::frames::{self, Pool};
 use crate::protocol::frames::seats::Wish;
@@ -61,6 +63,8 @@ impl Default for PublisherOptions {
 }
 
 owner_options!(PublisherOptions);
+wait_options!(PublisherOptions);
+overflow_options!(PublisherOptions);
 
 impl PublisherOptions {
     /// Bytes of the largest frame, 1 to 1 GiB; default 1 MiB.
@@ -104,35 +108,6 @@ impl PublisherOptions {
     #[must_use]
     pub fn time_stamps(mut self, stamps: bool) -> Self {
         self.time_stamps = stamps;
-        self
-    }
-
-    /// What [`Publisher::loan`] does when reliable subscribers have not come to the frames in the way yet.
-    #[must_use]
-    pub fn overflow(mut self, overflow: Overflow) -> Self {
-        self.overflow = overflow;
-        self
-    }
-
-    /// How long [`Overflow::Block`] waits before it fails with
-    /// [`SendError::TimedOut`](crate::SendError::TimedOut); default `None`: for ever.
-    #[must_use]
-    pub fn block_timeout(mut self, timeout: Option<Duration>) -> Self {
-        self.block_timeout = timeout;
-        self
-    }
-
-    /// See [`WaitStrategy`].
-    #[must_use]
-    pub fn wait(mut self, wait: WaitStrategy) -> Self {
-        self.wait = wait;
-        self
-    }
-
-    /// A token that ends every wait of the handle.
-    #[must_use]
-    pub fn stop_token(mut self, token: StopToken) -> Self {
-        self.stop = Some(token);
         self
     }
 

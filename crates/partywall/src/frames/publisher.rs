@@ -15,7 +15,7 @@ use crate::layout::owner;
 use crate::memory::{Region, SharedMut, Writable};
 use crate::os::{self, Process};
 use crate::protocol::frames::{Busy, Loan as Slot, Shape};
-use crate::wait::{SLICE, StopToken, WaitStrategy};
+use crate::wait::{StopToken, WaitStrategy};
 
 /// The one process that publishes frames. Dropping it closes the channel, unless the thread is panicking: then it looks
 /// dead to its subscribers, as it should.
@@ -25,9 +25,9 @@ use crate::wait::{SLICE, StopToken, WaitStrategy};
 #[derive(Debug)]
 pub struct Publisher {
     /// Borrowed for moments only, and never while the application's code runs: several loans share it.
-    state: RefCell<State>,
+    handle: RefCell<OwnerHandle<MappedPublisher>>,
     process: Process,
-    /// Where loans are written, which needs nothing of the state.
+    /// Where loans are written, which needs nothing of the handle.
     owner: Region<Writable>,
     shape: Shape,
     channel: String,
@@ -37,13 +37,6 @@ pub struct Publisher {
     wait: WaitStrategy,
     stop: Option<StopToken>,
     time_stamps: bool,
-}
-
-#[derive(Debug)]
-struct State {
-    handle: OwnerHandle<MappedPublisher>,
-    /// When the channel was looked at last.
-    looked_ms: u64,
 }
 
 /// What was settled when the channel was opened.
@@ -92,10 +85,7 @@ impl Publisher {
             wait: options.wait,
             stop: options.stop.clone(),
             time_stamps: options.time_stamps,
-            state: RefCell::new(State {
-                handle: OwnerHandle::new(owned, heartbeat)?,
-                looked_ms: os::coarse_ms(),
-            }),
+            handle: RefCell::new(OwnerHandle::new(owned, heartbeat)?),
         })
     }
 
@@ -151,19 +141,19 @@ impl Publisher {
         if !self.is_ours() {
             return Err(self.forked());
         }
-        let mut state = self.state();
+        let mut handle = self.handle();
         if len > self.max_frame() {
-            return Err(state.handle.too_large(len, self.max_frame()));
+            return Err(handle.too_large(len, self.max_frame()));
         }
-        state.look_at_channel()?;
-        let slot = match state.handle.role_mut().loan() {
+        handle.look_at_channel_once_a_slice()?;
+        let slot = match handle.role_mut().loan() {
             Ok(slot) => slot,
-            Err(busy) => match self.make_room(&mut state, busy, patience)? {
+            Err(busy) => match self.make_room(&mut handle, busy, patience)? {
                 Some(slot) => slot,
                 None => return Ok(None),
             },
         };
-        let at = state.handle.role().data_at(&slot);
+        let at = handle.role().data_at(&slot);
         Ok(Some(Loan::new(self, slot, at, len)))
     }
 
@@ -172,11 +162,10 @@ impl Publisher {
     #[inline(never)]
     fn make_room(
         &self,
-        state: &mut State,
+        handle: &mut OwnerHandle<MappedPublisher>,
         busy: Busy,
         patience: Patience,
     ) -> Result<Option<Slot>, SendError> {
-        let handle = &mut state.handle;
         if busy.loans >= self.shape.pool.loans {
             return Err(SendError::TooManyLoans {
                 channel: self.channel.clone(),
@@ -239,7 +228,7 @@ impl Publisher {
                 0
             }
         };
-        let handle = &mut self.state().handle;
+        let mut handle = self.handle();
         let role = handle.role_mut();
         let sequence = role.publish(slot, info, time_ns.unwrap_or_else(now), about);
         handle.wake_sleepers();
@@ -249,7 +238,7 @@ impl Publisher {
     /// Gives a loan up.
     pub(super) fn abort(&self, slot: Slot) {
         if self.is_ours() {
-            self.state().handle.role_mut().abort(slot);
+            self.handle().role_mut().abort(slot);
         }
     }
 
@@ -263,7 +252,7 @@ impl Publisher {
             return Err(self.forked());
         }
         let waiting = self.waiting(timeout, "a subscriber");
-        self.state().handle.wait(&waiting, &mut |handle| {
+        self.handle().wait(&waiting, &mut |handle| {
             let there = handle.role().subscribers() > 0;
             if there { Ok(()) } else { Err(0) }
         })
@@ -275,13 +264,13 @@ impl Publisher {
         if !self.is_ours() {
             return 0;
         }
-        self.state().handle.role().subscribers() as usize
+        self.handle().role().subscribers() as usize
     }
 
     /// The sequence of the latest frame, by whichever publisher; 0 before the first.
     #[must_use]
     pub fn sequence(&self) -> u64 {
-        self.state().handle.role().position()
+        self.handle().role().position()
     }
 
     /// Bytes of the largest frame.
@@ -308,13 +297,13 @@ impl Publisher {
     /// # Errors
     /// [`SendError::Forked`].
     pub fn close(self) -> Result<(), SendError> {
-        self.state().handle.check_process()
+        self.handle().check_process()
     }
 
     /// Gives the channel up without ending the stream: subscribers see the same as after a death, and the next
     /// publisher goes on.
     pub fn abandon(self) {
-        self.state().handle.abandon();
+        self.handle().abandon();
     }
 
     /// Whether this took over what a dead or abandoning publisher left.
@@ -354,32 +343,17 @@ impl Publisher {
     }
 
     #[inline(always)]
-    fn state(&self) -> RefMut<'_, State> {
-        self.state.borrow_mut()
+    fn handle(&self) -> RefMut<'_, OwnerHandle<MappedPublisher>> {
+        self.handle.borrow_mut()
     }
 
     fn forked(&self) -> SendError {
-        self.state().handle.forked()
+        self.handle().forked()
     }
 
     fn full(&self) -> SendError {
         SendError::Full {
             channel: self.channel.clone(),
         }
-    }
-}
-
-impl State {
-    /// Once a slice: is the channel still there, and as we wrote it?
-    #[inline]
-    fn look_at_channel(&mut self) -> Result<(), SendError> {
-        let now = os::coarse_ms();
-        if now.wrapping_sub(self.looked_ms) < SLICE.as_millis() as u64 {
-            return Ok(());
-        }
-        self.looked_ms = now;
-        self.handle.look_at_channel()?;
-        self.handle.reclaim();
-        Ok(())
     }
 }

@@ -8,7 +8,7 @@ use crate::channel::namespace::Namespace;
 use crate::channel::owner;
 use crate::channel::visit::{self, Visited};
 use crate::error::OpenError;
-use crate::handle::options::owner_options;
+use crate::handle::options::{owner_options, wait_options};
 use crate::handle::slots::{SlotPattern, SlotRole, SlotSettings, slot_options};
 use crate::handle::{OwnerSettings, PeerSettings};
 use crate::layout::guarded;
@@ -68,22 +68,9 @@ impl Default for RecordOptions {
 
 owner_options!(RecordOptions);
 slot_options!(RecordOptions);
+wait_options!(RecordOptions);
 
 impl RecordOptions {
-    /// How to wait for the lock. See [`WaitStrategy`].
-    #[must_use]
-    pub fn wait(mut self, wait: WaitStrategy) -> Self {
-        self.wait = wait;
-        self
-    }
-
-    /// A token that ends every wait of the handle.
-    #[must_use]
-    pub fn stop_token(mut self, token: StopToken) -> Self {
-        self.stop = Some(token);
-        self
-    }
-
     /// Opens the record, and makes it if there is none. Every handle takes a seat.
     ///
     /// # Errors

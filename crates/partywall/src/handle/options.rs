@@ -258,4 +258,47 @@ macro_rules! attach_options {
     };
 }
 
-pub(crate) use {attach_options, owner_options, peer_options};
+/// The methods of options whose owner waits, which has the fields `wait` and `stop`.
+macro_rules! wait_options {
+    ($options:ident) => {
+        impl $options {
+            /// How to wait. See [`WaitStrategy`](crate::WaitStrategy).
+            #[must_use]
+            pub fn wait(mut self, wait: crate::WaitStrategy) -> Self {
+                self.wait = wait;
+                self
+            }
+
+            /// A token that ends every wait of the handle.
+            #[must_use]
+            pub fn stop_token(mut self, token: crate::StopToken) -> Self {
+                self.stop = Some(token);
+                self
+            }
+        }
+    };
+}
+
+/// The methods of options of whoever may find no room, which have the fields `overflow` and `block_timeout`.
+macro_rules! overflow_options {
+    ($options:ident) => {
+        impl $options {
+            /// What to do when there is no room because the other side is behind. See [`Overflow`].
+            #[must_use]
+            pub fn overflow(mut self, overflow: Overflow) -> Self {
+                self.overflow = overflow;
+                self
+            }
+
+            /// How long [`Overflow::Block`] waits before it fails with
+            /// [`SendError::TimedOut`](crate::SendError::TimedOut); default `None`: for ever.
+            #[must_use]
+            pub fn block_timeout(mut self, timeout: Option<std::time::Duration>) -> Self {
+                self.block_timeout = timeout;
+                self
+            }
+        }
+    };
+}
+
+pub(crate) use {attach_options, overflow_options, owner_options, peer_options, wait_options};

@@ -33,7 +33,7 @@ pub(crate) struct OwnerHandle<R: OwnerRole> {
     /// Rings in a row that woke nobody.
     vain_rings: u32,
     /// When the channel was looked at last.
-    looked: Instant,
+    looked_ms: u64,
     /// When seats' locks were probed last.
     probed: Option<Instant>,
     abandoned: bool,
@@ -60,7 +60,7 @@ impl<R: OwnerRole> OwnerHandle<R> {
             older,
             asleep_for_good: Vec::new(),
             vain_rings: 0,
-            looked: Instant::now(),
+            looked_ms: os::coarse_ms(),
             probed: None,
             abandoned: false,
         })
@@ -139,14 +139,22 @@ impl<R: OwnerRole> OwnerHandle<R> {
         }
     }
 
-    /// When [`Self::look_at_channel`] was called last.
-    pub(crate) fn looked(&self) -> Instant {
-        self.looked
+    /// Once a slice, by a clock that costs next to nothing: is the channel still there, and is older memory of it
+    /// needed still?
+    #[inline]
+    pub(crate) fn look_at_channel_once_a_slice(&mut self) -> Result<(), SendError> {
+        let passed = os::coarse_ms().wrapping_sub(self.looked_ms);
+        if passed < SLICE.as_millis() as u64 {
+            return Ok(());
+        }
+        self.look_at_channel()?;
+        self.reclaim();
+        Ok(())
     }
 
     /// Is the channel still there, and still as we wrote it?
     pub(crate) fn look_at_channel(&mut self) -> Result<(), SendError> {
-        self.looked = Instant::now();
+        self.looked_ms = os::coarse_ms();
         let channel = || self.channel().to_owned();
         match self.owned.stands() {
             Ok(Some(())) => Ok(()),

@@ -16,7 +16,6 @@ use crate::memory::{ReadOnly, Region, Writable};
 use crate::os;
 use crate::protocol::Lie;
 use crate::protocol::slots::{LatestReader, Meta as SlotMeta, Shape, SlotWriter};
-use crate::wait::SLICE;
 
 /// A value that was read, with its own copy of the bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -224,7 +223,6 @@ impl SlotSettings {
         Ok(Writing {
             handle: OwnerHandle::new(owned, settings.heartbeat)?,
             time_stamps: self.time_stamps,
-            looked_ms: os::coarse_ms(),
         })
     }
 }
@@ -234,8 +232,6 @@ impl SlotSettings {
 pub(crate) struct Writing<K: SlotPattern> {
     pub(crate) handle: OwnerHandle<SlotRole<K>>,
     time_stamps: bool,
-    /// When the channel was looked at last.
-    looked_ms: u64,
 }
 
 impl<K: SlotPattern> Writing<K> {
@@ -247,12 +243,7 @@ impl<K: SlotPattern> Writing<K> {
         if bytes.len() > max {
             return Err(self.handle.too_large(bytes.len(), max));
         }
-        let now = os::coarse_ms();
-        if now.wrapping_sub(self.looked_ms) >= SLICE.as_millis() as u64 {
-            self.looked_ms = now;
-            self.handle.look_at_channel()?;
-            self.handle.reclaim();
-        }
+        self.handle.look_at_channel_once_a_slice()?;
         let time_ns = if self.time_stamps {
             os::boottime_ns()
         } else {

@@ -5,7 +5,9 @@ use std::time::Duration;
 use super::{Overflow, Receiver, Sender};
 use crate::channel::{attach, owner};
 use crate::error::OpenError;
-use crate::handle::options::{attach_options, invalid, owner_options};
+use crate::handle::options::{
+    attach_options, invalid, overflow_options, owner_options, wait_options,
+};
 use crate::handle::{OwnerSettings, PeerSettings};
 use crate::layout::mpsc;
 use crate::wait::{StopToken, WaitStrategy};
@@ -44,6 +46,7 @@ impl Default for ReceiverOptions {
 }
 
 owner_options!(ReceiverOptions);
+wait_options!(ReceiverOptions);
 
 impl ReceiverOptions {
     /// Bytes of each sender's lane, rounded up to a power of two, 4 KiB to 4 GiB; default 1 MiB. A record takes at
@@ -51,20 +54,6 @@ impl ReceiverOptions {
     #[must_use]
     pub fn lane_capacity(mut self, bytes: u64) -> Self {
         self.lane_capacity = bytes;
-        self
-    }
-
-    /// See [`WaitStrategy`].
-    #[must_use]
-    pub fn wait(mut self, wait: WaitStrategy) -> Self {
-        self.wait = wait;
-        self
-    }
-
-    /// A token that ends every wait of the handle.
-    #[must_use]
-    pub fn stop_token(mut self, token: StopToken) -> Self {
-        self.stop = Some(token);
         self
     }
 
@@ -113,23 +102,9 @@ pub struct SenderOptions {
 }
 
 attach_options!(SenderOptions);
+overflow_options!(SenderOptions);
 
 impl SenderOptions {
-    /// What to do when the receiver has not made room in this sender's lane: see [`Overflow`].
-    #[must_use]
-    pub fn overflow(mut self, overflow: Overflow) -> Self {
-        self.overflow = overflow;
-        self
-    }
-
-    /// How long [`Overflow::Block`] waits before it fails with
-    /// [`SendError::TimedOut`](crate::SendError::TimedOut); default `None`: for ever.
-    #[must_use]
-    pub fn block_timeout(mut self, timeout: Option<Duration>) -> Self {
-        self.block_timeout = timeout;
-        self
-    }
-
     /// Takes a seat, and reserves the memory of its lane if nobody has before. The receiver need not be alive: its
     /// successor will receive what is sent.
     ///

@@ -5,7 +5,9 @@ use std::time::Duration;
 use super::{Consumer, Producer, TypedConsumer, TypedProducer};
 use crate::channel::{attach, owner};
 use crate::error::OpenError;
-use crate::handle::options::{invalid, owner_options, peer_options};
+use crate::handle::options::{
+    invalid, overflow_options, owner_options, peer_options, wait_options,
+};
 use crate::handle::records::Overflow;
 use crate::handle::{OwnerSettings, PeerSettings};
 use crate::layout::{record, ring, seat};
@@ -73,6 +75,8 @@ impl Default for ProducerOptions {
 }
 
 owner_options!(ProducerOptions);
+wait_options!(ProducerOptions);
+overflow_options!(ProducerOptions);
 
 impl ProducerOptions {
     /// Bytes of the ring, rounded up to a power of two, 4 KiB to 1 TiB; default 16 MiB. A record takes at
@@ -83,39 +87,10 @@ impl ProducerOptions {
         self
     }
 
-    /// See [`Overflow`].
-    #[must_use]
-    pub fn overflow(mut self, overflow: Overflow) -> Self {
-        self.overflow = overflow;
-        self
-    }
-
-    /// How long [`Overflow::Block`] waits before it fails with
-    /// [`SendError::TimedOut`](crate::SendError::TimedOut); default `None`: for ever.
-    #[must_use]
-    pub fn block_timeout(mut self, timeout: Option<Duration>) -> Self {
-        self.block_timeout = timeout;
-        self
-    }
-
     /// See [`Alone`].
     #[must_use]
     pub fn alone(mut self, alone: Alone) -> Self {
         self.alone = alone;
-        self
-    }
-
-    /// See [`WaitStrategy`].
-    #[must_use]
-    pub fn wait(mut self, wait: WaitStrategy) -> Self {
-        self.wait = wait;
-        self
-    }
-
-    /// A token that ends every wait of the handle.
-    #[must_use]
-    pub fn stop_token(mut self, token: StopToken) -> Self {
-        self.stop = Some(token);
         self
     }
 

@@ -15,7 +15,7 @@ use crate::layout::{owner, record};
 use crate::memory::SharedMut;
 use crate::protocol::buffer::{Claimed, Pending};
 use crate::protocol::ring::producer::Scan;
-use crate::wait::{SLICE, StopToken, WaitStrategy};
+use crate::wait::{StopToken, WaitStrategy};
 
 /// The one process that writes a ring. Dropping it closes the channel, unless the thread is panicking: then
 /// it looks dead to its consumers, as it should.
@@ -152,9 +152,7 @@ impl Producer {
     #[cold]
     #[inline(never)]
     fn make_room(&mut self, len: usize, patience: Patience) -> Result<Room, SendError> {
-        if self.handle.looked().elapsed() >= SLICE {
-            self.handle.look_at_channel()?;
-        }
+        self.handle.look_at_channel_once_a_slice()?;
         let scan = self.scan();
         if let Some(claimed) = self.handle.role_mut().claim(len as u64) {
             return Ok(Room::Claimed(claimed));
