@@ -230,8 +230,11 @@ fn a_record_that_was_given_up_wants_to_be_repaired() {
 fn sigterm_is_passed_on_and_the_lock_let_go_in_order() {
     let place = Place::new();
     let mut holder = holder(&place);
+    // Waiting would close it, and the command would end by itself.
+    let input = holder.stdin.take();
     signal(&holder, Signal::TERM);
     assert_eq!(holder.wait().unwrap().code(), Some(143));
+    drop(input);
     // Ctrl-C is for the command to answer; it goes on here, for only we were sent it.
     let interrupted = self::holder(&place);
     signal(&interrupted, Signal::INT);
