@@ -124,7 +124,9 @@ fn hold(world: &Slots, process: &Handle, number: u64, deed: Deed, truth: &mut Tr
     if matches!(deed, Deed::Mark | Deed::Repair) {
         held.mark_consistent();
     }
-    let settled = held.settled();
+    // Not as the holder has it, but as it must be.
+    let settled = held.found() == Found::Clean || matches!(deed, Deed::Mark | Deed::Repair);
+    assert_eq!(held.settled(), settled);
     held.release();
     if !process.dead() {
         truth.version += u64::from(deed != Deed::Look);
@@ -141,7 +143,11 @@ fn hold(world: &Slots, process: &Handle, number: u64, deed: Deed, truth: &mut Tr
     }
 }
 
-/// Every history of three holders of whom the first two are killed, each before any of its stores or not at all.
+/// The words before the first holder of a history, and what they mean.
+const BEGINNINGS: [(u64, u64); 3] = [(0, 0), (99, 0), (0, 1)];
+
+/// Every history of three holders of whom the first two are killed, each before any of its stores or not at all; on
+/// a record that is as it should be, on one whose holder died, and on one that somebody gave up.
 #[test]
 fn two_deaths_in_a_row_are_told_whatever_the_holders_do() {
     let pairs = DEEDS.map(|first| DEEDS.map(|second| (first, second)));
@@ -149,13 +155,20 @@ fn two_deaths_in_a_row_are_told_whatever_the_holders_do() {
         for stores in 0..10 {
             kill_everywhere(0, move |more| {
                 let mut killed = false;
-                for third in DEEDS {
+                let histories = BEGINNINGS.map(|begin| DEEDS.map(|third| (begin, third)));
+                for ((holder, condition), third) in histories.into_iter().flatten() {
                     let (world, mut truth) = record();
+                    let process = world.process(None);
+                    process.store(HOLDER, holder, Relaxed);
+                    process.store(CONDITION, condition, Relaxed);
+                    truth.deaths = (holder, condition) != (0, 0);
+                    truth.news = truth.deaths;
+                    truth.given_up = condition != 0;
                     let victim = world.process(Some(stores));
                     hold(&world, &victim, 1, first, &mut truth);
                     let victim = world.process(Some(more));
                     hold(&world, &victim, 2, second, &mut truth);
-                    killed = victim.dead();
+                    killed |= victim.dead();
                     for (number, deed) in (3..).zip([third, Deed::Mark, Deed::Repair, Deed::Look]) {
                         hold(&world, &world.process(None), number, deed, &mut truth);
                     }
