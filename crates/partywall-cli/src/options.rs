@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use partywall::ring::Overflow;
 use partywall::{Namespace, OpenError, WaitStrategy};
 
 /// Where the channels are.
@@ -41,6 +42,38 @@ impl From<Wait> for WaitStrategy {
             Wait::Spin => WaitStrategy::Spin,
             Wait::SpinThenPark => WaitStrategy::SpinThenPark,
             Wait::Park => WaitStrategy::Park,
+        }
+    }
+}
+
+/// See [`Overflow`].
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(crate) enum WhenFull {
+    /// Wait
+    #[default]
+    Block,
+    /// End with an error
+    Fail,
+    /// Drop what was to be sent, and count it
+    Drop,
+}
+
+/// See [`Alone`](partywall::ring::Alone).
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(crate) enum WhenAlone {
+    /// Wait for one
+    #[default]
+    Wait,
+    /// Go on; what nobody reads is gone
+    Discard,
+}
+
+impl From<WhenFull> for Overflow {
+    fn from(when: WhenFull) -> Self {
+        match when {
+            WhenFull::Block => Overflow::Block,
+            WhenFull::Fail => Overflow::Fail,
+            WhenFull::Drop => Overflow::DropNewest,
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::memory::{Shared, SharedMut};
 use crate::protocol::Lie;
 use crate::protocol::frames::{Next, seats};
 use crate::protocol::park;
+use crate::record::Schema;
 
 /// Who gets the frames of a channel. Dropping it gives its seat up; the frames that it gave out stay until they are
 /// dropped, and keep the seat that long.
@@ -176,6 +177,14 @@ impl Subscriber {
     #[must_use]
     pub fn max_frame(&self) -> usize {
         self.role.shape().frame as usize
+    }
+
+    /// What the channel's frames are made of; `None` if they are bytes without a schema.
+    ///
+    /// # Errors
+    /// [`OpenError::Damaged`] if what stands there is no schema.
+    pub fn schema(&self) -> Result<Option<Schema>, OpenError> {
+        self.handle().schema()
     }
 
     /// Whether the publisher may write over frames that this subscriber has not come to.
