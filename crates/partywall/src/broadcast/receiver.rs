@@ -6,11 +6,11 @@ use super::{Meta, ReceiverOptions, Value};
 use crate::channel::visit::Visited;
 use crate::error::{OpenError, RecvError};
 use crate::handle::PeerHandle;
+use crate::handle::accessors::peer_accessors;
 use crate::handle::slots::shape;
 use crate::memory::{ReadOnly, Region};
 use crate::protocol::Lie;
 use crate::protocol::slots::{CursorReader, Next};
-use crate::record::Schema;
 
 /// A reader of a broadcast. There can be any number of them; they map the sender's memory read-only. One that
 /// waits takes a seat, so that it can be woken; if all seats are taken it looks every millisecond instead.
@@ -20,6 +20,8 @@ pub struct Receiver {
     reader: CursorReader<Region<ReadOnly>>,
     lost: u64,
 }
+
+peer_accessors!(Receiver, self => self.handle);
 
 impl Receiver {
     /// Opens a broadcast of the default namespace with default options.
@@ -163,32 +165,6 @@ impl Receiver {
     #[must_use]
     pub fn max_value(&self) -> usize {
         self.reader.shape().value as usize
-    }
-
-    /// What the channel's records are made of; `None` if they are bytes without a schema.
-    ///
-    /// # Errors
-    /// [`OpenError::Damaged`] if what stands there is no schema.
-    pub fn schema(&self) -> Result<Option<Schema>, OpenError> {
-        self.handle.schema()
-    }
-
-    /// The channel's name.
-    #[must_use]
-    pub fn channel(&self) -> &str {
-        self.handle.channel()
-    }
-
-    /// Counts the channel's generations from 1.
-    #[must_use]
-    pub fn generation(&self) -> u64 {
-        self.handle.header().generation
-    }
-
-    /// Counts the owners of this generation from 1: changes when a new sender adopts the channel.
-    #[must_use]
-    pub fn owner_epoch(&self) -> u64 {
-        self.handle.owner_epoch()
     }
 }
 

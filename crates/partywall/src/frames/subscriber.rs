@@ -10,12 +10,12 @@ use super::{Frame, SubscriberOptions};
 use crate::channel::attach::Attached;
 use crate::error::{OpenError, RecvError};
 use crate::handle::PeerHandle;
+use crate::handle::accessors::peer_accessors;
 use crate::layout::{owner, peers, seat};
 use crate::memory::{Shared, SharedMut};
 use crate::protocol::Lie;
 use crate::protocol::frames::{Next, seats};
 use crate::protocol::park;
-use crate::record::Schema;
 
 /// Who gets the frames of a channel. Dropping it gives its seat up; the frames that it gave out stay until they are
 /// dropped, and keep the seat that long.
@@ -27,6 +27,8 @@ pub struct Subscriber {
     seat: Arc<Seat>,
     missed: u64,
 }
+
+peer_accessors!(Subscriber, self => self.handle());
 
 impl Subscriber {
     /// Subscribes to a channel of the default namespace with default options.
@@ -179,14 +181,6 @@ impl Subscriber {
         self.role.shape().frame as usize
     }
 
-    /// What the channel's frames are made of; `None` if they are bytes without a schema.
-    ///
-    /// # Errors
-    /// [`OpenError::Damaged`] if what stands there is no schema.
-    pub fn schema(&self) -> Result<Option<Schema>, OpenError> {
-        self.handle().schema()
-    }
-
     /// Whether the publisher may write over frames that this subscriber has not come to.
     #[must_use]
     pub fn is_lossy(&self) -> bool {
@@ -197,24 +191,6 @@ impl Subscriber {
     #[must_use]
     pub fn seat(&self) -> u32 {
         self.role.seat()
-    }
-
-    /// The channel's name.
-    #[must_use]
-    pub fn channel(&self) -> &str {
-        self.handle().channel()
-    }
-
-    /// Counts the channel's generations from 1.
-    #[must_use]
-    pub fn generation(&self) -> u64 {
-        self.handle().header().generation
-    }
-
-    /// Counts the owners of this generation from 1: changes when a new publisher adopts the channel.
-    #[must_use]
-    pub fn owner_epoch(&self) -> u64 {
-        self.handle().owner_epoch()
     }
 
     #[inline(always)]

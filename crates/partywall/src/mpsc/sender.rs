@@ -7,6 +7,7 @@ use super::role::MappedSender;
 use super::{Batch, Overflow, Reservation, SenderId, Sent};
 use crate::channel::attach::Attached;
 use crate::error::{OpenError, RecvError, SendError};
+use crate::handle::accessors::peer_accessors;
 use crate::handle::records::{Patience, RecordWriter, Refusal, Room};
 use crate::handle::{PeerHandle, PeerSettings};
 use crate::layout::header::State;
@@ -38,6 +39,8 @@ enum Looked<T> {
     Found(T),
     CutOff,
 }
+
+peer_accessors!(Sender, self => self.handle);
 
 impl Sender {
     /// Takes a seat of a channel of the default namespace with default options.
@@ -211,24 +214,6 @@ impl Sender {
     #[must_use]
     pub fn max_record(&self) -> usize {
         self.max_record
-    }
-
-    /// The channel's name.
-    #[must_use]
-    pub fn channel(&self) -> &str {
-        self.handle.channel()
-    }
-
-    /// Counts the channel's generations from 1.
-    #[must_use]
-    pub fn generation(&self) -> u64 {
-        self.handle.header().generation
-    }
-
-    /// Counts the receivers of this generation from 1: changes when a new one adopts the channel.
-    #[must_use]
-    pub fn owner_epoch(&self) -> u64 {
-        self.handle.owner_epoch()
     }
 
     /// Whether the handle is ours and the channel open: two loads.

@@ -8,6 +8,7 @@ use super::{Batch, Overflow, Reservation, Sent};
 use crate::channel::owner::Owned;
 use crate::error::{OpenError, SendError};
 use crate::handle::OwnerHandle;
+use crate::handle::accessors::owner_accessors;
 use crate::handle::owner::Waiting;
 use crate::handle::records::{Patience, RecordWriter, Refusal, Room};
 use crate::layout::last_error::LastError;
@@ -31,6 +32,8 @@ pub struct Producer {
     /// No consumer was counted at the last scan.
     unheard: bool,
 }
+
+owner_accessors!(Producer, self => self.handle);
 
 impl Producer {
     /// Creates or adopts a channel in the default namespace with default options.
@@ -318,24 +321,6 @@ impl Producer {
     #[must_use]
     pub fn max_record(&self) -> usize {
         self.max_record
-    }
-
-    /// Counts the channel's generations from 1.
-    #[must_use]
-    pub fn generation(&self) -> u64 {
-        self.handle.owned.header.generation
-    }
-
-    /// Counts the owners of this generation from 1.
-    #[must_use]
-    pub fn owner_epoch(&self) -> u64 {
-        self.handle.owned.epoch
-    }
-
-    /// The channel's name.
-    #[must_use]
-    pub fn channel(&self) -> &str {
-        self.handle.channel()
     }
 
     pub(super) fn payload_pointer(&self, claimed: Claimed, len: usize) -> *mut u8 {
