@@ -9,7 +9,6 @@ use crate::handle::PeerHandle;
 use crate::handle::accessors::peer_accessors;
 use crate::handle::slots::shape;
 use crate::memory::{ReadOnly, Region};
-use crate::protocol::Lie;
 use crate::protocol::slots::{CursorReader, Next};
 
 /// A reader of a broadcast. There can be any number of them; they map the sender's memory read-only. One that
@@ -90,9 +89,9 @@ impl Receiver {
     ) -> Result<Meta, RecvError> {
         self.handle.check()?;
         let reader = &mut self.reader;
-        let found = match look(reader, payload) {
+        let found = match reader.read(payload) {
             Ok(Some(found)) => found,
-            Ok(None) => match self.handle.wait(timeout, &mut || look(reader, payload)) {
+            Ok(None) => match self.handle.wait(timeout, &mut || reader.read(payload)) {
                 Ok(found) => found,
                 Err(error) => return Err(self.nothing(error)),
             },
@@ -109,12 +108,9 @@ impl Receiver {
     pub fn try_recv_into(&mut self, payload: &mut Vec<u8>) -> Result<Option<Meta>, RecvError> {
         self.handle.check()?;
         let reader = &mut self.reader;
-        let found = match look(reader, payload) {
+        let found = match reader.read(payload) {
             Ok(Some(found)) => found,
-            Ok(None) => match self
-                .handle
-                .look_for_the_end(&mut || look(reader, payload))?
-            {
+            Ok(None) => match self.handle.look_for_the_end(&mut || reader.read(payload))? {
                 Some(found) => found,
                 None => return Ok(None),
             },
@@ -145,7 +141,6 @@ impl Receiver {
                     lost,
                 })
             }
-            Next::Nothing => unreachable!("`look` gives what there is"),
         }
     }
 
@@ -166,16 +161,4 @@ impl Receiver {
     pub fn max_value(&self) -> usize {
         self.reader.shape().value as usize
     }
-}
-
-/// One look at the next record.
-#[inline(always)]
-fn look(
-    reader: &mut CursorReader<Region<ReadOnly>>,
-    payload: &mut Vec<u8>,
-) -> Result<Option<Next>, Lie> {
-    Ok(match reader.read(payload)? {
-        Next::Nothing => None,
-        found => Some(found),
-    })
 }
