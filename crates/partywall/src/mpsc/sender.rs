@@ -8,7 +8,7 @@ use super::{Batch, Overflow, Reservation, SenderId, Sent};
 use crate::channel::attach::Attached;
 use crate::error::{OpenError, RecvError, SendError};
 use crate::handle::accessors::peer_accessors;
-use crate::handle::records::{Patience, RecordWriter, Refusal, Room};
+use crate::handle::records::{Patience, RecordWriter, Refusal, Room, record_writer};
 use crate::handle::{PeerHandle, PeerSettings};
 use crate::layout::header::State;
 use crate::layout::last_error::LastError;
@@ -41,6 +41,8 @@ enum Looked<T> {
 }
 
 peer_accessors!(Sender, self => self.handle);
+
+record_writer!(Sender);
 
 impl Sender {
     /// Takes a seat of a channel of the default namespace with default options.
@@ -83,77 +85,6 @@ impl Sender {
     #[inline(always)]
     pub fn send(&mut self, payload: &[u8]) -> Result<Sent, SendError> {
         self.send_with(0, payload, Patience::Policy)
-    }
-
-    /// [`Self::send`] with a number of the application's own, which the receiver gets with the record.
-    ///
-    /// # Errors
-    /// As [`Self::send`].
-    #[inline]
-    pub fn send_kind(&mut self, kind: u16, payload: &[u8]) -> Result<Sent, SendError> {
-        self.send_with(kind, payload, Patience::Policy)
-    }
-
-    /// Waits for room at most so long, whatever the [`Overflow`].
-    ///
-    /// # Errors
-    /// [`SendError::TimedOut`], and as [`Self::send`].
-    pub fn send_timeout(&mut self, payload: &[u8], timeout: Duration) -> Result<Sent, SendError> {
-        self.send_with(0, payload, Patience::Time(timeout))
-    }
-
-    /// Sends if there is room, and never waits or drops.
-    ///
-    /// # Errors
-    /// [`SendError::Full`], and as [`Self::send`].
-    #[inline]
-    pub fn try_send(&mut self, payload: &[u8]) -> Result<(), SendError> {
-        self.send_with(0, payload, Patience::None).map(drop)
-    }
-
-    #[inline(always)]
-    fn send_with(
-        &mut self,
-        kind: u16,
-        payload: &[u8],
-        patience: Patience,
-    ) -> Result<Sent, SendError> {
-        let claimed = match self.claim(payload.len(), patience)? {
-            Room::Claimed(claimed) => claimed,
-            Room::Drop => return Ok(Sent::Dropped),
-        };
-        let at = self.role.payload_at(claimed);
-        self.role.lane().copy_in_backwards(at, payload);
-        self.commit(claimed, payload.len(), kind);
-        Ok(Sent::Committed)
-    }
-
-    /// Claims room for a record of `len` bytes and lends it for writing; nothing is visible before it is
-    /// committed, and dropping it sends nothing.
-    ///
-    /// # Errors
-    /// As [`Self::send`]; with [`Overflow::DropNewest`] a full lane gives [`SendError::Full`], and counts.
-    pub fn reserve(&mut self, len: usize) -> Result<Reservation<'_>, SendError> {
-        match self.claim(len, Patience::Policy)? {
-            Room::Claimed(claimed) => Ok(Reservation::new(self, claimed, len)),
-            Room::Drop => Err(self.full()),
-        }
-    }
-
-    /// [`Self::reserve`] that never waits.
-    ///
-    /// # Errors
-    /// [`SendError::Full`], and as [`Self::send`].
-    pub fn try_reserve(&mut self, len: usize) -> Result<Reservation<'_>, SendError> {
-        match self.claim(len, Patience::None)? {
-            Room::Claimed(claimed) => Ok(Reservation::new(self, claimed, len)),
-            Room::Drop => Err(self.full()),
-        }
-    }
-
-    /// Collects records and commits them together, which costs less for each.
-    pub fn batch(&mut self) -> Batch<'_> {
-        Batch::new(self)
     }
 
     /// Waits until the receiver has taken everything that was sent here, and was done with it: see
@@ -285,13 +216,6 @@ impl Sender {
         }
     }
 
-    fn full(&self) -> SendError {
-        self.handle.note(LastError::Full);
-        SendError::Full {
-            channel: self.channel().to_owned(),
-        }
-    }
-
     fn damaged(&mut self, lie: Lie) -> SendError {
         send_error(self.handle.damaged(lie), "room")
     }
@@ -369,6 +293,13 @@ impl RecordWriter for Sender {
         }
     }
 
+    fn full(&self) -> SendError {
+        self.handle.note(LastError::Full);
+        SendError::Full {
+            channel: self.channel().to_owned(),
+        }
+    }
+
     #[cold]
     #[inline(never)]
     fn too_large(&self, len: usize) -> SendError {
@@ -378,6 +309,12 @@ impl RecordWriter for Sender {
             len,
             max: self.max_record,
         }
+    }
+
+    #[inline(always)]
+    fn write_all(&mut self, claimed: Claimed, payload: &[u8]) {
+        let at = self.role.payload_at(claimed);
+        self.role.lane().copy_in_backwards(at, payload);
     }
 
     fn write_at(&mut self, claimed: Claimed, offset: usize, bytes: &[u8]) {
