@@ -142,10 +142,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Says what went wrong, where somebody may read it.
+/// Says what went wrong.
 fn complain(failure: &Failure) -> ExitCode {
-    use std::io::Write;
-    // With standard error closed there is nobody to tell.
-    let _ = writeln!(std::io::stderr(), "partywall: {}", failure.message);
+    ended::complain(&failure.message);
     failure.exit.into()
 }

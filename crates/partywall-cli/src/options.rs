@@ -78,6 +78,22 @@ impl From<WhenFull> for Overflow {
     }
 }
 
+/// How long to go on receiving, and how.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct Stream {
+    /// At the end wait for whoever opens the channel next, and go on
+    #[arg(long)]
+    pub(crate) follow: bool,
+
+    /// How to wait for what comes
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) wait: Wait,
+
+    /// Give up when there is no channel, or nothing arrives, for so long
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) timeout: Option<Duration>,
+}
+
 /// Parses a size: bytes, or with a suffix such as `64k`, `16M`, `1GiB` (all of them powers of 1024).
 pub(crate) fn size(text: &str) -> Result<u64, String> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();

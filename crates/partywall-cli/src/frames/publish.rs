@@ -1,7 +1,6 @@
 //! `partywall frames publish`: files, or standard input in pieces of one size.
 
 use std::fs::File;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use partywall::SendError;
 use partywall::frames::{InPlacePublisher, Loan, PublisherOptions};
 
 use super::image::Image;
-use crate::ended::{self, Ended};
+use crate::ended::{self, Ended, complain};
 use crate::exit::{Exit, Failure};
 use crate::in_place;
 use crate::input::Input;
@@ -93,11 +92,9 @@ pub(crate) fn run(arguments: &PublishArguments, place: &Place) -> Result<Exit, F
     let mut dropped = 0;
     let outcome = publish_all(arguments, place, &signals, &mut dropped);
     if dropped > 0 {
-        // With standard error closed there is nobody to tell.
-        let _ = writeln!(
-            std::io::stderr(),
-            "partywall: {dropped} frames dropped: a subscriber was behind"
-        );
+        complain(&format!(
+            "{dropped} frames dropped: a subscriber was behind"
+        ));
     }
     ended::exit(outcome, &signals)
 }

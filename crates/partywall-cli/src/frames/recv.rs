@@ -1,8 +1,6 @@
 //! `partywall frames recv`: frames to standard output, or as a file each.
 
-use std::io::Write;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::Args;
 use partywall::RecvError;
@@ -11,11 +9,11 @@ use serde::Serialize;
 
 use super::files::Files;
 use super::image::{ContentName, FormatName, extension};
-use crate::ended::{self, Ended};
+use crate::ended::{self, Ended, complain};
 use crate::exit::{Exit, Failure};
 use crate::fields::{Content, Known};
 use crate::in_place;
-use crate::options::{Place, Wait, seconds};
+use crate::options::{Place, Stream};
 use crate::output::Output;
 use crate::signals::Signals;
 
@@ -55,17 +53,8 @@ pub(crate) struct RecvArguments {
     #[arg(long)]
     json: bool,
 
-    /// After the end of the stream wait for the next publisher
-    #[arg(long)]
-    follow: bool,
-
-    /// How to wait for frames
-    #[arg(long, value_enum, default_value_t)]
-    wait: Wait,
-
-    /// Give up when there is no channel, or nothing arrives, for so long
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
-    timeout: Option<Duration>,
+    #[command(flatten)]
+    stream: Stream,
 }
 
 /// Runs the command.
@@ -134,8 +123,8 @@ impl Receiver<'_> {
             .lossy(self.arguments.lossy)
             .history(self.arguments.history)
             .await_successor(true)
-            .attach_timeout(self.arguments.timeout)
-            .wait(self.arguments.wait.into())
+            .attach_timeout(self.arguments.stream.timeout)
+            .wait(self.arguments.stream.wait.into())
             .stop_token(self.signals.stop.clone());
         while left > 0 {
             let subscriber = options.attach(&self.arguments.channel)?;
@@ -167,7 +156,7 @@ impl Receiver<'_> {
     /// One stream up to its end; whether there may be another.
     fn stream(&mut self, mut subscriber: InPlaceSubscriber, left: &mut u64) -> Result<bool, Ended> {
         while *left > 0 {
-            let next = match self.arguments.timeout {
+            let next = match self.arguments.stream.timeout {
                 Some(timeout) => subscriber.recv_timeout(timeout),
                 None => subscriber.recv(),
             };
@@ -181,7 +170,7 @@ impl Receiver<'_> {
                     self.missed_in_all += lost;
                     complain(&format!("{lost} frames missed: too slow"));
                 }
-                Err(RecvError::Closed { .. }) => return Ok(self.arguments.follow),
+                Err(RecvError::Closed { .. }) => return Ok(self.arguments.stream.follow),
                 Err(RecvError::Superseded { .. }) => return Ok(true),
                 Err(error) => return Err(error.into()),
             }
@@ -253,9 +242,4 @@ impl Receiver<'_> {
         serde_json::to_writer(&mut self.line, &row).expect("numbers and text are JSON");
         Ok(())
     }
-}
-
-/// Where somebody may read it.
-fn complain(message: &str) {
-    let _ = writeln!(std::io::stderr(), "partywall: {message}");
 }
