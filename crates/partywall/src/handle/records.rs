@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::reservation::Reservation;
 use crate::error::SendError;
+use crate::layout::last_error::LastError;
 use crate::protocol::buffer::{Claimed, Pending};
 
 /// What a send does when the receiving side has not made room.
@@ -78,14 +79,11 @@ pub(crate) trait RecordWriter: fmt::Debug {
     /// Room for a record of `len` bytes, as the policy wants it.
     fn claim(&mut self, len: usize, patience: Patience) -> Result<Room, SendError>;
 
-    /// The error of a forked child.
-    fn forked(&self) -> SendError;
+    /// The channel's name.
+    fn name(&self) -> &str;
 
-    /// The error of a buffer that is full.
-    fn full(&self) -> SendError;
-
-    /// The error of a record that is longer than [`Self::longest`].
-    fn too_large(&self, len: usize) -> SendError;
+    /// Stores what went wrong last, for tools.
+    fn note(&self, error: LastError);
 
     /// Copies all of a record to its claimed place, the beginning last.
     fn write_all(&mut self, claimed: Claimed, payload: &[u8]);
@@ -101,6 +99,37 @@ pub(crate) trait RecordWriter: fmt::Debug {
 
     /// Commits everything pending, and announces it.
     fn commit_pending(&mut self, pending: &mut Pending);
+
+    /// The error of a forked child.
+    #[cold]
+    #[inline(never)]
+    fn forked(&self) -> SendError {
+        SendError::Forked {
+            channel: self.name().to_owned(),
+        }
+    }
+
+    /// The error of a buffer that is full.
+    #[cold]
+    #[inline(never)]
+    fn full(&self) -> SendError {
+        self.note(LastError::Full);
+        SendError::Full {
+            channel: self.name().to_owned(),
+        }
+    }
+
+    /// The error of a record that is longer than [`Self::longest`].
+    #[cold]
+    #[inline(never)]
+    fn too_large(&self, len: usize) -> SendError {
+        self.note(LastError::TooLarge);
+        SendError::TooLarge {
+            channel: self.name().to_owned(),
+            len,
+            max: self.longest(),
+        }
+    }
 
     /// Sends a record, with as much patience.
     #[inline(always)]

@@ -287,28 +287,12 @@ impl RecordWriter for Sender {
         }
     }
 
-    fn forked(&self) -> SendError {
-        SendError::Forked {
-            channel: self.channel().to_owned(),
-        }
+    fn name(&self) -> &str {
+        self.handle.channel()
     }
 
-    fn full(&self) -> SendError {
-        self.handle.note(LastError::Full);
-        SendError::Full {
-            channel: self.channel().to_owned(),
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn too_large(&self, len: usize) -> SendError {
-        self.handle.note(LastError::TooLarge);
-        SendError::TooLarge {
-            channel: self.channel().to_owned(),
-            len,
-            max: self.max_record,
-        }
+    fn note(&self, error: LastError) {
+        self.handle.note(error);
     }
 
     #[inline(always)]

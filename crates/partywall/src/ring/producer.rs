@@ -282,21 +282,12 @@ impl RecordWriter for Producer {
         }
     }
 
-    fn forked(&self) -> SendError {
-        self.handle.forked()
+    fn name(&self) -> &str {
+        self.handle.channel()
     }
 
-    fn full(&self) -> SendError {
-        self.handle.note(LastError::Full);
-        SendError::Full {
-            channel: self.channel().to_owned(),
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn too_large(&self, len: usize) -> SendError {
-        self.handle.too_large(len, self.max_record)
+    fn note(&self, error: LastError) {
+        self.handle.note(error);
     }
 
     #[inline(always)]
