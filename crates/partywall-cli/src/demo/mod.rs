@@ -25,6 +25,7 @@ mod ring;
 pub(crate) mod scratch;
 mod snapshot;
 mod source;
+mod text;
 
 use cast::Pattern;
 use clap::error::ErrorKind;

@@ -7,6 +7,7 @@ use super::{RecordOptions, Value};
 use crate::channel::liveness::OWNER;
 use crate::channel::visit::Visited;
 use crate::error::{LockError, OpenError, RecvError};
+use crate::handle::accessors::channel_accessors;
 use crate::handle::slots::{Meta, shape};
 use crate::handle::{PeerHandle, PeerSettings};
 use crate::layout::header::{self, State};
@@ -38,6 +39,8 @@ enum Purpose {
     Edit,
     Repair,
 }
+
+channel_accessors!(Record, self => self.handle);
 
 impl Record {
     /// Opens or makes a record of the default namespace with default options.
@@ -153,18 +156,6 @@ impl Record {
     #[must_use]
     pub fn max_value(&self) -> usize {
         self.shape.value as usize
-    }
-
-    /// The channel's name.
-    #[must_use]
-    pub fn channel(&self) -> &str {
-        self.handle.channel()
-    }
-
-    /// Counts the channel's generations from 1.
-    #[must_use]
-    pub fn generation(&self) -> u64 {
-        self.handle.header().generation
     }
 
     fn wait_for(

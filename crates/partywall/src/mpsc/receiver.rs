@@ -10,6 +10,7 @@ use crate::channel::liveness::GenerationLocks;
 use crate::channel::owner::Owned;
 use crate::error::{OpenError, RecvError, SendError};
 use crate::handle::OwnerHandle;
+use crate::handle::accessors::owner_accessors;
 use crate::layout::last_error::LastError;
 use crate::layout::{mpsc, peers};
 use crate::memory::Shared;
@@ -29,6 +30,8 @@ pub struct Receiver {
     /// When it looked around last: at locks, and at lanes whose notices tell nothing.
     looked_ms: u64,
 }
+
+owner_accessors!(Receiver, self => self.handle);
 
 impl Receiver {
     /// Creates or adopts a channel in the default namespace with default options.
@@ -210,24 +213,6 @@ impl Receiver {
     #[must_use]
     pub fn lane_capacity(&self) -> u64 {
         self.handle.role().shape().lane
-    }
-
-    /// Counts the channel's generations from 1.
-    #[must_use]
-    pub fn generation(&self) -> u64 {
-        self.handle.owned.header.generation
-    }
-
-    /// Counts the owners of this generation from 1.
-    #[must_use]
-    pub fn owner_epoch(&self) -> u64 {
-        self.handle.owned.epoch
-    }
-
-    /// The channel's name.
-    #[must_use]
-    pub fn channel(&self) -> &str {
-        self.handle.channel()
     }
 
     fn check(&self) -> Result<(), RecvError> {
