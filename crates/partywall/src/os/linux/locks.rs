@@ -20,7 +20,7 @@ pub(crate) struct LockFile {
 
 impl LockFile {
     /// `open` opens the file; no fork comes between that and the note that children have to close it.
-    pub(crate) fn new(open: impl FnOnce() -> io::Result<OwnedFd>) -> io::Result<Self> {
+    pub(super) fn new(open: impl FnOnce() -> io::Result<OwnedFd>) -> io::Result<Self> {
         Ok(LockFile {
             descriptor: ManuallyDrop::new(fork::open_and_note(open)?),
             process: fork::Process::current(),
