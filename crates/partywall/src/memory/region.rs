@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, compiler_fence, fence};
 use std::time::Duration;
 
-use super::{Doorbell, Shared, SharedMut, copy};
+use super::{Doorbell, Shared, SharedMut, copy, word};
 use crate::os;
 
 /// Marks a region that the kernel lets this process only read.
@@ -103,12 +103,14 @@ impl<Access> Region<Access> {
 impl<Access> Shared for Region<Access> {
     #[inline(always)]
     fn load(&self, at: u64, order: Ordering) -> u64 {
-        self.word(at).load(order)
+        // SAFETY: `word` checked the place.
+        unsafe { word::load(self.word(at).as_ptr().cast(), order) }
     }
 
     #[inline(always)]
     fn load32(&self, at: u64, order: Ordering) -> u32 {
-        self.half_word(at).load(order)
+        // SAFETY: `half_word` checked the place.
+        unsafe { word::load_half(self.half_word(at).as_ptr().cast(), order) }
     }
 
     #[inline(always)]

@@ -24,8 +24,13 @@ mod linux;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::*;
 
-#[cfg(not(target_os = "linux"))]
-compile_error!("Partywall runs on Linux so far; Windows and macOS backends are being written");
+#[cfg(windows)]
+mod windows;
+#[cfg(windows)]
+pub(crate) use windows::*;
+
+#[cfg(not(any(target_os = "linux", windows)))]
+compile_error!("Partywall runs on Linux and Windows so far");
 
 /// Why a directory cannot be trusted with channels.
 #[derive(Debug)]

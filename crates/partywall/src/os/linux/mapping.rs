@@ -40,10 +40,14 @@ impl Mapping {
     /// Maps `len` bytes of a file from `at` on, a multiple of every page's size. The caller knows that the file is
     /// so long.
     pub(crate) fn part(file: &File, at: u64, len: u64, writable: bool) -> io::Result<Self> {
-        let size = usize::try_from(len)
-            .ok()
-            .filter(|&size| size > 0)
-            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no bytes to map"))?;
+        if len == 0 {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "no bytes to map",
+            ));
+        }
+        // A channel that a 64-bit process made can be larger than all that a 32-bit process can address.
+        let size = usize::try_from(len).map_err(|_| io::ErrorKind::OutOfMemory)?;
         let protection = if writable {
             ProtFlags::READ | ProtFlags::WRITE
         } else {
