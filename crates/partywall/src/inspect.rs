@@ -4,7 +4,7 @@
 use std::fmt;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
-use crate::channel::directory::ChannelDirectory;
+use crate::channel::directory::{ChannelDirectory, owner_file};
 use crate::channel::liveness::{OWNER, seat_byte};
 use crate::channel::namespace::{Namespace, check_name};
 use crate::channel::root::{self, Found, Generations};
@@ -19,9 +19,9 @@ use crate::layout::{self, last_error};
 use crate::layout::{owner, peers};
 use crate::memory::{ReadOnly, Region, Shared};
 use crate::os::{self, LockFile};
-use crate::protocol::cursor;
 use crate::protocol::guarded::seat_of;
 use crate::protocol::seats;
+use crate::protocol::{Lie, cursor};
 use crate::record::Schema;
 
 /// Heartbeats come every second; older than this is stuck.
@@ -388,6 +388,15 @@ pub fn inspect(namespace: &Namespace, channel: &str) -> Result<ChannelInfo, Mana
             )
         })
         .collect();
+    // Cut short while we looked: nothing of it is to be believed.
+    let lost = owner.lost_page().or_else(|| peers.lost_page());
+    if let Some(at) = lost.or_else(|| root.lost_page()) {
+        return Err(ManageError::Open(OpenError::Damaged {
+            channel: channel.to_owned(),
+            file: owner_file(header.generation),
+            lie: Lie::lost_page(at),
+        }));
+    }
     Ok(info)
 }
 

@@ -23,11 +23,11 @@ pub(crate) struct Region<Access> {
     base: NonNull<u8>,
     len: u64,
     /// Keeps the mapping.
-    _pages: Arc<os::Mapping>,
+    pages: Arc<os::Mapping>,
     access: PhantomData<Access>,
 }
 
-// SAFETY: `base` points into `_pages`, which may be sent and shared; every access through it is an atomic one
+// SAFETY: `base` points into `pages`, which may be sent and shared; every access through it is an atomic one
 // or a racing copy.
 unsafe impl<Access: Send> Send for Region<Access> {}
 // SAFETY: as above.
@@ -59,7 +59,7 @@ impl<Access> Region<Access> {
         Region {
             base: pages.base(),
             len: pages.len(),
-            _pages: Arc::new(pages),
+            pages: Arc::new(pages),
             access: PhantomData,
         }
     }
@@ -72,7 +72,7 @@ impl<Access> Region<Access> {
             "word outside its segment"
         );
         // SAFETY: `at` is a multiple of 8 and `at + 8 <= len` (just checked), so the word lies in the
-        // mapping, which `_pages` keeps; pages are aligned to far more than 8. Other processes access these
+        // mapping, which `pages` keeps; pages are aligned to far more than 8. Other processes access these
         // bytes by their own instructions; this process only by atomics and by `copy`.
         unsafe { AtomicU64::from_ptr(self.base.as_ptr().add(at as usize).cast()) }
     }
@@ -85,6 +85,17 @@ impl<Access> Region<Access> {
         );
         // SAFETY: as in `word`, with 4 for 8.
         unsafe { AtomicU32::from_ptr(self.base.as_ptr().add(at as usize).cast()) }
+    }
+
+    /// A page that was accessed and was not there any more, by its offset: asked before use is made of what was read.
+    /// Nearly always one load of a word that nobody changes.
+    #[inline(always)]
+    pub(crate) fn lost_page(&self) -> Option<u64> {
+        if os::pages_lost() {
+            self.pages.lost()
+        } else {
+            None
+        }
     }
 
     /// A pointer to `len` bytes at `at`, checked to lie inside; for borrowing in place, by the contract
@@ -133,6 +144,10 @@ impl<Access> Shared for Region<Access> {
         }
         #[cfg(not(target_arch = "x86_64"))]
         let _ = at;
+    }
+
+    fn populate(&self, at: u64, len: u64) -> bool {
+        self.pages.populate(at, len)
     }
 
     #[inline(always)]

@@ -122,6 +122,7 @@ impl Sender {
         let at = self.role.payload_at(claimed);
         self.role.lane().copy_in_backwards(at, payload);
         self.commit(claimed, payload.len(), kind);
+        self.check_pages()?;
         Ok(Sent::Committed)
     }
 
@@ -235,9 +236,21 @@ impl Sender {
     #[inline(always)]
     fn check(&mut self) -> Result<(), SendError> {
         match self.handle.check().and_then(|()| self.handle.state()) {
-            Ok(State::READY) => Ok(()),
+            Ok(State::READY) => self.check_pages(),
             other => Err(self.not_ready(other)),
         }
+    }
+
+    /// Whether everything was there that was accessed so far: the lane is a mapping of its own.
+    #[inline(always)]
+    fn check_pages(&self) -> Result<(), SendError> {
+        self.handle
+            .check_pages()
+            .and_then(|()| match self.role.lane().lost_page() {
+                None => Ok(()),
+                Some(at) => Err(self.handle.lost_page(at)),
+            })
+            .map_err(|error| send_error(error, "room"))
     }
 
     #[cold]

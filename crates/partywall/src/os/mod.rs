@@ -9,11 +9,14 @@
 //!   released by the kernel when the last descriptor goes, whatever ends the process.
 //! - [`Mapping`]: a shared mapping of a file or a part of one, which a forked child does not inherit.
 //! - [`reserve`]: memory for a part of a file, so that no later store to it fails.
+//! - [`pages_lost`]: whether a page of some mapping was found gone when it was accessed; [`Mapping::lost`] tells which.
 //! - [`futex_wait`] and friends: sleeping on a word, also through a read-only mapping.
 //! - [`fence_all_registered`]: a full fence in every process that called [`register_waker`].
 
 #[cfg(target_os = "linux")]
 mod linux;
+#[cfg(target_os = "linux")]
+pub use linux::decline_sigbus_handler;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::*;
 

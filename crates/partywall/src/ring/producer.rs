@@ -117,6 +117,7 @@ impl Producer {
             .copy_in_backwards(producer.payload_at(claimed), payload);
         producer.commit(claimed, payload.len() as u64, kind);
         self.announce(1);
+        self.handle.check_pages()?;
         Ok(Sent::Committed)
     }
 

@@ -3,12 +3,15 @@
 mod files;
 mod fork;
 mod locks;
+mod lost_pages;
 mod mapping;
 mod sleep;
 
 pub(crate) use files::{Directory, DirectoryWatch, FileIdentity, OpenMode, reserve};
 pub(crate) use fork::Process;
 pub(crate) use locks::LockFile;
+pub use lost_pages::decline_sigbus_handler;
+pub(crate) use lost_pages::pages_lost;
 pub(crate) use mapping::Mapping;
 pub(crate) use sleep::{
     fence_all_registered, futex_wait, futex_wait_any, futex_wake, has_global_fence, register_waker,
