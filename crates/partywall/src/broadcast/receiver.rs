@@ -132,6 +132,7 @@ impl Receiver {
 
     #[inline(always)]
     fn taken(&mut self, found: Next, len: usize) -> Result<Meta, RecvError> {
+        self.handle.check_pages()?;
         match found {
             Next::Value(meta) => Ok(Meta::of(meta, len)),
             Next::Overrun(lost) => {

@@ -105,7 +105,9 @@ impl Subscriber {
                 let at = peers::seat_at(self.role.seat());
                 self.role.peers().count(at + seat::RECEIVED, 1);
                 self.tell_publisher();
-                Ok(Frame::new(&self.seat, taken))
+                let frame = Frame::new(&self.seat, taken);
+                self.handle().check_pages()?;
+                Ok(frame)
             }
             Next::Missed(lost) => {
                 self.missed = self.missed.wrapping_add(lost);

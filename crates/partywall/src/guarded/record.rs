@@ -14,6 +14,7 @@ use crate::layout::header::{self, State};
 use crate::layout::owner;
 use crate::memory::{ReadOnly, Region, Shared, SharedMut, Writable};
 use crate::os;
+use crate::protocol::Lie;
 use crate::protocol::guarded::{self, Found, Held, Refused};
 use crate::protocol::slots::{LatestReader, Shape, Unread};
 use crate::wait::{Step, Waiter};
@@ -133,7 +134,9 @@ impl Record {
             return Err(self.handle.over(state));
         }
         let mut payload = Vec::new();
-        match self.latest.read(&mut payload) {
+        let read = self.latest.read(&mut payload);
+        self.handle.check_pages()?;
+        match read {
             Ok(None) => Ok(None),
             Ok(Some(meta)) => {
                 let meta = Meta::of(meta, payload.len());
@@ -244,6 +247,7 @@ impl Record {
         if !self.handle.is_ours() {
             return Err(LockError::Forked { channel: channel() });
         }
+        self.check_pages()?;
         let locked = self.handle.lock_file().try_lock(OWNER);
         match locked {
             Ok(true) => {}
@@ -289,6 +293,23 @@ impl Record {
         self.owner
             .store(header::HEARTBEAT_NS, os::boottime_ns(), relaxed);
         Ok(held)
+    }
+
+    /// Whether everything was there that was accessed so far.
+    pub(super) fn check_pages(&self) -> Result<(), LockError> {
+        let writable = self.owner.lost_page();
+        let lost = match self.handle.check_pages() {
+            Ok(()) => writable.map(Lie::lost_page),
+            Err(RecvError::Damaged { lie, .. }) => Some(lie),
+            Err(_) => None,
+        };
+        let channel = || self.channel().to_owned();
+        lost.map_or(Ok(()), |lie| {
+            Err(LockError::Damaged {
+                channel: channel(),
+                lie,
+            })
+        })
     }
 
     /// Gives the lock back, and wakes who waits for it.

@@ -91,6 +91,9 @@ pub(crate) trait RecordWriter: fmt::Debug {
     /// Copies bytes to a place in a claimed record.
     fn write_at(&mut self, claimed: Claimed, offset: usize, bytes: &[u8]);
 
+    /// Whether every page was there that was accessed so far.
+    fn check_pages(&self) -> Result<(), SendError>;
+
     /// Commits a claimed record, and announces it.
     fn commit(&mut self, claimed: Claimed, len: usize, kind: u16);
 
@@ -145,6 +148,7 @@ pub(crate) trait RecordWriter: fmt::Debug {
         };
         self.write_all(claimed, payload);
         self.commit(claimed, payload.len(), kind);
+        self.check_pages()?;
         Ok(Sent::Committed)
     }
 

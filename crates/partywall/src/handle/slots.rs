@@ -253,6 +253,7 @@ impl<K: SlotPattern> Writing<K> {
         writer.put(bytes, kind, time_ns);
         let sequence = writer.version();
         self.handle.wake_sleepers();
+        self.handle.check_pages()?;
         Ok(sequence)
     }
 

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
-use crate::channel::directory::ChannelDirectory;
+use crate::channel::directory::{ChannelDirectory, owner_file};
 use crate::channel::liveness::{OWNER, seat_byte};
 use crate::channel::namespace::{Namespace, check_name};
 use crate::channel::root::{self, Found, Generations};
@@ -16,6 +16,7 @@ use crate::layout::{self, last_error, owner};
 use crate::memory::{ReadOnly, Region, Shared};
 use crate::os::{self, LockFile};
 use crate::protocol::guarded::seat_of;
+use crate::protocol::Lie;
 use crate::record::Schema;
 
 mod lane;
@@ -335,6 +336,15 @@ pub fn inspect(namespace: &Namespace, channel: &str) -> Result<ChannelInfo, Mana
             )
         })
         .collect();
+    // Cut short while we looked: nothing of it is to be believed.
+    let lost = owner.lost_page().or_else(|| peers.lost_page());
+    if let Some(at) = lost.or_else(|| root.lost_page()) {
+        return Err(ManageError::Open(OpenError::Damaged {
+            channel: channel.to_owned(),
+            file: owner_file(header.generation),
+            lie: Lie::lost_page(at),
+        }));
+    }
     Ok(info)
 }
 

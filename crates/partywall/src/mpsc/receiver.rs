@@ -111,7 +111,9 @@ impl Receiver {
             Some(told) => told,
             None => self.wait_for_event(timeout)?,
         };
-        Ok(self.take(told, payload))
+        let event = self.take(told, payload);
+        self.check_pages()?;
+        Ok(event)
     }
 
     /// [`Self::try_recv`] into a buffer.
@@ -124,7 +126,9 @@ impl Receiver {
         payload: &mut Vec<u8>,
     ) -> Result<Option<Event<Meta>>, RecvError> {
         let told = self.look()?;
-        Ok(told.map(|told| self.take(told, payload)))
+        let event = told.map(|told| self.take(told, payload));
+        self.check_pages()?;
+        Ok(event)
     }
 
     /// The next record, for who does not mind who comes and goes; waits for it.
@@ -217,6 +221,11 @@ impl Receiver {
 
     fn check(&self) -> Result<(), RecvError> {
         self.handle.check_process().map_err(recv_error)
+    }
+
+    #[inline(always)]
+    fn check_pages(&self) -> Result<(), RecvError> {
+        self.handle.check_pages().map_err(recv_error)
     }
 
     /// What is there now. Asking for it says that what came before is done with. Once a slice it looks around first, however much

@@ -151,7 +151,7 @@ impl Sender {
     #[inline(always)]
     fn check(&mut self) -> Result<(), SendError> {
         match self.handle.check().and_then(|()| self.handle.state()) {
-            Ok(State::READY) => Ok(()),
+            Ok(State::READY) => self.check_pages(),
             other => Err(self.not_ready(other)),
         }
     }
@@ -268,6 +268,18 @@ impl RecordWriter for Sender {
     #[inline(always)]
     fn is_ours(&self) -> bool {
         self.handle.is_ours()
+    }
+
+    // The lane is a mapping of its own.
+    #[inline(always)]
+    fn check_pages(&self) -> Result<(), SendError> {
+        self.handle
+            .check_pages()
+            .and_then(|()| match self.role.lane().lost_page() {
+                None => Ok(()),
+                Some(at) => Err(self.handle.lost_page(at)),
+            })
+            .map_err(|error| send_error(error, "room"))
     }
 
     #[inline(always)]

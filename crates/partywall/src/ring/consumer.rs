@@ -124,7 +124,9 @@ impl Consumer {
             Some(found) => found,
             None => self.spin_for_record(timeout)?,
         };
-        Ok(self.take(found, payload))
+        let meta = self.take(found, payload);
+        self.handle.check_pages()?;
+        Ok(meta)
     }
 
     /// [`Self::try_recv`] into a buffer.
@@ -133,10 +135,13 @@ impl Consumer {
     /// As [`Self::try_recv`].
     #[inline(always)]
     pub fn try_recv_into(&mut self, payload: &mut Vec<u8>) -> Result<Option<Meta>, RecvError> {
-        match self.look()? {
-            Some(found) => Ok(Some(self.take(found, payload))),
-            None => Ok(self.found_nothing()?.map(|found| self.take(found, payload))),
-        }
+        let found = match self.look()? {
+            Some(found) => Some(found),
+            None => self.found_nothing()?,
+        };
+        let meta = found.map(|found| self.take(found, payload));
+        self.handle.check_pages()?;
+        Ok(meta)
     }
 
     /// Every record from here to the end of the stream.

@@ -266,6 +266,11 @@ impl RecordWriter for Producer {
     }
 
     #[inline(always)]
+    fn check_pages(&self) -> Result<(), SendError> {
+        self.handle.check_pages()
+    }
+
+    #[inline(always)]
     fn longest(&self) -> usize {
         self.max_record
     }

@@ -79,7 +79,9 @@ impl Reader {
         if state != State::READY {
             self.leave_generation(state)?;
         }
-        match self.latest.read(payload) {
+        let read = self.latest.read(payload);
+        self.handle.check_pages()?;
+        match read {
             Ok(meta) => Ok(meta.map(|meta| Meta::of(meta, payload.len()))),
             Err(Unread::Contended) => Err(self.contended()),
             Err(Unread::Lie(lie)) => Err(self.handle.damaged(lie)),
@@ -121,6 +123,7 @@ impl Reader {
         loop {
             let latest = &mut self.latest;
             let waited = self.handle.wait(timeout, &mut || news(latest, payload));
+            self.handle.check_pages()?;
             match waited {
                 Ok(News::Value(meta)) => return Ok(Meta::of(meta, payload.len())),
                 Ok(News::Contended) => return Err(self.contended()),
