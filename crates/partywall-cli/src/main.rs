@@ -24,6 +24,7 @@ mod send;
 mod signals;
 mod sink;
 mod snapshot;
+mod torture;
 mod value;
 
 use std::process::ExitCode;
@@ -88,6 +89,8 @@ enum Command {
     Forget(manage::ForgetArguments),
     /// Show a pattern at work: a writer is killed half-way, and those who read go on
     Demo(demo::DemoArgs),
+    /// Torture all patterns with random traffic, kills and stops, and judge what comes of it
+    Torture(torture::TortureArguments),
     /// Measure against the limit of this machine
     Bench(bench::BenchArgs),
     /// Print the layout of shared memory: every field, its offset, width and writer
@@ -104,6 +107,10 @@ fn main() -> ExitCode {
     let outcome = match arguments.command {
         Command::Demo(options) => {
             return demo::run(&options, arguments.place.dir.as_deref())
+                .unwrap_or_else(|message| complain(&Failure::new(Exit::Failed, message)));
+        }
+        Command::Torture(options) => {
+            return torture::run(&options, arguments.place.dir.as_deref())
                 .unwrap_or_else(|message| complain(&Failure::new(Exit::Failed, message)));
         }
         Command::Bench(options) => {

@@ -279,7 +279,7 @@ pub(super) fn throughput(gb_per_s: f64) -> String {
 }
 
 /// Thousands apart, for people.
-pub(super) fn grouped(number: u64) -> String {
+pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
     for (index, digit) in digits.chars().enumerate() {

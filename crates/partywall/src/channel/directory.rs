@@ -102,10 +102,10 @@ impl ChannelDirectory {
         self.namespace.path().join(&self.name)
     }
 
-    /// Opens the lock file anew: each handle needs an open file description of its own. `None` if there is
+    /// Opens the lock file anew: each handle needs locks of its own. `None` if there is
     /// none and `create` is false.
     pub(crate) fn open_lock(&self, create: bool) -> Result<Option<LockFile>, OpenError> {
-        match LockFile::new(|| self.directory.open_lock_file(LOCK, create)) {
+        match self.directory.open_lock(LOCK, create) {
             Ok(lock) => Ok(Some(lock)),
             // Also when the directory was removed under us.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -138,12 +138,12 @@ fn map(
     mode: OpenMode,
     most: u64,
 ) -> Result<Option<(Mapping, u64)>, OpenError> {
-    let descriptor = match channel.files().open_file(file, mode) {
-        Ok(descriptor) => descriptor,
+    let found = match channel.files().open_file(file, mode) {
+        Ok(found) => found,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(channel.error("open a segment", error)),
     };
-    match Mapping::head(&descriptor, most, mode == OpenMode::ReadWrite) {
+    match Mapping::head(&found, most, mode == OpenMode::ReadWrite) {
         Ok(mapping) => Ok(Some(mapping)),
         Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(OpenError::WrongSize {
             channel: channel.name().to_owned(),
@@ -320,19 +320,20 @@ pub(crate) fn open_lane(
     seat: u32,
 ) -> Result<Option<Region<Writable>>, OpenError> {
     let at = mpsc::lane_at(header.payload_size, seat);
-    let descriptor = match channel.files().open_file(file, OpenMode::ReadWrite) {
-        Ok(descriptor) => descriptor,
+    let found = match channel.files().open_file(file, OpenMode::ReadWrite) {
+        Ok(found) => found,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(channel.error("open a segment", error)),
     };
-    let (head, _) = Mapping::head(&descriptor, PAGE, false)
+    let (head, _) = Mapping::head(&found, PAGE, false)
         .map_err(|error| channel.error("map a segment", error))?;
     if Region::read_only(head).load(header::INSTANCE, Relaxed) != header.instance {
         return Ok(None);
     }
-    os::reserve(&descriptor, at, header.payload_size)
+    found
+        .reserve(at, header.payload_size)
         .map_err(|error| no_space(channel, "reserve a lane", header.payload_size, error))?;
-    let mapping = Mapping::part(&descriptor, at, header.payload_size, true)
+    let mapping = Mapping::part(&found, at, header.payload_size, true)
         .map_err(|error| channel.error("map a lane", error))?;
     let lane = Region::writable(mapping).expect("it was mapped writable");
     Ok(Some(lane))
@@ -373,10 +374,10 @@ pub(crate) fn create(
     let reserved = header
         .geometry(header.side)
         .map_or(header.total_size, |geometry| geometry.reserved);
-    let descriptor = files
+    let made = files
         .create_reserved(&unfinished, header.total_size, reserved)
         .map_err(|error| no_space(channel, "make a segment", reserved, error))?;
-    let mapping = Mapping::new(&descriptor, true);
+    let mapping = Mapping::new(&made, true);
     let region = mapping
         .map_err(|error| channel.error("map a segment", error))
         .inspect_err(|_| {

@@ -226,13 +226,12 @@ impl Record {
                 !matches!(tried, Ok(None))
             },
             |bell| match bell {
-                Some((at, bell)) => os::futex_wait(peers.half_word(at), bell, longest),
+                Some((at, bell)) => peers.sleep(at, bell, longest),
                 // Locked, but not said by whom: for a moment, or by a tool.
                 None => {
-                    let bell = owner.half_word(owner::OWNER_BELL);
-                    let value =
-                        owner.load32(owner::OWNER_BELL, std::sync::atomic::Ordering::Acquire);
-                    os::futex_wait(bell, value, longest.min(NOBODY_RINGS));
+                    let at = owner::OWNER_BELL;
+                    let bell = owner.load32(at, std::sync::atomic::Ordering::Acquire);
+                    owner.sleep(at, bell, longest.min(NOBODY_RINGS));
                 }
             },
         );

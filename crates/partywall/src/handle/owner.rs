@@ -258,13 +258,7 @@ impl<R: OwnerRole> OwnerHandle<R> {
                 found = look(self).ok();
                 found.is_some()
             },
-            |bells| {
-                let words: Vec<_> = bells
-                    .iter()
-                    .map(|&(at, value)| (peers.half_word(at), value))
-                    .collect();
-                os::futex_wait_any(&words, longest);
-            },
+            |bells| peers.sleep_any(bells, longest),
         );
         found
     }

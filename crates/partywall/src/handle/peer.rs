@@ -294,8 +294,7 @@ impl PeerHandle {
     ) -> Result<Option<F>, RecvError> {
         self.sit_down();
         let owner = self.owner.clone();
-        let sleep =
-            |bell, longest| os::futex_wait(owner.half_word(owner::OWNER_BELL), bell, longest);
+        let sleep = |bell, longest| owner.sleep(owner::OWNER_BELL, bell, longest);
         let Some(seated) = &self.seated else {
             // All seats are taken, so nobody will ring for us: short looks, in the kernel.
             let bell = owner.load32(owner::OWNER_BELL, Acquire);

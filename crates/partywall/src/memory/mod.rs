@@ -14,6 +14,7 @@ mod copy;
 pub mod fault;
 pub(crate) mod plain;
 mod region;
+mod word;
 
 pub(crate) use region::{ReadOnly, Region, Writable};
 

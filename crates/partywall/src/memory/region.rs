@@ -5,8 +5,9 @@ use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, compiler_fence, fence};
+use std::time::Duration;
 
-use super::{Doorbell, Shared, SharedMut, copy};
+use super::{Doorbell, Shared, SharedMut, copy, word};
 use crate::os;
 
 /// Marks a region that the kernel lets this process only read.
@@ -23,11 +24,11 @@ pub(crate) struct Region<Access> {
     base: NonNull<u8>,
     len: u64,
     /// Keeps the mapping.
-    _pages: Arc<os::Mapping>,
+    pages: Arc<os::Mapping>,
     access: PhantomData<Access>,
 }
 
-// SAFETY: `base` points into `_pages`, which may be sent and shared; every access through it is an atomic one
+// SAFETY: `base` points into `pages`, which may be sent and shared; every access through it is an atomic one
 // or a racing copy.
 unsafe impl<Access: Send> Send for Region<Access> {}
 // SAFETY: as above.
@@ -59,7 +60,7 @@ impl<Access> Region<Access> {
         Region {
             base: pages.base(),
             len: pages.len(),
-            _pages: Arc::new(pages),
+            pages: Arc::new(pages),
             access: PhantomData,
         }
     }
@@ -72,13 +73,13 @@ impl<Access> Region<Access> {
             "word outside its segment"
         );
         // SAFETY: `at` is a multiple of 8 and `at + 8 <= len` (just checked), so the word lies in the
-        // mapping, which `_pages` keeps; pages are aligned to far more than 8. Other processes access these
+        // mapping, which `pages` keeps; pages are aligned to far more than 8. Other processes access these
         // bytes by their own instructions; this process only by atomics and by `copy`.
         unsafe { AtomicU64::from_ptr(self.base.as_ptr().add(at as usize).cast()) }
     }
 
     #[inline(always)]
-    pub(crate) fn half_word(&self, at: u64) -> &AtomicU32 {
+    fn half_word(&self, at: u64) -> &AtomicU32 {
         assert!(
             at.rotate_right(2) < self.len / 4,
             "word outside its segment"
@@ -102,12 +103,14 @@ impl<Access> Region<Access> {
 impl<Access> Shared for Region<Access> {
     #[inline(always)]
     fn load(&self, at: u64, order: Ordering) -> u64 {
-        self.word(at).load(order)
+        // SAFETY: `word` checked the place.
+        unsafe { word::load(self.word(at).as_ptr().cast(), order) }
     }
 
     #[inline(always)]
     fn load32(&self, at: u64, order: Ordering) -> u32 {
-        self.half_word(at).load(order)
+        // SAFETY: `half_word` checked the place.
+        unsafe { word::load_half(self.half_word(at).as_ptr().cast(), order) }
     }
 
     #[inline(always)]
@@ -230,9 +233,21 @@ impl Region<Writable> {
     }
 }
 
+impl<Access> Region<Access> {
+    /// Sleeps while the half-word at `at` is `expected`, at most `timeout`. Comes back early for any reason.
+    pub(crate) fn sleep(&self, at: u64, expected: u32, timeout: Duration) {
+        self.pages.sleep(at, expected, timeout);
+    }
+
+    /// The same for several half-words and their values, up to 64 of them; any of them wakes.
+    pub(crate) fn sleep_any(&self, words: &[(u64, u32)], timeout: Duration) {
+        self.pages.sleep_any(words, timeout);
+    }
+}
+
 impl<Access> Doorbell for Region<Access> {
     fn wake(&self, at: u64) -> usize {
-        os::futex_wake(self.half_word(at))
+        self.pages.wake(at)
     }
 
     #[inline(always)]
@@ -245,6 +260,6 @@ impl<Access> Doorbell for Region<Access> {
     }
 
     fn heavy_fence(&self) {
-        os::fence_all_registered();
+        os::fence_wakers();
     }
 }

@@ -308,13 +308,7 @@ impl Receiver {
             &peers,
             0..role.shape().seats,
             || role.poll(),
-            |bells| {
-                let words: Vec<_> = bells
-                    .iter()
-                    .map(|&(at, value)| (peers.half_word(at), value))
-                    .collect();
-                os::futex_wait_any(&words, longest);
-            },
+            |bells| peers.sleep_any(bells, longest),
         );
     }
 

@@ -8,13 +8,18 @@ use std::time::Duration;
 
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, inotify};
 
-use super::fault_point;
+use super::super::Doubt;
+use super::{LockFile, fault_point};
 
 /// A directory, held by its descriptor.
 #[derive(Debug)]
 pub(crate) struct Directory {
     descriptor: OwnedFd,
 }
+
+/// An open file that holds a segment.
+#[derive(Debug)]
+pub(crate) struct File(OwnedFd);
 
 /// Which file a name or a descriptor means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +82,7 @@ impl Directory {
     }
 
     /// Opens an existing regular file. Never waits (a planted pipe) and never follows a link.
-    pub(crate) fn open_file(&self, name: &str, mode: OpenMode) -> io::Result<OwnedFd> {
+    pub(crate) fn open_file(&self, name: &str, mode: OpenMode) -> io::Result<File> {
         let access = match mode {
             OpenMode::Read => OFlags::RDONLY,
             OpenMode::ReadWrite => OFlags::RDWR,
@@ -90,11 +95,15 @@ impl Directory {
                 "not a regular file",
             ));
         }
-        Ok(file)
+        Ok(File(file))
     }
 
-    /// Opens the lock file for reading and writing, making it with mode 0600 if need be.
-    pub(crate) fn open_lock_file(&self, name: &str, create: bool) -> io::Result<OwnedFd> {
+    /// Opens the lock file, making it with mode 0600 if need be. Each call gives locks of their own.
+    pub(crate) fn open_lock(&self, name: &str, create: bool) -> io::Result<LockFile> {
+        LockFile::new(|| Ok(self.open_lock_file(name, create)?.0))
+    }
+
+    fn open_lock_file(&self, name: &str, create: bool) -> io::Result<File> {
         if !create {
             return self.open_file(name, OpenMode::ReadWrite);
         }
@@ -113,21 +122,16 @@ impl Directory {
 
     /// Makes a new file of `len` bytes and mode 0600, all zero, and reserves memory for the first `reserved` of
     /// them. A full file system is an error here rather than a SIGBUS at some later store; what is not reserved
-    /// takes no memory, and must not be touched before [`reserve`].
-    pub(crate) fn create_reserved(
-        &self,
-        name: &str,
-        len: u64,
-        reserved: u64,
-    ) -> io::Result<OwnedFd> {
+    /// takes no memory, and must not be touched before [`File::reserve`].
+    pub(crate) fn create_reserved(&self, name: &str, len: u64, reserved: u64) -> io::Result<File> {
         let file = self.create_private(name)?;
         let sized = if reserved < len {
             fault_point();
-            fs::ftruncate(&file, len).map_err(io::Error::from)
+            fs::ftruncate(&file.0, len).map_err(io::Error::from)
         } else {
             Ok(())
         };
-        match sized.and_then(|()| reserve(&file, 0, reserved)) {
+        match sized.and_then(|()| file.reserve(0, reserved)) {
             Ok(()) => Ok(file),
             Err(error) => {
                 let _ = self.remove_file(name);
@@ -137,7 +141,7 @@ impl Directory {
     }
 
     /// Makes a new file of mode 0600, whatever the umask takes away.
-    fn create_private(&self, name: &str) -> io::Result<OwnedFd> {
+    fn create_private(&self, name: &str) -> io::Result<File> {
         let mode = Mode::RUSR | Mode::WUSR;
         let flags =
             OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -145,7 +149,7 @@ impl Directory {
         let file = fs::openat(&self.descriptor, name, flags, mode)?;
         fault_point();
         fs::fchmod(&file, mode)?;
-        Ok(file)
+        Ok(File(file))
     }
 
     /// Gives a complete file its final name, replacing whatever had it.
@@ -194,20 +198,28 @@ impl Directory {
         FileIdentity::of_descriptor(self.descriptor.as_fd())
     }
 
-    /// Owner and permission bits.
-    pub(crate) fn owner_and_mode(&self) -> io::Result<(u32, u32)> {
+    /// Why this directory cannot be trusted with channels: not the user's own, open to others, or not in memory.
+    pub(crate) fn doubt(&self) -> io::Result<Option<Doubt>> {
         let stat = fs::fstat(&self.descriptor)?;
-        Ok((stat.st_uid, stat.st_mode & 0o7777))
-    }
-
-    /// Whether files here live in memory; else the file system's magic number.
-    pub(crate) fn lives_in_memory(&self) -> io::Result<Result<(), u64>> {
-        let magic = fs::fstatfs(&self.descriptor)?.f_type as u64 & 0xffff_ffff;
-        Ok(if IN_MEMORY.contains(&magic) {
-            Ok(())
-        } else {
-            Err(magic)
-        })
+        let (owner, user) = (stat.st_uid, rustix::process::geteuid().as_raw());
+        if owner != user {
+            return Ok(Some(Doubt {
+                problem: format!("belongs to user {owner}, not to user {user}"),
+                next: "choose a directory of your own with PARTYWALL_DIR",
+            }));
+        }
+        let mode = stat.st_mode & 0o7777;
+        if mode & 0o022 != 0 {
+            return Ok(Some(Doubt {
+                problem: format!("others may write to it (mode {mode:04o})"),
+                next: "run `chmod go-w` on it",
+            }));
+        }
+        let kind = fs::fstatfs(&self.descriptor)?.f_type as u64 & 0xffff_ffff;
+        Ok((!IN_MEMORY.contains(&kind)).then(|| Doubt {
+            problem: format!("is on a disk or network file system (type {kind:#x})"),
+            next: "choose a directory on a tmpfs such as /dev/shm",
+        }))
     }
 
     /// Bytes that can still be reserved here.
@@ -217,15 +229,21 @@ impl Directory {
     }
 }
 
-/// Reserves memory for a part of a file: a store to it cannot fail afterwards. What was there stays.
-pub(crate) fn reserve(file: &OwnedFd, at: u64, len: u64) -> io::Result<()> {
-    fault_point();
-    loop {
-        match fs::fallocate(file, fs::FallocateFlags::empty(), at, len) {
-            Ok(()) => return Ok(()),
-            Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
+impl File {
+    /// Reserves memory for a part of the file: a store to it cannot fail afterwards. What was there stays.
+    pub(crate) fn reserve(&self, at: u64, len: u64) -> io::Result<()> {
+        fault_point();
+        loop {
+            match fs::fallocate(&self.0, fs::FallocateFlags::empty(), at, len) {
+                Ok(()) => return Ok(()),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
+    }
+
+    pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 
@@ -237,7 +255,7 @@ impl FileIdentity {
         }
     }
 
-    pub(crate) fn of_descriptor(descriptor: BorrowedFd<'_>) -> io::Result<Self> {
+    pub(super) fn of_descriptor(descriptor: BorrowedFd<'_>) -> io::Result<Self> {
         Ok(Self::of(&fs::fstat(descriptor)?))
     }
 }

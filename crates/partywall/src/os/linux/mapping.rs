@@ -2,13 +2,12 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
 use std::ptr::NonNull;
+use std::sync::atomic::AtomicU32;
 
 use rustix::mm::{self, Advice, MapFlags, ProtFlags};
 
-use super::fault_point;
-use super::fork;
+use super::{File, fault_point, fork};
 
 /// A file, or a part of one, mapped shared; unmapped when dropped.
 #[derive(Debug)]
@@ -28,23 +27,27 @@ unsafe impl Sync for Mapping {}
 impl Mapping {
     /// Maps a file, or its first `most` bytes if it is longer; and how long it is. That is read from the
     /// descriptor, once.
-    pub(crate) fn head(file: &OwnedFd, most: u64, writable: bool) -> io::Result<(Self, u64)> {
-        let len = rustix::fs::fstat(file)?.st_size as u64;
+    pub(crate) fn head(file: &File, most: u64, writable: bool) -> io::Result<(Self, u64)> {
+        let len = rustix::fs::fstat(file.descriptor())?.st_size as u64;
         Ok((Self::part(file, 0, len.min(most), writable)?, len))
     }
 
     /// Maps the whole file.
-    pub(crate) fn new(file: &OwnedFd, writable: bool) -> io::Result<Self> {
+    pub(crate) fn new(file: &File, writable: bool) -> io::Result<Self> {
         Ok(Self::head(file, u64::MAX, writable)?.0)
     }
 
     /// Maps `len` bytes of a file from `at` on, a multiple of every page's size. The caller knows that the file is
     /// so long.
-    pub(crate) fn part(file: &OwnedFd, at: u64, len: u64, writable: bool) -> io::Result<Self> {
-        let size = usize::try_from(len)
-            .ok()
-            .filter(|&size| size > 0)
-            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no bytes to map"))?;
+    pub(crate) fn part(file: &File, at: u64, len: u64, writable: bool) -> io::Result<Self> {
+        if len == 0 {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "no bytes to map",
+            ));
+        }
+        // A channel that a 64-bit process made can be larger than all that a 32-bit process can address.
+        let size = usize::try_from(len).map_err(|_| io::ErrorKind::OutOfMemory)?;
         let protection = if writable {
             ProtFlags::READ | ProtFlags::WRITE
         } else {
@@ -59,7 +62,7 @@ impl Mapping {
                 size,
                 protection,
                 MapFlags::SHARED,
-                file.as_fd(),
+                file.descriptor(),
                 at,
             )
         }?;
@@ -87,6 +90,18 @@ impl Mapping {
 
     pub(crate) fn is_writable(&self) -> bool {
         self.writable
+    }
+}
+
+impl Mapping {
+    /// The half-word at `at`, for the kernel to sleep on.
+    pub(super) fn half_word(&self, at: u64) -> &AtomicU32 {
+        assert!(
+            at.is_multiple_of(4) && at < self.len && self.len - at >= 4,
+            "word outside its segment"
+        );
+        // SAFETY: inside the mapping and aligned, as tested; this process accesses it by atomics only.
+        unsafe { AtomicU32::from_ptr(self.base.as_ptr().add(at as usize).cast()) }
     }
 }
 

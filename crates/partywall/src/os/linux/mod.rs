@@ -6,14 +6,13 @@ mod locks;
 mod mapping;
 mod sleep;
 
-pub(crate) use files::{Directory, DirectoryWatch, FileIdentity, OpenMode, reserve};
+pub(crate) use files::{Directory, DirectoryWatch, File, FileIdentity, OpenMode};
 pub(crate) use fork::Process;
 pub(crate) use locks::LockFile;
 pub(crate) use mapping::Mapping;
-pub(crate) use sleep::{
-    fence_all_registered, futex_wait, futex_wait_any, futex_wake, has_global_fence, register_waker,
-    sleepers_fence_for_us,
-};
+pub(crate) use sleep::{fence_wakers, may_rely_on_wakers, register_waker, sleepers_fence_for_us};
+
+use std::path::PathBuf;
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -51,9 +50,27 @@ pub(crate) fn process_id() -> u32 {
     rustix::process::getpid().as_raw_nonzero().get() as u32
 }
 
-/// The effective user.
-pub(crate) fn user_id() -> u32 {
-    rustix::process::geteuid().as_raw()
+/// Where channels lie if nobody says where: in a directory of the effective user's own.
+pub(crate) fn default_namespace() -> PathBuf {
+    let user = rustix::process::geteuid().as_raw();
+    PathBuf::from(format!("/dev/shm/partywall-{user}"))
+}
+
+/// Stops this process before the call returns, until somebody lets it go on.
+#[cfg(feature = "fault-points")]
+pub(crate) fn stop_this_process() {
+    signal_this_process(rustix::process::Signal::STOP);
+}
+
+/// Ends this process before the call returns, with no chance to tidy up.
+#[cfg(feature = "fault-points")]
+pub(crate) fn kill_this_process() {
+    signal_this_process(rustix::process::Signal::KILL);
+}
+
+#[cfg(feature = "fault-points")]
+fn signal_this_process(signal: rustix::process::Signal) {
+    let _ = rustix::process::kill_process(rustix::process::getpid(), signal);
 }
 
 /// A number that no other channel has.
