@@ -198,7 +198,7 @@ pub(super) fn descriptors(bytes: &[u8]) {
             5 => {
                 let seat = usize::from(said.byte() & 1);
                 if let Some(subscriber) = &mut subscribers[seat]
-                    && let Ok(Next::Frame(frame)) = subscriber.take()
+                    && let Ok(Some(Next::Frame(frame))) = subscriber.take()
                 {
                     let mut bytes = vec![0; frame.len as usize];
                     assert!(frame.len <= 64);
