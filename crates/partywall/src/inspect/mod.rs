@@ -15,8 +15,8 @@ use crate::layout::header::{self, Pattern, State};
 use crate::layout::{self, last_error, owner};
 use crate::memory::{ReadOnly, Region, Shared};
 use crate::os::{self, LockFile};
-use crate::protocol::guarded::seat_of;
 use crate::protocol::Lie;
+use crate::protocol::guarded::seat_of;
 use crate::record::Schema;
 
 mod lane;
