@@ -1,6 +1,7 @@
 //! A mapped segment.
 #![allow(unsafe_code)]
 
+use std::io;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -23,11 +24,11 @@ pub(crate) struct Region<Access> {
     base: NonNull<u8>,
     len: u64,
     /// Keeps the mapping.
-    _pages: Arc<os::Mapping>,
+    pages: Arc<os::Mapping>,
     access: PhantomData<Access>,
 }
 
-// SAFETY: `base` points into `_pages`, which may be sent and shared; every access through it is an atomic one
+// SAFETY: `base` points into `pages`, which may be sent and shared; every access through it is an atomic one
 // or a racing copy.
 unsafe impl<Access: Send> Send for Region<Access> {}
 // SAFETY: as above.
@@ -59,9 +60,19 @@ impl<Access> Region<Access> {
         Region {
             base: pages.base(),
             len: pages.len(),
-            _pages: Arc::new(pages),
+            pages: Arc::new(pages),
             access: PhantomData,
         }
+    }
+
+    /// Lets core dumps have it: it is not confidential.
+    pub(crate) fn show_in_dumps(&self) -> io::Result<()> {
+        self.pages.show_in_dumps()
+    }
+
+    /// Keeps it out of swap: at once, or page by page as it is touched.
+    pub(crate) fn lock_in_memory(&self, present: bool) -> io::Result<()> {
+        self.pages.lock_in_memory(present)
     }
 
     #[inline(always)]
@@ -72,7 +83,7 @@ impl<Access> Region<Access> {
             "word outside its segment"
         );
         // SAFETY: `at` is a multiple of 8 and `at + 8 <= len` (just checked), so the word lies in the
-        // mapping, which `_pages` keeps; pages are aligned to far more than 8. Other processes access these
+        // mapping, which `pages` keeps; pages are aligned to far more than 8. Other processes access these
         // bytes by their own instructions; this process only by atomics and by `copy`.
         unsafe { AtomicU64::from_ptr(self.base.as_ptr().add(at as usize).cast()) }
     }
@@ -222,6 +233,17 @@ impl Region<Writable> {
         copy: impl Fn(*mut u8, &[u8]),
     ) {
         copy(to, bytes);
+    }
+
+    /// Writes zeros over everything from `from` on: for who knows that nobody needs it any more.
+    pub(crate) fn wipe(&self, from: u64) {
+        const PIECE: u64 = 4096;
+        let mut at = from;
+        while at < self.len {
+            let piece = PIECE.min(self.len - at);
+            self.copy_in(at, &[0; PIECE as usize][..piece as usize]);
+            at += piece;
+        }
     }
 
     /// Stamps a heartbeat: from another thread, so never a point at which a sweep kills.

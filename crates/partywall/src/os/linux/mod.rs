@@ -6,9 +6,11 @@ mod locks;
 mod mapping;
 mod sleep;
 
-pub(crate) use files::{Directory, DirectoryWatch, FileIdentity, OpenMode, reserve};
+pub(crate) use files::{
+    Directory, DirectoryWatch, FileIdentity, OpenFile, OpenMode, overwrite, read_at, reserve,
+};
 pub(crate) use fork::Process;
-pub(crate) use locks::LockFile;
+pub(crate) use locks::{LockFile, LockView};
 pub(crate) use mapping::Mapping;
 pub(crate) use sleep::{
     fence_all_registered, futex_wait, futex_wait_any, futex_wake, has_global_fence, register_waker,
@@ -54,6 +56,11 @@ pub(crate) fn process_id() -> u32 {
 /// The effective user.
 pub(crate) fn user_id() -> u32 {
     rustix::process::geteuid().as_raw()
+}
+
+/// Bytes that this process may keep out of swap; `None`: as many as it likes.
+pub(crate) fn memory_lock_limit() -> Option<u64> {
+    rustix::process::getrlimit(rustix::process::Resource::Memlock).current
 }
 
 /// A number that no other channel has.
