@@ -208,8 +208,14 @@ impl ChannelDirectory {
     /// Only the user whose namespace it is may do more than read.
     pub(crate) fn expect_own(&self, denied: Denied) -> Result<(), OpenError> {
         if self.namespace.is_foreign() {
-            let error = io::ErrorKind::PermissionDenied.into();
-            return Err(self.error(denied, "change another user's channel", error));
+            let (error, operation) = (
+                io::ErrorKind::PermissionDenied.into(),
+                "change another user's channel",
+            );
+            return Err(match denied {
+                Denied::Lock => self.error_at(LOCK, denied, operation, error),
+                _ => self.error(denied, operation, error),
+            });
         }
         Ok(())
     }

@@ -109,6 +109,12 @@ pub(crate) fn remove(
     channel: &ChannelDirectory,
     root: Option<&Region<Writable>>,
 ) -> Result<(), OpenError> {
+    // Before anybody is told that it goes.
+    for directory in [channel.files(), channel.namespace().directory()] {
+        directory
+            .expect_names_to_change()
+            .map_err(|error| channel.error(Denied::Delete, "remove files here", error))?;
+    }
     if let Some(root) = root {
         let instance = root.load(crate::layout::header::INSTANCE, Ordering::Relaxed);
         root::mark_deleted(root);

@@ -260,6 +260,17 @@ impl Directory {
         Ok(fs::unlinkat(&self.descriptor, name, AtFlags::empty())?)
     }
 
+    /// Whether this user may remove and make names here; the system's error if not.
+    pub(crate) fn expect_names_to_change(&self) -> io::Result<()> {
+        let needed = fs::Access::WRITE_OK | fs::Access::EXEC_OK;
+        Ok(fs::accessat(
+            &self.descriptor,
+            ".",
+            needed,
+            AtFlags::EACCESS,
+        )?)
+    }
+
     /// Every name here but `.` and `..`; names that are not UTF-8 are left out, for none of ours is.
     pub(crate) fn names(&self) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
