@@ -38,6 +38,22 @@ pub(crate) fn run(arguments: &InfoArguments, place: &Place) -> Result<Exit, Fail
     format::print(&describe(&info, records))
 }
 
+/// Who may read it, and what is kept from everybody.
+fn protection(info: &ChannelInfo) -> String {
+    let readers = match info.mode & 0o044 {
+        0 => "its owner alone",
+        0o040 => "its group",
+        0o004 => "all but its group",
+        _ => "everybody",
+    };
+    let confidential = if info.confidential {
+        "; confidential: not in core dumps, overwritten before it is freed"
+    } else {
+        ""
+    };
+    format!("read by {readers} (mode {:04o}){confidential}", info.mode)
+}
+
 fn describe(info: &ChannelInfo, records: String) -> String {
     let counters = &info.counters;
     let none = || "none".to_owned();
@@ -84,6 +100,7 @@ fn describe(info: &ChannelInfo, records: String) -> String {
                 info.instance
             ),
         ),
+        pair("protection", protection(info)),
         pair("records", records),
         pair("memory", format::bytes(info.bytes_reserved)),
         pair("committed", committed(info)),

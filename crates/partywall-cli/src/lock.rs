@@ -13,7 +13,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
 use crate::ended::{self, Ended, complain};
 use crate::exit::{Exit, Failure};
-use crate::options::{Place, seconds, size};
+use crate::options::{Place, Protection, protected, seconds, size};
 use crate::signals::Signals;
 
 /// What a new record is made for, if nothing was said.
@@ -73,6 +73,9 @@ pub(crate) struct LockArguments {
     /// Bytes of the largest value [default: 4K, or this one]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     size: Option<u64>,
+
+    #[command(flatten)]
+    protection: Protection,
 
     /// What to run
     #[arg(last = true, value_name = "COMMAND", required_unless_present_any = ["value", "repair"])]
@@ -162,12 +165,11 @@ fn open(arguments: &LockArguments, place: &Place, signals: &Signals) -> Result<R
         .size
         .map_or(usual, |size| usize::try_from(size).unwrap_or(usize::MAX))
         .max(arguments.value.as_ref().map_or(0, String::len));
-    let record = RecordOptions::new()
+    let options = RecordOptions::new()
         .namespace(namespace)
         .value_size(u32::try_from(bytes).unwrap_or(u32::MAX))
-        .stop_token(signals.stop.clone())
-        .open(&arguments.channel)?;
-    Ok(record)
+        .stop_token(signals.stop.clone());
+    Ok(protected!(options, arguments.protection).open(&arguments.channel)?)
 }
 
 fn lock<'a>(arguments: &LockArguments, record: &'a mut Record) -> Result<Guard<'a>, Ended> {

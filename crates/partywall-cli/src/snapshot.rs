@@ -9,7 +9,7 @@ use partywall::{RecvError, inspect};
 use crate::ended::{self, Ended};
 use crate::exit::{Exit, Failure};
 use crate::input::Input;
-use crate::options::{Place, Stream, Wait, seconds, size};
+use crate::options::{Place, Protection, Stream, Wait, protected, seconds, size};
 use crate::signals::Signals;
 use crate::value::{Format, Values};
 
@@ -24,7 +24,9 @@ const USUAL: usize = 4096;
 Examples:
     partywall put config '{\"exposure\": 12}'       (it stays: partywall get config)
     partywall put lut < table.bin
-    sensors | partywall put temperature --lines    (each line replaces the one before)")]
+    sensors | partywall put temperature --lines    (each line replaces the one before)
+    partywall --dir /dev/shm/plant put state --mode 0644 ok     (everybody may read it:
+    partywall --dir /dev/shm/plant --owner 1000 get state)")]
 pub(crate) struct PutArguments {
     /// The snapshot; created, or taken over from a writer that has gone
     #[arg(value_name = "NAME")]
@@ -49,6 +51,9 @@ pub(crate) struct PutArguments {
     /// Give each value a checksum, which readers verify
     #[arg(long)]
     checksums: bool,
+
+    #[command(flatten)]
+    protection: Protection,
 }
 
 /// Options of `partywall get`.
@@ -113,7 +118,7 @@ fn put_all(arguments: &PutArguments, place: &Place, signals: &Signals) -> Result
 }
 
 fn open(arguments: &PutArguments, place: &Place, needed: usize) -> Result<Writer, Ended> {
-    let namespace = place.open()?;
+    let namespace = place.open_for(&arguments.protection)?;
     // One that is there is taken as it is, if the value fits.
     let there =
         inspect::inspect(&namespace, &arguments.channel).is_ok_and(|info| info.generation > 0);
@@ -122,13 +127,12 @@ fn open(arguments: &PutArguments, place: &Place, needed: usize) -> Result<Writer
         .size
         .map_or(usual, |size| usize::try_from(size).unwrap_or(usize::MAX))
         .max(needed);
-    let writer = WriterOptions::new()
+    let options = WriterOptions::new()
         .namespace(namespace)
         .value_size(u32::try_from(bytes).unwrap_or(u32::MAX))
         .checksums(arguments.checksums)
-        .keep_when_closed(true)
-        .open(&arguments.channel)?;
-    Ok(writer)
+        .keep_when_closed(true);
+    Ok(protected!(options, arguments.protection).open(&arguments.channel)?)
 }
 
 /// Writes the latest value.

@@ -2,7 +2,7 @@
 //! found, and what to do next.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::layout::verdict::EvictionReason;
@@ -53,17 +53,36 @@ pub enum OpenError {
         /// The owner's process id as it wrote it; 0 if unknown.
         pid: u32,
     },
-    /// The system does not let this user do it.
-    #[error(
-        "channel {channel}: not permitted to {operation}; run as the user who owns {path}, or choose another namespace with PARTYWALL_DIR"
-    )]
+    /// The system does not let this user do it. Nothing was changed.
+    #[error("channel {channel}: {}", denied.explain(path, *user, *owner, *mode))]
     NotPermitted {
         /// The channel's name.
         channel: String,
         /// What was tried.
-        operation: &'static str,
+        denied: Denied,
         /// On what.
         path: PathBuf,
+        /// Who tried: the effective user's number.
+        user: u32,
+        /// Whose it is; `None` if not even that may be seen.
+        owner: Option<u32>,
+        /// Its permission bits, such as 0o600; `None` if they may not be seen.
+        mode: Option<u32>,
+    },
+    /// Memory that was to be kept out of swap cannot be.
+    #[error(
+        "channel {channel}: cannot lock {needed} bytes in memory: this process may lock {} in all (RLIMIT_MEMLOCK): {source}; raise the limit (`ulimit -l`, LimitMEMLOCK= of a service), make the channel smaller, or open it without locking it in memory",
+        limit.map_or_else(|| "as many as there are".to_owned(), |bytes| format!("{bytes} bytes"))
+    )]
+    NotLockable {
+        /// The channel's name.
+        channel: String,
+        /// Bytes that were to be locked just now.
+        needed: u64,
+        /// Bytes that the process may lock in all; `None`: no limit.
+        limit: Option<u64>,
+        /// What the system said.
+        source: io::Error,
     },
     /// There is not enough memory in the file system.
     #[error(
@@ -233,6 +252,53 @@ pub enum OpenError {
         /// What the system said.
         source: io::Error,
     },
+}
+
+/// What a user was not permitted to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Denied {
+    /// To look a channel up: its namespace may not be searched.
+    See,
+    /// To open what is shared with others only, or with nobody.
+    Open,
+    /// To map what the channel's own processes write: a seat, or the owner side.
+    Map,
+    /// To lock it, and so to own it, or to sit in it.
+    Lock,
+    /// To remove it.
+    Delete,
+    /// To make its files.
+    Make,
+}
+
+impl Denied {
+    fn explain(self, path: &Path, user: u32, owner: Option<u32>, mode: Option<u32>) -> String {
+        let path = path.display();
+        let owner = owner.map_or_else(|| "its owner".to_owned(), |owner| format!("user {owner}"));
+        let mode = mode.map_or_else(|| "unknown".to_owned(), |mode| format!("{mode:04o}"));
+        let whose = format!("(owner: {owner}, mode {mode})");
+        match self {
+            Denied::See => format!(
+                "user {user} may not look into {path} {whose}, where it would be; have {owner} let others search it (`chmod go+x {path}`)"
+            ),
+            Denied::Open => format!(
+                "user {user} may not open {path} {whose}; run as {owner}, or have {owner} share it by opening the channel with mode 0644, or 0640 for its group (`--mode`; snapshots and broadcasts only)"
+            ),
+            Denied::Map => format!(
+                "user {user} may not map {path} for writing {whose}; other users can read snapshots and broadcasts that are shared with them, and take no seat: run as {owner}"
+            ),
+            Denied::Lock => format!(
+                "user {user} may not lock {path} {whose}, and so neither own the channel nor sit in it; run as {owner}, or choose another namespace with PARTYWALL_DIR"
+            ),
+            Denied::Delete => format!(
+                "user {user} may not delete {path} {whose}; run as {owner}, or have {owner} remove the channel by `partywall rm`"
+            ),
+            Denied::Make => format!(
+                "user {user} may not make files in {path} {whose}; run as {owner}, or choose another namespace with PARTYWALL_DIR"
+            ),
+        }
+    }
 }
 
 /// A record was not sent.
@@ -546,28 +612,4 @@ pub enum ManageError {
     /// The channel could not be opened for looking.
     #[error(transparent)]
     Open(#[from] OpenError),
-}
-
-impl OpenError {
-    /// What the system said, as the error that fits it best.
-    pub(crate) fn system(
-        channel: &str,
-        operation: &'static str,
-        path: impl FnOnce() -> PathBuf,
-        source: io::Error,
-    ) -> Self {
-        let channel = channel.to_owned();
-        match source.kind() {
-            io::ErrorKind::PermissionDenied => OpenError::NotPermitted {
-                channel,
-                operation,
-                path: path(),
-            },
-            _ => OpenError::System {
-                channel,
-                operation,
-                source,
-            },
-        }
-    }
 }

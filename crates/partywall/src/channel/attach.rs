@@ -10,7 +10,7 @@ use super::liveness::{NAMES, PATIENCE, PAUSE, lock_patiently, seat_byte};
 use super::root::{self, Generations};
 use super::schema;
 use super::segment::Header;
-use crate::error::OpenError;
+use crate::error::{Denied, OpenError};
 use crate::layout::header::{Pattern, State};
 use crate::layout::peers;
 use crate::layout::seat::{self, Claim, SeatState};
@@ -103,6 +103,7 @@ fn attempt<P: PeerRole>(request: &Request<'_>) -> Result<Attempt<Attached<P>>, O
         Ok(entrance) => entrance,
         Err(awaited) => return Ok(Attempt::Wait(awaited)),
     };
+    channel.expect_own(Denied::Map)?;
     let Some(lock) = channel.open_lock(false)? else {
         return Ok(Attempt::Wait(THE_CHANNEL));
     };
@@ -119,7 +120,7 @@ fn attempt<P: PeerRole>(request: &Request<'_>) -> Result<Attempt<Attached<P>>, O
         Some(consumer) => {
             // One lock over search and claim: else two processes could give one name two seats.
             let locked = lock_patiently(&lock, NAMES)
-                .map_err(|error| channel.error("lock the names", error))?;
+                .map_err(|error| channel.error(Denied::Lock, "lock the names", error))?;
             if !locked {
                 return Ok(Attempt::Again);
             }
@@ -268,7 +269,7 @@ impl<'a> Claiming<'a> {
         let locked = self
             .lock
             .try_lock(byte)
-            .map_err(|error| self.channel.error("lock a seat", error))?;
+            .map_err(|error| self.channel.error(Denied::Lock, "lock a seat", error))?;
         if !locked {
             return Ok(Seat::Changed);
         }
@@ -346,7 +347,7 @@ impl<'a> Claiming<'a> {
         seat: u32,
         consumer: &str,
     ) -> Result<Seat<P>, OpenError> {
-        let system = |error: io::Error| self.channel.error("lock a seat", error);
+        let system = |error: io::Error| self.channel.error(Denied::Lock, "lock a seat", error);
         let byte = seat_byte(opened.header.generation, seat);
         if !lock_patiently(self.lock, byte).map_err(system)? {
             return Err(OpenError::ConsumerInUse {
@@ -404,7 +405,7 @@ impl<'a> Claiming<'a> {
         self.check_schema_of_seat(&next, held)?;
         let byte = seat_byte(next.header.generation, seat);
         let locked = lock_patiently(self.lock, byte)
-            .map_err(|error| self.channel.error("lock a seat", error))?;
+            .map_err(|error| self.channel.error(Denied::Lock, "lock a seat", error))?;
         if !locked {
             seats::leave(held.peers(), seat, held.state(), true);
             return Ok(Seat::Changed);

@@ -5,7 +5,7 @@
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-use super::directory::{ChannelDirectory, owner_file, peers_file};
+use super::directory::{ChannelDirectory, ROOT, owner_file, peers_file};
 use super::generation::{self, Base, Wanted};
 use super::liveness::{GenerationLocks, OWNER, lock_patiently, seat_byte};
 use super::namespace::Namespace;
@@ -13,8 +13,8 @@ use super::removal;
 use super::root::{self, Found};
 use super::schema;
 use super::segment::{self, Header, Opened};
-use crate::error::OpenError;
-use crate::layout::header::{self, FLAG_KEEP, Pattern, Phase, Side, State};
+use crate::error::{Denied, OpenError};
+use crate::layout::header::{self, FLAG_CONFIDENTIAL, FLAG_KEEP, Pattern, Phase, Side, State};
 use crate::layout::{owner, peers, seat};
 use crate::memory::{ReadOnly, Region, Shared, SharedMut, Writable};
 use crate::os::{self, LockFile};
@@ -96,9 +96,18 @@ pub(crate) fn claim(
 ) -> Result<Option<Claimed>, OpenError> {
     // Somebody can remove the names between our opening and our locking, again and again in theory.
     for _ in 0..256 {
-        let Some(channel) = ChannelDirectory::open(namespace, name, create)? else {
+        // In another user's namespace nothing is made.
+        let make = create && !namespace.is_foreign();
+        let Some(channel) = ChannelDirectory::open(namespace, name, make)? else {
+            if create && namespace.is_foreign() {
+                return Err(OpenError::Missing {
+                    channel: name.to_owned(),
+                    namespace: namespace.path().to_owned(),
+                });
+            }
             return Ok(None);
         };
+        channel.expect_own(Denied::Lock)?;
         let Some(lock) = channel.open_lock(create)? else {
             if create {
                 continue;
@@ -106,7 +115,7 @@ pub(crate) fn claim(
             return Ok(None);
         };
         let locked = lock_patiently(&lock, OWNER)
-            .map_err(|error| channel.error("lock the channel", error))?;
+            .map_err(|error| channel.error(Denied::Lock, "lock the channel", error))?;
         if !locked {
             return Err(OpenError::AlreadyOwned {
                 channel: name.to_owned(),
@@ -146,9 +155,19 @@ pub(crate) fn open<R: OwnerRole>(
     wanted: &Wanted,
 ) -> Result<Owned<R>, OpenError> {
     os::register_waker();
+    check_readers(R::PATTERN, wanted)?;
     for _ in 0..256 {
-        let Some(claimed) = claim(namespace, name, true)? else {
+        let Some(mut claimed) = claim(namespace, name, true)? else {
             continue;
+        };
+        if let Some(readers) = wanted.readers.filter(|readers| readers.any()) {
+            namespace.lets_in(name, readers)?;
+        }
+        claimed.channel.lock_memory = wanted.lock_memory;
+        // Unless it is said anew, who could read the channel can read what is made of it.
+        claimed.channel.readers = match wanted.readers {
+            Some(readers) => readers,
+            None => claimed.channel.files().readers_of(ROOT).unwrap_or_default(),
         };
         match root::open_writable(&claimed.channel)? {
             Found::Deleted => {
@@ -203,6 +222,7 @@ pub(crate) fn open<R: OwnerRole>(
                 }
                 owned.remove_unfinished();
                 owned.finish_retiring();
+                owned.let_readers_in()?;
                 owned.take_office();
                 return Ok(owned);
             }
@@ -301,6 +321,11 @@ fn shortcoming(header: &Header, wanted: &Wanted) -> Option<(&'static str, u64, u
             wanted.checksums.into(),
             u64::from(header.flags & header::FLAG_CHECKSUM != 0),
         ),
+        (
+            "confidentiality",
+            wanted.confidential.into(),
+            u64::from(header.flags & header::FLAG_CONFIDENTIAL != 0),
+        ),
     ]
     .into_iter()
     .find(|(_, wanted, found)| found < wanted)
@@ -330,12 +355,44 @@ fn create_first<R: OwnerRole>(claimed: Claimed, wanted: &Wanted) -> Result<Owned
         epoch: 0,
         oldest: 1,
     };
+    owned.let_readers_in()?;
     owned.take_office();
     Ok(owned)
 }
 
+/// Only what is read without a seat can be shared with other users.
+pub(crate) fn check_readers(pattern: Pattern, wanted: &Wanted) -> Result<(), OpenError> {
+    match wanted.readers {
+        Some(readers) if readers.any() && !pattern.may_be_shared() => {
+            Err(OpenError::InvalidOption {
+                option: "the mode of such a channel",
+                expected: "0600 (only snapshots and broadcasts can be shared with other users, who read and do nothing else)",
+                found: format!("{:04o}", readers.mode()),
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
 impl<R: OwnerRole> Owned<R> {
-    /// In what the generation falls short.
+    /// Gives the files that are there the mode that was asked for, or that the root has: an owner before us may have
+    /// died half-way. The lock file stays the owner's alone: who may open it, for reading even, could lock out others.
+    fn let_readers_in(&self) -> Result<(), OpenError> {
+        let (files, readers) = (self.channel.files(), self.channel.readers);
+        let failed = |error| {
+            self.channel
+                .error(Denied::Make, "change who may read the channel", error)
+        };
+        // The root first: it says to a successor what was wanted.
+        files.set_readers_of(ROOT, readers).map_err(failed)?;
+        for number in self.oldest..=self.header.generation {
+            for name in [owner_file(number), peers_file(number)] {
+                files.set_readers_of(&name, readers).map_err(failed)?;
+            }
+        }
+        files.set_readers(readers).map_err(failed)
+    }
+
     /// In what the generation falls short of what is wanted.
     fn mismatch(&self, wanted: &Wanted) -> Option<OpenError> {
         mismatch(&self.channel, &self.header, self.role.owner(), wanted).or_else(|| {
@@ -433,6 +490,8 @@ impl<R: OwnerRole> Owned<R> {
         };
         let wanted = Wanted {
             seats,
+            // What is secret does not become public because a later owner forgot to say so.
+            confidential: wanted.confidential || self.header.flags & FLAG_CONFIDENTIAL != 0,
             ..wanted.clone()
         };
         generation::create(&self.channel, next, self.header.instance, &wanted, base)
@@ -454,7 +513,7 @@ impl<R: OwnerRole> Owned<R> {
     /// Removes a generation's files; what is not there, or cannot be removed, is left to the next owner.
     fn remove_generation(&self, number: u64) {
         for name in [owner_file(number), peers_file(number)] {
-            let _ = self.channel.files().remove_file(&name);
+            let _ = self.channel.discard(&name);
         }
     }
 
@@ -573,6 +632,14 @@ impl<R: OwnerRole> Owned<R> {
             })
             .map(|seat| (seat, self.seat_state(seat)))
             .collect()
+    }
+
+    /// What is confidential is overwritten where the channel was removed while this owner had it: its remover has
+    /// overwritten what was there then.
+    pub(crate) fn wipe_if_removed(&self) {
+        if self.header.flags & FLAG_CONFIDENTIAL != 0 && root::state(&self.root) == State::DELETED {
+            self.role.owner().wipe(header::SIZE);
+        }
     }
 
     /// The clean end of the stream. The channel goes if nobody needs it and it is not to be kept.

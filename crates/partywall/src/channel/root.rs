@@ -86,6 +86,7 @@ pub(crate) fn create(
         pattern: generation.pattern,
         side: Side::Root,
         state: State::READY,
+        // Nothing in it is secret.
         flags: 0,
         total_size: root::SIZE,
         generation: 0,

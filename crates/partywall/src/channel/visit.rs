@@ -3,20 +3,20 @@
 use super::directory::{ChannelDirectory, owner_file};
 use super::generation;
 use super::joining::{AN_OWNER, Attempt, Request, THE_CHANNEL, enter, until_attached};
+use super::liveness::Witness;
 use super::root;
 use super::schema;
 use super::segment::Header;
 use crate::error::OpenError;
 use crate::layout::header::{Pattern, State};
 use crate::memory::{ReadOnly, Region, Writable};
-use crate::os::LockFile;
 use crate::protocol::Lie;
 
 /// A channel that was opened for reading.
 #[derive(Debug)]
 pub(crate) struct Visited {
     pub(crate) channel: ChannelDirectory,
-    pub(crate) lock: LockFile,
+    pub(crate) lock: Witness,
     pub(crate) root: Region<ReadOnly>,
     pub(crate) header: Header,
     pub(crate) owner: Region<ReadOnly>,
@@ -49,7 +49,7 @@ fn attempt(request: &Request<'_>, patterns: &[Pattern]) -> Result<Attempt<Visite
         Ok(entrance) => entrance,
         Err(awaited) => return Ok(Attempt::Wait(awaited)),
     };
-    let Some(lock) = entrance.channel.open_lock(false)? else {
+    let Some(lock) = entrance.channel.open_witness()? else {
         return Ok(Attempt::Wait(THE_CHANNEL));
     };
     let current = entrance.generations.current;

@@ -80,6 +80,7 @@ impl RecordOptions {
     pub fn open(&self, channel: &str) -> Result<Record, OpenError> {
         let namespace = self.settings.namespace()?;
         let wanted = self.slots.wanted(&self.settings)?;
+        owner::check_readers(Pattern::Guarded, &wanted)?;
         let end = Instant::now() + MAKING;
         loop {
             if let Some(visited) = self.find(&namespace, channel)?
@@ -90,6 +91,7 @@ impl RecordOptions {
                     wait: self.wait,
                     stop: self.stop.clone(),
                     heartbeat: self.settings.heartbeat,
+                    lock_memory: self.settings.lock_memory,
                     ..PeerSettings::default()
                 };
                 return Record::new(visited, settings, self.slots.time_stamps);
@@ -122,6 +124,7 @@ impl RecordOptions {
     /// The record, if it is there now.
     fn find(&self, namespace: &Namespace, channel: &str) -> Result<Option<Visited>, OpenError> {
         let settings = PeerSettings {
+            lock_memory: self.settings.lock_memory,
             attach_timeout: Some(Duration::ZERO),
             ..PeerSettings::default()
         };

@@ -349,5 +349,6 @@ impl<R: OwnerRole> Drop for OwnerHandle<R> {
         if !self.abandoned && !std::thread::panicking() {
             self.owned.close();
         }
+        self.owned.wipe_if_removed();
     }
 }

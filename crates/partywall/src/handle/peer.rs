@@ -7,10 +7,11 @@ use std::time::Duration;
 use crate::channel::attach::{Attached, PeerRole};
 use crate::channel::directory::ChannelDirectory;
 use crate::channel::heartbeat::Heartbeat;
+use crate::channel::liveness::{self, Witness};
 use crate::channel::namespace::Namespace;
 use crate::channel::segment::Header;
 use crate::channel::visit::Visited;
-use crate::channel::{liveness, removal, root, schema, watch};
+use crate::channel::{removal, root, schema, watch};
 use crate::error::{OpenError, RecvError};
 use crate::handle::PeerSettings;
 use crate::layout::header::{self, State};
@@ -72,7 +73,7 @@ pub(crate) struct PeerHandle {
     process: Process,
     channel: ChannelDirectory,
     /// Holds the seat's byte, if there is a seat.
-    lock: LockFile,
+    lock: Witness,
     root: Region<ReadOnly>,
     header: Header,
     owner: Region<ReadOnly>,
@@ -97,7 +98,7 @@ impl PeerHandle {
         let handle = PeerHandle {
             process: Process::current(),
             channel: attached.channel,
-            lock: attached.lock,
+            lock: Witness::Lock(attached.lock),
             root: attached.root,
             header: attached.header,
             owner: role.owner().clone(),
@@ -140,11 +141,12 @@ impl PeerHandle {
 
     /// Whether the names still mean the files that we hold.
     pub(crate) fn still_named(&self) -> bool {
-        self.channel.still_named(&self.lock)
+        self.channel.still_names(self.lock.identity())
     }
 
+    /// The lock file. Only for patterns whose handles all have a seat: who sits has opened it.
     pub(crate) fn lock_file(&self) -> &LockFile {
-        &self.lock
+        self.lock.lock().expect("who has a seat may lock")
     }
 
     pub(crate) fn header(&self) -> &Header {
@@ -362,7 +364,9 @@ impl PeerHandle {
         if self.seated.is_some() {
             return;
         }
-        if let Some((peers, seat, state)) = watch::sit_down(&self.channel, &self.lock, &self.header)
+        // Who reads another user's channel has no seat in it, and looks by himself.
+        if let Some(lock) = self.lock.lock()
+            && let Some((peers, seat, state)) = watch::sit_down(&self.channel, lock, &self.header)
         {
             let heartbeat = self.settings.heartbeat;
             self.seated = Some(Seated::settle(peers, seat, state, heartbeat));
@@ -485,6 +489,10 @@ impl PeerHandle {
     #[cold]
     #[inline(never)]
     pub(crate) fn damaged(&mut self, lie: Lie) -> RecvError {
+        // What lies in a channel that was removed may have been overwritten by whoever removed it.
+        if root::state(&self.root) == State::DELETED {
+            return self.end(Ended::Deleted);
+        }
         // What an evicted peer finds is another's.
         if let Some(reason) = self.eviction() {
             return self.end(Ended::Evicted(reason));
@@ -548,10 +556,11 @@ impl PeerHandle {
         seats::leave(peers, *seat, *state, come_back);
         park::wake_owner(&self.owner, peers, *seat);
         let byte = liveness::seat_byte(self.header.generation, *seat);
-        let _ = self.lock.unlock(byte);
+        let Some(lock) = self.lock.lock() else { return };
+        let _ = lock.unlock(byte);
         let state = State(self.owner.load32(header::STATE, Acquire));
         if state == State::CLOSED {
-            removal::remove_if_closed_and_unused(&self.channel, &self.lock);
+            removal::remove_if_closed_and_unused(&self.channel, lock);
         }
     }
 }

@@ -4,17 +4,17 @@
 use std::fmt;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
-use crate::channel::directory::{ChannelDirectory, owner_file};
-use crate::channel::liveness::{OWNER, seat_byte};
+use crate::channel::directory::{ChannelDirectory, ROOT, owner_file};
+use crate::channel::liveness::{OWNER, Witness, seat_byte};
 use crate::channel::namespace::{Namespace, check_name};
 use crate::channel::root::{self, Found, Generations};
 use crate::channel::{generation, schema, segment};
-use crate::error::{ManageError, OpenError};
+use crate::error::{Denied, ManageError, OpenError};
 use crate::layout::guarded::{self, Condition};
-use crate::layout::header::{self, Pattern, State};
+use crate::layout::header::{self, FLAG_CONFIDENTIAL, Pattern, State};
 use crate::layout::{self, last_error, owner};
 use crate::memory::{ReadOnly, Region, Shared};
-use crate::os::{self, LockFile};
+use crate::os;
 use crate::protocol::Lie;
 use crate::protocol::guarded::seat_of;
 use crate::record::Schema;
@@ -99,6 +99,10 @@ pub struct ChannelInfo {
     pub record_size: u32,
     /// As in the header.
     pub flags: u32,
+    /// Kept out of core dumps, and overwritten before it is freed.
+    pub confidential: bool,
+    /// Who may read it, as a file's mode: 0o600 its owner alone, 0o640 its group too, 0o644 everybody; 0 if unknown.
+    pub mode: u32,
     /// 0: no schema.
     pub schema_hash: u64,
     /// Bytes committed since the channel began; of a snapshot, a broadcast, frames or a guarded record the sequence of
@@ -220,7 +224,7 @@ pub(crate) fn bytes_of(namespace: &Namespace, channel: &str) -> Result<u64, Open
     let names = directory
         .files()
         .names()
-        .map_err(|error| directory.error("list the channel's directory", error))?;
+        .map_err(|error| directory.error(Denied::Open, "list the channel's directory", error))?;
     Ok(names
         .iter()
         .map(|name| directory.files().bytes_of(name).unwrap_or(0))
@@ -255,6 +259,8 @@ impl ChannelInfo {
             payload_size: 0,
             record_size: 0,
             flags: 0,
+            confidential: false,
+            mode: 0,
             schema_hash: 0,
             write_seq: 0,
             records: 0,
@@ -277,7 +283,11 @@ pub fn inspect(namespace: &Namespace, channel: &str) -> Result<ChannelInfo, Mana
     let directory = open(namespace, channel)?;
     let mut info = ChannelInfo::unread(channel);
     info.bytes_reserved = bytes_of(namespace, channel)?;
-    let lock = directory.open_lock(false)?;
+    info.mode = directory
+        .files()
+        .readers_of(ROOT)
+        .map_or(0, |readers| readers.mode());
+    let lock = directory.open_witness()?;
     let (root, root_header) = match root::open_read_only(&directory)? {
         Found::Ready(root, header) => (root, header),
         Found::Absent => {
@@ -384,7 +394,7 @@ pub fn schema(namespace: &Namespace, channel: &str) -> Result<Option<Schema>, Ma
 fn generations(channel: &str, root: &Region<ReadOnly>) -> Result<Generations, OpenError> {
     root::generations(root).map_err(|lie| OpenError::Damaged {
         channel: channel.to_owned(),
-        file: crate::channel::directory::ROOT.to_owned(),
+        file: ROOT.to_owned(),
         lie,
     })
 }
@@ -395,6 +405,7 @@ fn fill_geometry(info: &mut ChannelInfo, header: &segment::Header) {
     info.payload_size = header.payload_size;
     info.record_size = header.record_size;
     info.flags = header.flags;
+    info.confidential = header.flags & FLAG_CONFIDENTIAL != 0;
     info.schema_hash = header.schema_hash;
     info.seat_count = header.seat_count;
     info.created_unix_ns = header.created_ns;
@@ -420,7 +431,7 @@ fn age(now: u64, stamp: u64) -> Option<u64> {
     (stamp != 0).then(|| now.saturating_sub(stamp))
 }
 
-fn liveness(lock: Option<&LockFile>, byte: u64, heartbeat_age_ns: Option<u64>) -> Liveness {
+fn liveness(lock: Option<&Witness>, byte: u64, heartbeat_age_ns: Option<u64>) -> Liveness {
     match lock.map(|lock| lock.is_locked(byte)) {
         Some(Ok(true)) => match heartbeat_age_ns {
             Some(age) if age > STUCK_AFTER_NS => Liveness::Stuck,

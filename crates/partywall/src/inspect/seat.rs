@@ -4,12 +4,12 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use super::lane::LaneInfo;
 use super::{Liveness, age, liveness};
+use crate::channel::liveness::Witness;
 use crate::layout::header::Pattern;
 use crate::layout::seat::{self, Claim, SeatState};
 use crate::layout::verdict::{self, Evicted};
 use crate::layout::{last_error, owner, peers};
 use crate::memory::{ReadOnly, Region, Shared};
-use crate::os::LockFile;
 use crate::protocol::{cursor, seats};
 
 /// A claimed seat.
@@ -125,7 +125,7 @@ pub(super) fn seat_info(
     progress: &Progress,
     lane: Option<&LaneInfo>,
     now: u64,
-    lock: Option<&LockFile>,
+    lock: Option<&Witness>,
     byte: u64,
 ) -> Option<SeatInfo> {
     let at = peers::seat_at(index);

@@ -79,6 +79,9 @@ impl Mapping {
         };
         // SAFETY: exactly the range just mapped; a child that lacks it cannot be a second writer.
         unsafe { mm::madvise(base, size, Advice::LinuxDontFork) }?;
+        // Until its header was read, nobody knows whether it is confidential.
+        // SAFETY: as above; it only changes what a core dump has in it.
+        unsafe { mm::madvise(base, size, Advice::LinuxDontDump) }?;
         mapping.watched = Some(Watched::note(mapping.base, size, writable, mapping.process));
         Ok(mapping)
     }
@@ -113,6 +116,34 @@ impl Mapping {
             populated,
             Err(rustix::io::Errno::FAULT | rustix::io::Errno::NOMEM)
         )
+    }
+
+    /// Lets core dumps have what is mapped; without this none does.
+    pub(crate) fn show_in_dumps(&self) -> io::Result<()> {
+        // SAFETY: the mapping's own range; it only changes what a core dump has in it.
+        unsafe {
+            mm::madvise(
+                self.base.as_ptr().cast(),
+                self.len as usize,
+                Advice::LinuxDoDump,
+            )
+        }?;
+        Ok(())
+    }
+
+    /// Keeps what is mapped out of swap; `present`: all of it is brought into memory now, else each page once it is
+    /// touched.
+    pub(crate) fn lock_in_memory(&self, present: bool) -> io::Result<()> {
+        let (base, size) = (self.base.as_ptr().cast(), self.len as usize);
+        // SAFETY: the mapping's own range; no byte of it changes.
+        unsafe {
+            if present {
+                mm::mlock(base, size)?;
+            } else {
+                mm::mlock_with(base, size, mm::MlockFlags::ONFAULT)?;
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn is_writable(&self) -> bool {
