@@ -226,7 +226,10 @@ where
     let checked = check_header(channel.name(), file, side, &region, size);
     match region.lost_page() {
         None => Ok(match checked? {
-            Some(header) => Opened::Segment(region, header),
+            Some(header) => {
+                protect(channel, &region, &header, size)?;
+                Opened::Segment(region, header)
+            }
             None => Opened::Initializing,
         }),
         Some(at) => Err(damaged(channel.name(), file, Lie::lost_page(at))),
