@@ -15,6 +15,7 @@ mod guarded;
 mod mpsc;
 mod mpsc_random;
 mod producers;
+mod protection;
 mod random;
 mod slots;
 mod victim;
@@ -89,6 +90,7 @@ fn main() -> ExitCode {
         .chain(mpsc::operations().map(Operation::from))
         .chain(frames::operations().map(Operation::from))
         .chain(guarded::operations().map(Operation::from))
+        .chain(protection::operations().map(Operation::from))
         .collect();
     if let Some(role) = victim::role() {
         match role.as_str() {
