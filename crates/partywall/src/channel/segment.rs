@@ -141,23 +141,23 @@ fn protect<Access>(
     channel: &ChannelDirectory,
     region: &Region<Access>,
     header: &Header,
-    size: u64,
 ) -> Result<(), OpenError> {
     if header.flags & FLAG_CONFIDENTIAL == 0 {
         region
             .show_in_dumps()
             .map_err(|error| channel.error(Denied::Map, "let dumps have a segment", error))?;
     }
-    if !channel.lock_memory || header.side == Side::Root {
+    let lanes = header.pattern == Pattern::Mpsc && header.side == Side::Peers;
+    // Seats and the root hold nothing of the application's.
+    if !channel.lock_memory || !(lanes || header.side == Side::Owner) {
         return Ok(());
     }
     // Lanes that nobody has claimed take no memory, and must not be made to.
-    let present = !(header.pattern == Pattern::Mpsc && header.side == Side::Peers);
     region
-        .lock_in_memory(present)
+        .lock_in_memory(!lanes)
         .map_err(|source| OpenError::NotLockable {
             channel: channel.name().to_owned(),
-            needed: size,
+            needed: region.size(),
             limit: os::memory_lock_limit(),
             source,
         })
@@ -227,7 +227,7 @@ where
     match region.lost_page() {
         None => Ok(match checked? {
             Some(header) => {
-                protect(channel, &region, &header, size)?;
+                protect(channel, &region, &header)?;
                 Opened::Segment(region, header)
             }
             None => Opened::Initializing,
@@ -420,7 +420,7 @@ pub(crate) fn open_lane(
         side: Side::Owner,
         ..*header
     };
-    protect(channel, &lane, &locked, header.payload_size)?;
+    protect(channel, &lane, &locked)?;
     Ok(Some(lane))
 }
 
@@ -466,7 +466,7 @@ pub(crate) fn create(
         .map_err(|error| channel.error_at(&unfinished, Denied::Map, "map a segment", error))
         .map(|mapping| Region::writable(mapping).expect("it was mapped writable"))
         .and_then(|region| {
-            protect(channel, &region, header, header.total_size)?;
+            protect(channel, &region, header)?;
             Ok(region)
         })
         .inspect_err(|_| {

@@ -35,7 +35,6 @@ unsafe impl<Access: Send> Send for Region<Access> {}
 // SAFETY: as above.
 unsafe impl<Access: Sync> Sync for Region<Access> {}
 
-#[cfg(test)]
 impl<Access> Region<Access> {
     /// Bytes.
     pub(crate) fn size(&self) -> u64 {

@@ -19,6 +19,7 @@ mod guarded;
 mod mpsc;
 mod mpsc_random;
 mod producers;
+mod protection;
 mod random;
 mod slots;
 mod stepped;
@@ -95,6 +96,7 @@ fn main() -> ExitCode {
         .chain(mpsc::operations().map(Operation::from))
         .chain(frames::operations().map(Operation::from))
         .chain(guarded::operations().map(Operation::from))
+        .chain(protection::operations().map(Operation::from))
         .collect();
     if let Some(role) = victim::role() {
         match role.as_str() {

@@ -163,7 +163,7 @@ fn by_descriptor(path: &Path) {
     let tell = |what: &str| format!("{what} {name} through a descriptor");
     let file = File::open(path).unwrap();
     let number = file.as_raw_fd();
-    // SAFETY (each call below): the descriptor is open, and whatever is pointed to outlives the call.
+    // SAFETY: the descriptor is open, and whatever is pointed to outlives the call.
     let written = unsafe { libc::pwrite(number, c"xxxxxxxx".as_ptr().cast(), 8, 0) };
     denied(&tell("write to"), result(written as libc::c_long));
     // SAFETY: as above.
