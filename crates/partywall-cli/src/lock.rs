@@ -11,7 +11,7 @@ use partywall::guarded::{Guard, Lock, Record, RecordOptions};
 use partywall::{LockError, inspect};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
-use crate::ended::{self, Ended};
+use crate::ended::{self, Ended, complain};
 use crate::exit::{Exit, Failure};
 use crate::options::{Place, Protection, protected, seconds, size};
 use crate::signals::Signals;
@@ -104,7 +104,7 @@ fn hold(arguments: &LockArguments, place: &Place, signals: &Signals) -> Result<E
     let mut guard = lock(arguments, &mut record)?;
     let news = !guard.is_consistent();
     if news {
-        say(&format!(
+        complain(&format!(
             "channel {channel}: the holder before died; its value is the last that was committed"
         ));
     }
@@ -145,7 +145,7 @@ fn hold(arguments: &LockArguments, place: &Place, signals: &Signals) -> Result<E
         }
         Ok(Ran::Not(failure, code)) => {
             guard.leave_news();
-            say(&failure.message);
+            complain(&failure.message);
             Ok(ExitCode::from(code))
         }
         Err(ended) => {
@@ -153,11 +153,6 @@ fn hold(arguments: &LockArguments, place: &Place, signals: &Signals) -> Result<E
             Err(ended)
         }
     }
-}
-
-fn say(line: &str) {
-    // With standard error closed there is nobody to tell.
-    let _ = writeln!(io::stderr(), "partywall: {line}");
 }
 
 fn open(arguments: &LockArguments, place: &Place, signals: &Signals) -> Result<Record, Ended> {

@@ -61,11 +61,16 @@ mod wait;
 pub use channel::namespace::Namespace;
 pub use error::{Denied, LockError, ManageError, OpenError, RecvError, SendError};
 pub use layout::verdict::EvictionReason;
+pub use os::decline_sigbus_handler;
 pub use protocol::Lie;
 pub use wait::{SLICE, StopToken, WaitStrategy};
 
 #[cfg(test)]
 extern crate self as partywall; // What the derive's code calls this library.
+
+#[cfg(feature = "fuzz-entries")]
+#[doc(hidden)]
+pub mod fuzz;
 
 #[cfg(feature = "fault-points")]
 #[doc(hidden)]

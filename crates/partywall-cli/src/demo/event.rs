@@ -39,7 +39,7 @@ pub(super) fn tell(event: &Event) {
 }
 
 /// CLOCK_MONOTONIC, the same in every process of the machine.
-pub(super) fn now_ns() -> u64 {
+pub(crate) fn now_ns() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }

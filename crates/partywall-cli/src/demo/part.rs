@@ -230,7 +230,7 @@ fn watch(role: &Role) -> Result<(), Problem> {
 }
 
 /// Whether nobody holds the other end of a pipe any more.
-fn has_gone(pipe: BorrowedFd<'_>) -> bool {
+pub(crate) fn has_gone(pipe: BorrowedFd<'_>) -> bool {
     let mut polled = [PollFd::from_borrowed_fd(pipe, PollFlags::empty())];
     // Asks only, and does not wait.
     poll(&mut polled, Some(&Timespec::default())).is_ok()

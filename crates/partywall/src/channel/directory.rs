@@ -162,10 +162,10 @@ impl ChannelDirectory {
         &self.directory
     }
 
-    /// Opens the lock file anew: each handle needs an open file description of its own. `None` if there is
+    /// Opens the lock file anew: each handle needs locks of its own. `None` if there is
     /// none and `create` is false.
     pub(crate) fn open_lock(&self, create: bool) -> Result<Option<LockFile>, OpenError> {
-        match LockFile::new(|| self.directory.open_lock_file(LOCK, create)) {
+        match self.directory.open_lock(LOCK, create) {
             Ok(lock) => Ok(Some(lock)),
             // Also when the directory was removed under us.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -200,7 +200,7 @@ impl ChannelDirectory {
         {
             // The header stays, for those who look for what became of the channel. What cannot be overwritten goes all
             // the same.
-            let _ = os::overwrite(&file, header::SIZE);
+            let _ = file.overwrite(header::SIZE);
         }
         self.directory.remove_file(name)
     }

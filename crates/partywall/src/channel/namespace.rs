@@ -1,4 +1,4 @@
-//! A namespace: a directory of channels, checked once and then used through its descriptor.
+//! A namespace: a directory of channels, opened and checked once.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::{env, io};
 use crate::error::OpenError;
 use crate::os::{self, Directory, Readers};
 
-/// A directory that holds channels. Clones share its descriptor.
+/// A directory that holds channels. Clones share it.
 ///
 /// The directory must belong to this user, must not be writable by others, must not be a symbolic link, and
 /// must lie on a file system that lives in memory (tmpfs, ramfs or hugetlbfs): shared memory through a disk
@@ -49,12 +49,8 @@ impl Namespace {
     pub fn default_path() -> PathBuf {
         match env::var_os("PARTYWALL_DIR") {
             Some(path) if !path.is_empty() => PathBuf::from(path),
-            _ => Self::path_of(os::user_id()),
+            _ => os::namespace_of(os::user_id()),
         }
-    }
-
-    fn path_of(user: u32) -> PathBuf {
-        PathBuf::from(format!("/dev/shm/partywall-{user}"))
     }
 
     /// Opens a directory as a namespace, making it with mode 0700 if it does not exist (its parent must).
@@ -87,7 +83,7 @@ impl Namespace {
     /// # Errors
     /// As [`Self::open_of`].
     pub fn of_user(user: u32) -> Result<Self, OpenError> {
-        Self::open_of(Self::path_of(user), user)
+        Self::open_of(os::namespace_of(user), user)
     }
 
     /// Opens a namespace of another user, by his number, to read what he shares: snapshots and broadcasts that were
@@ -139,33 +135,11 @@ impl Namespace {
             }
         })?;
 
-        let (owner, mode) = directory
-            .owner_and_mode()
+        let doubt = directory
+            .doubt(user)
             .map_err(|error| system("examine", error))?;
-        if owner != user {
-            return Err(refuse(
-                format!("belongs to user {owner}, not to user {user}"),
-                if foreign {
-                    "name the user whose channels you want to read, and his directory"
-                } else {
-                    "choose a directory of your own with PARTYWALL_DIR; or, to read what that user shares, name him (`--owner UID`)"
-                },
-            ));
-        }
-        if mode & 0o022 != 0 {
-            return Err(refuse(
-                format!("others may write to it (mode {mode:04o})"),
-                "run `chmod go-w` on it",
-            ));
-        }
-        if let Err(magic) = directory
-            .lives_in_memory()
-            .map_err(|error| system("examine", error))?
-        {
-            return Err(refuse(
-                format!("is on a disk or network file system (type {magic:#x})"),
-                "choose a directory on a tmpfs such as /dev/shm",
-            ));
+        if let Some(os::Doubt { problem, next }) = doubt {
+            return Err(refuse(problem, next));
         }
         Ok(Namespace {
             path: path.to_owned(),

@@ -11,7 +11,7 @@ use crate::layout::header::{
 };
 use crate::layout::{self, MAX_SEATS, PAGE, mpsc, peers, slots};
 use crate::memory::{ReadOnly, Region, Shared, SharedMut, Writable};
-use crate::os::{self, Mapping, OpenFile, OpenMode};
+use crate::os::{self, File, Mapping, OpenMode};
 use crate::protocol::Lie;
 
 /// A local copy of a header that was checked.
@@ -55,7 +55,7 @@ impl<Access> Opened<Access> {
         match self {
             Opened::Segment(region, header) => Ok((region, header)),
             Opened::Missing => Err(damaged(
-                channel,
+                channel.name(),
                 file,
                 Lie {
                     word: "file",
@@ -65,7 +65,7 @@ impl<Access> Opened<Access> {
                 },
             )),
             Opened::Initializing => Err(damaged(
-                channel,
+                channel.name(),
                 file,
                 Lie {
                     word: "state",
@@ -78,9 +78,9 @@ impl<Access> Opened<Access> {
     }
 }
 
-fn damaged(channel: &ChannelDirectory, file: &str, lie: Lie) -> OpenError {
+fn damaged(channel: &str, file: &str, lie: Lie) -> OpenError {
     OpenError::Damaged {
-        channel: channel.name().to_owned(),
+        channel: channel.to_owned(),
         file: file.to_owned(),
         lie,
     }
@@ -116,9 +116,9 @@ pub(crate) fn open_read_only(
 }
 
 /// Whether a file that is to be removed says that it is confidential, or is too damaged to say that it is not.
-pub(crate) fn may_be_confidential(file: &OpenFile) -> bool {
+pub(crate) fn may_be_confidential(file: &File) -> bool {
     let mut head = [0; header::FLAGS as usize + 4];
-    let Ok(read) = os::read_at(file, 0, &mut head) else {
+    let Ok(read) = file.read_at(0, &mut head) else {
         return true;
     };
     let word = |at: u64, len: usize| {
@@ -189,8 +189,8 @@ fn map(
     mode: OpenMode,
     most: u64,
 ) -> Result<Option<(Mapping, u64)>, OpenError> {
-    let descriptor = match channel.files().open_file(file, mode) {
-        Ok(descriptor) => descriptor,
+    let found = match channel.files().open_file(file, mode) {
+        Ok(found) => found,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => {
             let denied = match mode {
@@ -200,7 +200,7 @@ fn map(
             return Err(channel.error_at(file, denied, "open a segment", error));
         }
     };
-    match Mapping::head(&descriptor, most, mode == OpenMode::ReadWrite) {
+    match Mapping::head(&found, most, mode == OpenMode::ReadWrite) {
         Ok(mapping) => Ok(Some(mapping)),
         Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(OpenError::WrongSize {
             channel: channel.name().to_owned(),
@@ -212,7 +212,7 @@ fn map(
     }
 }
 
-/// Reads the header once and checks everything that later code relies on. The file has `size` bytes.
+/// Checks a segment; an error too if some of what was looked at was not there.
 fn check<Access>(
     channel: &ChannelDirectory,
     file: &str,
@@ -223,8 +223,30 @@ fn check<Access>(
 where
     Region<Access>: Shared,
 {
+    let checked = check_header(channel.name(), file, side, &region, size);
+    match region.lost_page() {
+        None => Ok(match checked? {
+            Some(header) => {
+                protect(channel, &region, &header)?;
+                Opened::Segment(region, header)
+            }
+            None => Opened::Initializing,
+        }),
+        Some(at) => Err(damaged(channel.name(), file, Lie::lost_page(at))),
+    }
+}
+
+/// Reads the header once and checks everything that later code relies on; `None`: its creator has not finished. The file
+/// has `size` bytes.
+pub(crate) fn check_header(
+    channel: &str,
+    file: &str,
+    side: Side,
+    region: &impl Shared,
+    size: u64,
+) -> Result<Option<Header>, OpenError> {
     let wrong_size = |expected: u64| OpenError::WrongSize {
-        channel: channel.name().to_owned(),
+        channel: channel.to_owned(),
         file: file.to_owned(),
         expected,
         found: size,
@@ -249,10 +271,10 @@ where
     let magic = region.load(header::MAGIC, Relaxed);
     if magic != MAGIC_VALUE {
         if magic == 0 && state == State::INITIALIZING {
-            return Ok(Opened::Initializing);
+            return Ok(None);
         }
         return Err(OpenError::Foreign {
-            channel: channel.name().to_owned(),
+            channel: channel.to_owned(),
             file: file.to_owned(),
             found: magic,
         });
@@ -261,7 +283,7 @@ where
     let (abi, header_size) = (versions as u16, (versions >> 16) as u16);
     if abi != layout::ABI_VERSION {
         return Err(OpenError::WrongAbi {
-            channel: channel.name().to_owned(),
+            channel: channel.to_owned(),
             file: file.to_owned(),
             expected: layout::ABI_VERSION,
             found: abi,
@@ -270,7 +292,7 @@ where
     let unknown = region.load(header::INCOMPATIBLE_FEATURES, Relaxed) & !KNOWN_INCOMPATIBLE;
     if unknown != 0 {
         return Err(OpenError::UnknownFeatures {
-            channel: channel.name().to_owned(),
+            channel: channel.to_owned(),
             file: file.to_owned(),
             features: unknown,
         });
@@ -284,7 +306,7 @@ where
         ));
     }
     if state == State::INITIALIZING {
-        return Ok(Opened::Initializing);
+        return Ok(None);
     }
     if state.phase().is_none() {
         return Err(lie("state", header::STATE, "a known state", state.0.into()));
@@ -293,7 +315,7 @@ where
     let (number, found_side) = (kinds as u16, (kinds >> 16) as u16);
     let Some(pattern) = Pattern::from_number(number) else {
         return Err(OpenError::WrongPattern {
-            channel: channel.name().to_owned(),
+            channel: channel.to_owned(),
             expected: "pattern that this version knows",
             found: number.to_string(),
         });
@@ -365,8 +387,7 @@ where
     if size != expected {
         return Err(wrong_size(expected));
     }
-    protect(channel, &region, &header)?;
-    Ok(Opened::Segment(region, header))
+    Ok(Some(header))
 }
 
 /// The lane of a sender that holds the seat's lock: its memory is reserved, and nothing else is mapped. What lies in
@@ -378,19 +399,20 @@ pub(crate) fn open_lane(
     seat: u32,
 ) -> Result<Option<Region<Writable>>, OpenError> {
     let at = mpsc::lane_at(header.payload_size, seat);
-    let descriptor = match channel.files().open_file(file, OpenMode::ReadWrite) {
-        Ok(descriptor) => descriptor,
+    let found = match channel.files().open_file(file, OpenMode::ReadWrite) {
+        Ok(found) => found,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(channel.error_at(file, Denied::Map, "open a segment", error)),
     };
-    let (head, _) = Mapping::head(&descriptor, PAGE, false)
+    let (head, _) = Mapping::head(&found, PAGE, false)
         .map_err(|error| channel.error_at(file, Denied::Map, "map a segment", error))?;
     if Region::read_only(head).load(header::INSTANCE, Relaxed) != header.instance {
         return Ok(None);
     }
-    os::reserve(&descriptor, at, header.payload_size)
+    found
+        .reserve(at, header.payload_size)
         .map_err(|error| no_space(channel, "reserve a lane", header.payload_size, error))?;
-    let mapping = Mapping::part(&descriptor, at, header.payload_size, true)
+    let mapping = Mapping::part(&found, at, header.payload_size, true)
         .map_err(|error| channel.error_at(file, Denied::Map, "map a lane", error))?;
     let lane = Region::writable(mapping).expect("it was mapped writable");
     let locked = Header {
@@ -437,10 +459,10 @@ pub(crate) fn create(
     let reserved = header
         .geometry(header.side)
         .map_or(header.total_size, |geometry| geometry.reserved);
-    let descriptor = files
+    let made = files
         .create_reserved(&unfinished, header.total_size, reserved, channel.readers)
         .map_err(|error| no_space(channel, "make a segment", reserved, error))?;
-    let region = Mapping::new(&descriptor, true)
+    let region = Mapping::new(&made, true)
         .map_err(|error| channel.error_at(&unfinished, Denied::Map, "map a segment", error))
         .map(|mapping| Region::writable(mapping).expect("it was mapped writable"))
         .and_then(|region| {

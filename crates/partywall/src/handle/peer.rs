@@ -185,7 +185,43 @@ impl PeerHandle {
         if self.ended.is_some() {
             return Err(self.ended());
         }
-        Ok(())
+        self.check_pages()
+    }
+
+    /// Whether everything was there that was accessed so far. Asked again behind what gives something to the caller, or
+    /// tells it that something was done.
+    #[inline(always)]
+    pub(crate) fn check_pages(&self) -> Result<(), RecvError> {
+        if os::pages_lost() {
+            self.look_for_lost_pages()
+        } else {
+            Ok(())
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn look_for_lost_pages(&self) -> Result<(), RecvError> {
+        let seated = self.seated.as_ref();
+        let lost = self
+            .owner
+            .lost_page()
+            .or_else(|| self.root.lost_page())
+            .or_else(|| seated.and_then(|seated| seated.peers.lost_page()));
+        match lost {
+            None => Ok(()),
+            Some(at) => Err(self.lost_page(at)),
+        }
+    }
+
+    /// The error of a page that is gone. It is found again at each call, so nothing is remembered.
+    #[cold]
+    pub(crate) fn lost_page(&self, at: u64) -> RecvError {
+        self.note(LastError::Damaged);
+        RecvError::Damaged {
+            channel: self.channel().to_owned(),
+            lie: Lie::lost_page(at),
+        }
     }
 
     /// Whether the handle has come to its end.
@@ -241,7 +277,8 @@ impl PeerHandle {
         timeout: Option<Duration>,
         peek: &mut impl FnMut() -> Result<Option<F>, Lie>,
     ) -> Result<F, RecvError> {
-        if let Some(found) = self.look_at_state(peek)? {
+        // Of many short waits none may be as long as a slice.
+        if let Some(found) = self.look_for_the_end(peek)? {
             return Ok(found);
         }
         let stop = self.settings.stop.clone();
@@ -250,6 +287,7 @@ impl PeerHandle {
             match waiter.step() {
                 Step::Spin => {}
                 Step::LookAround => {
+                    self.looked_ms = os::coarse_ms();
                     if let Some(found) = self.look_around(peek)? {
                         return Ok(found);
                     }
@@ -296,8 +334,7 @@ impl PeerHandle {
     ) -> Result<Option<F>, RecvError> {
         self.sit_down();
         let owner = self.owner.clone();
-        let sleep =
-            |bell, longest| os::futex_wait(owner.half_word(owner::OWNER_BELL), bell, longest);
+        let sleep = |bell, longest| owner.sleep(owner::OWNER_BELL, bell, longest);
         let Some(seated) = &self.seated else {
             // All seats are taken, so nobody will ring for us: short looks, in the kernel.
             let bell = owner.load32(owner::OWNER_BELL, Acquire);
@@ -382,6 +419,7 @@ impl PeerHandle {
         &mut self,
         peek: &mut impl FnMut() -> Result<Option<F>, Lie>,
     ) -> Result<Option<F>, RecvError> {
+        self.check_pages()?;
         if root::state(&self.root) == State::DELETED {
             // A closed channel goes when nobody sits in it: that is its end and no removal. And what was committed
             // before is still delivered.

@@ -8,6 +8,8 @@
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 
+use super::word::load_relaxed;
+
 /// From here on `rep movsb` beats a loop of words (its start-up costs some tens of cycles).
 #[cfg(target_arch = "x86_64")]
 const STRING_COPY: usize = 768;
@@ -127,10 +129,9 @@ pub(super) unsafe fn copy_out(from: *const u8, out: &mut [u8]) {
     if from.addr().is_multiple_of(8) {
         let mut words = out[done..].chunks_exact_mut(8);
         for word in &mut words {
-            // SAFETY: `done + 8 <= out.len()`; aligned as in `copy_in`. Only loads are done through the
-            // reference, relaxed and of the machine's word, which read-only pages allow.
-            let source = unsafe { AtomicU64::from_ptr(from.add(done).cast()) };
-            word.copy_from_slice(&source.load(Relaxed).to_ne_bytes());
+            // SAFETY: `done + 8 <= out.len()`, so inside the range; aligned, as just tested.
+            let value = unsafe { load_relaxed(from.add(done)) };
+            word.copy_from_slice(&value.to_ne_bytes());
             done += 8;
         }
     }

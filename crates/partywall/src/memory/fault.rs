@@ -1,8 +1,8 @@
 //! Points at which a test stops or kills this very process: before every shared store, and before every
 //! system call that changes something outside it. Compiled in for tests only.
 //!
-//! `PARTYWALL_FAULT=kill:17` kills the process by SIGKILL before its 17th point, `stop:17` stops it by
-//! SIGSTOP there, `count` only counts. Counting begins with [`arm`], so that a sweep visits one operation.
+//! `PARTYWALL_FAULT=kill:17` kills the process by force before its 17th point, `stop:17` stops it there
+//! (SIGKILL, SIGSTOP), `count` only counts. Counting begins with [`arm`], so that a sweep visits one operation.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
@@ -57,12 +57,11 @@ pub fn point(_kind: Kind) {
     let number = VISITED.fetch_add(1, SeqCst) + 1;
     let Some(plan) = plan() else { return };
     if plan.at == number {
-        let signal = if plan.stop {
-            rustix::process::Signal::STOP
-        } else {
-            rustix::process::Signal::KILL
-        };
         // Both act before the call returns, so nothing behind this point happens.
-        let _ = rustix::process::kill_process(rustix::process::getpid(), signal);
+        if plan.stop {
+            crate::os::stop_this_process();
+        } else {
+            crate::os::kill_this_process();
+        }
     }
 }

@@ -6,8 +6,9 @@ use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, compiler_fence, fence};
+use std::time::Duration;
 
-use super::{Doorbell, Shared, SharedMut, copy};
+use super::{Doorbell, Shared, SharedMut, copy, word};
 use crate::os;
 
 /// Marks a region that the kernel lets this process only read.
@@ -88,13 +89,24 @@ impl<Access> Region<Access> {
     }
 
     #[inline(always)]
-    pub(crate) fn half_word(&self, at: u64) -> &AtomicU32 {
+    fn half_word(&self, at: u64) -> &AtomicU32 {
         assert!(
             at.rotate_right(2) < self.len / 4,
             "word outside its segment"
         );
         // SAFETY: as in `word`, with 4 for 8.
         unsafe { AtomicU32::from_ptr(self.base.as_ptr().add(at as usize).cast()) }
+    }
+
+    /// A page that was accessed and was not there any more, by its offset: asked before use is made of what was read.
+    /// Nearly always one load of a word that nobody changes.
+    #[inline(always)]
+    pub(crate) fn lost_page(&self) -> Option<u64> {
+        if os::pages_lost() {
+            self.pages.lost()
+        } else {
+            None
+        }
     }
 
     /// A pointer to `len` bytes at `at`, checked to lie inside; for borrowing in place, by the contract
@@ -112,12 +124,14 @@ impl<Access> Region<Access> {
 impl<Access> Shared for Region<Access> {
     #[inline(always)]
     fn load(&self, at: u64, order: Ordering) -> u64 {
-        self.word(at).load(order)
+        // SAFETY: `word` checked the place.
+        unsafe { word::load(self.word(at).as_ptr().cast(), order) }
     }
 
     #[inline(always)]
     fn load32(&self, at: u64, order: Ordering) -> u32 {
-        self.half_word(at).load(order)
+        // SAFETY: `half_word` checked the place.
+        unsafe { word::load_half(self.half_word(at).as_ptr().cast(), order) }
     }
 
     #[inline(always)]
@@ -143,6 +157,10 @@ impl<Access> Shared for Region<Access> {
         }
         #[cfg(not(target_arch = "x86_64"))]
         let _ = at;
+    }
+
+    fn populate(&self, at: u64, len: u64) -> bool {
+        self.pages.populate(at, len)
     }
 
     #[inline(always)]
@@ -251,9 +269,21 @@ impl Region<Writable> {
     }
 }
 
+impl<Access> Region<Access> {
+    /// Sleeps while the half-word at `at` is `expected`, at most `timeout`. Comes back early for any reason.
+    pub(crate) fn sleep(&self, at: u64, expected: u32, timeout: Duration) {
+        self.pages.sleep(at, expected, timeout);
+    }
+
+    /// The same for several half-words and their values, up to 64 of them; any of them wakes.
+    pub(crate) fn sleep_any(&self, words: &[(u64, u32)], timeout: Duration) {
+        self.pages.sleep_any(words, timeout);
+    }
+}
+
 impl<Access> Doorbell for Region<Access> {
     fn wake(&self, at: u64) -> usize {
-        os::futex_wake(self.half_word(at))
+        self.pages.wake(at)
     }
 
     #[inline(always)]
@@ -266,6 +296,6 @@ impl<Access> Doorbell for Region<Access> {
     }
 
     fn heavy_fence(&self) {
-        os::fence_all_registered();
+        os::fence_wakers();
     }
 }

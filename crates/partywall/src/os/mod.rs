@@ -1,23 +1,51 @@
 //! The operating system: everything that is a system call, and nothing else.
 //!
-//! One folder a system; the rest of the crate sees the functions below and never asks which it runs on.
-//! What each needs and gives:
+//! One folder a system; the rest of the crate sees the types and functions below and never asks which it runs on.
+//! What each has to give, by these names:
 //!
-//! - [`Directory`]: a directory held by its descriptor, so that renaming or replacing its path cannot
-//!   redirect us; names in it are single components, never followed when they are links.
-//! - [`LockFile`]: exclusive locks on single bytes of a file, owned by the open file description,
-//!   released by the kernel when the last descriptor goes, whatever ends the process.
-//! - [`Mapping`]: a shared mapping of a file or a part of one, which a forked child does not inherit.
-//! - [`reserve`]: memory for a part of a file, so that no later store to it fails.
-//! - [`overwrite`]: zeros over everything that a file holds, before its name goes.
-//! - [`LockView`]: whether a byte is locked, for a user who may not open the file of locks.
-//! - [`futex_wait`] and friends: sleeping on a word, also through a read-only mapping.
-//! - [`fence_all_registered`]: a full fence in every process that called [`register_waker`].
+//! | name | what it is |
+//! |---|---|
+//! | [`Directory`] | a directory that was opened once; names in it are single components, never followed when they are links; [`Directory::doubt`] says why it cannot be trusted with channels |
+//! | [`File`] | an open file that holds a segment; [`File::reserve`] makes sure that no later store to a part of it fails |
+//! | [`File::read_at`], [`File::overwrite`] | bytes of it without a mapping; zeros over everything that it holds, before its name goes |
+//! | [`Readers`] | who may read something besides its owner |
+//! | [`LockView`] | whether a byte is locked, for a user who may not open the file of locks |
+//! | [`FileIdentity`] | which file a name means, to find out whether it still means the one that we have |
+//! | [`OpenMode`] | to read only, or to read and write |
+//! | [`DirectoryWatch`] | sleeps until names in a directory change |
+//! | [`LockFile`] | exclusive locks on single bytes, of one handle each, released by the kernel whatever ends the process |
+//! | [`Mapping`] | a shared mapping of a file or a part of one, which a forked child does not inherit; [`Mapping::sleep`], [`Mapping::sleep_any`] and [`Mapping::wake`]: sleeping on a half-word of it, also where it is mapped read-only |
+//! | [`pages_lost`], `Mapping::lost` | whether a page of some mapping was found gone when it was accessed, and which |
+//! | [`register_waker`], [`sleepers_fence_for_us`] | whether this process may leave the waker's fence to the sleepers |
+//! | [`fence_wakers`], [`may_rely_on_wakers`] | the sleeper's fence here and in every process that leaves it to us; whether there can be none that we miss |
+//! | [`Process`] | tells a forked child from its parent |
+//! | [`boottime_ns`], [`coarse_ms`], [`wall_ns`] | clocks: one for all processes of the machine, a cheap one, one for people |
+//! | [`process_id`], [`user_id`], [`namespace_of`], [`random_word`] | what their names say |
+//! | `kill_this_process`, `stop_this_process` | for the kill sweep only |
 
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "linux")]
+pub use linux::decline_sigbus_handler;
+#[cfg(target_os = "linux")]
 pub(crate) use linux::*;
+
+#[cfg(windows)]
+mod windows;
+#[cfg(windows)]
+pub(crate) use windows::*;
+
+#[cfg(not(any(target_os = "linux", windows)))]
+compile_error!("Partywall runs on Linux and Windows so far");
+
+/// Why a directory cannot be trusted with channels.
+#[derive(Debug)]
+pub(crate) struct Doubt {
+    /// What is wrong with it: "belongs to ...".
+    pub(crate) problem: String,
+    /// What to do next.
+    pub(crate) next: &'static str,
+}
 
 /// Who may read something besides its owner. Nobody but the owner ever writes, and the kernel sees to that.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,6 +91,3 @@ impl Readers {
         self.group || self.others
     }
 }
-
-#[cfg(not(target_os = "linux"))]
-compile_error!("Partywall runs on Linux so far; Windows and macOS backends are being written");

@@ -13,6 +13,8 @@ pub(crate) mod guarded;
 mod models;
 pub(crate) mod mpsc;
 pub(crate) mod park;
+#[cfg(any(test, feature = "fuzz-entries"))]
+pub(crate) mod plain;
 pub(crate) mod ring;
 pub(crate) mod seats;
 pub(crate) mod slots;
@@ -30,6 +32,20 @@ pub struct Lie {
     pub expected: &'static str,
     /// What stood there.
     pub found: u64,
+}
+
+impl Lie {
+    /// A page of a segment was accessed that is not there any more, or has no memory: what was read there is zeros of
+    /// our own, and what was written reached nobody.
+    #[cold]
+    pub(crate) fn lost_page(at: u64) -> Self {
+        Lie {
+            word: "page",
+            place: at,
+            expected: "to be there; the file was cut short, or the file system is full",
+            found: 0,
+        }
+    }
 }
 
 impl fmt::Display for Lie {

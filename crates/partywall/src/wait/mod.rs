@@ -145,7 +145,7 @@ impl<'a> Waiter<'a> {
         if spinning {
             return Step::Spin;
         }
-        let slice = if os::has_global_fence() {
+        let slice = if os::may_rely_on_wakers() {
             self.look - now
         } else {
             SHORT_SLICE

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, inotify};
 
-use super::fault_point;
-use crate::os::Readers;
+use super::super::{Doubt, Readers};
+use super::{LockFile, fault_point};
 
 /// A directory, held by its descriptor.
 #[derive(Debug)]
@@ -17,8 +17,9 @@ pub(crate) struct Directory {
     descriptor: OwnedFd,
 }
 
-/// A file that was opened.
-pub(crate) type OpenFile = OwnedFd;
+/// An open file that holds a segment.
+#[derive(Debug)]
+pub(crate) struct File(OwnedFd);
 
 /// Which file a name or a descriptor means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,16 +146,22 @@ impl Directory {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             other => other?,
         };
-        if fs::fstat(&file)?.st_mode & 0o7777 == readers.mode() {
+        if fs::fstat(&file.0)?.st_mode & 0o7777 == readers.mode() {
             return Ok(());
         }
         fault_point();
-        Ok(fs::fchmod(&file, Mode::from_raw_mode(readers.mode()))?)
+        Ok(fs::fchmod(&file.0, Mode::from_raw_mode(readers.mode()))?)
     }
 
     /// Who may read a file here.
     pub(crate) fn readers_of(&self, name: &str) -> io::Result<Readers> {
         Ok(Readers::in_mode(self.owner_and_mode_of(name)?.1))
+    }
+
+    /// Owner and permission bits.
+    pub(crate) fn owner_and_mode(&self) -> io::Result<(u32, u32)> {
+        let stat = fs::fstat(&self.descriptor)?;
+        Ok((stat.st_uid, stat.st_mode & 0o7777))
     }
 
     /// Owner and permission bits of a name here.
@@ -170,7 +177,7 @@ impl Directory {
     }
 
     /// Opens an existing regular file. Never waits (a planted pipe) and never follows a link.
-    pub(crate) fn open_file(&self, name: &str, mode: OpenMode) -> io::Result<OwnedFd> {
+    pub(crate) fn open_file(&self, name: &str, mode: OpenMode) -> io::Result<File> {
         let access = match mode {
             OpenMode::Read => OFlags::RDONLY,
             OpenMode::ReadWrite => OFlags::RDWR,
@@ -183,11 +190,15 @@ impl Directory {
                 "not a regular file",
             ));
         }
-        Ok(file)
+        Ok(File(file))
     }
 
-    /// Opens the lock file for reading and writing, making it with mode 0600 if need be.
-    pub(crate) fn open_lock_file(&self, name: &str, create: bool) -> io::Result<OwnedFd> {
+    /// Opens the lock file, making it with mode 0600 if need be. Each call gives locks of their own.
+    pub(crate) fn open_lock(&self, name: &str, create: bool) -> io::Result<LockFile> {
+        LockFile::new(|| Ok(self.open_lock_file(name, create)?.0))
+    }
+
+    fn open_lock_file(&self, name: &str, create: bool) -> io::Result<File> {
         if !create {
             return self.open_file(name, OpenMode::ReadWrite);
         }
@@ -212,22 +223,22 @@ impl Directory {
 
     /// Makes a new file of `len` bytes, all zero, that these may read, and reserves memory for the first `reserved` of
     /// them. A full file system is an error here rather than a SIGBUS at some later store; what is not reserved
-    /// takes no memory, and must not be touched before [`reserve`].
+    /// takes no memory, and must not be touched before [`File::reserve`].
     pub(crate) fn create_reserved(
         &self,
         name: &str,
         len: u64,
         reserved: u64,
         readers: Readers,
-    ) -> io::Result<OwnedFd> {
+    ) -> io::Result<File> {
         let file = self.create_file(name, readers)?;
         let sized = if reserved < len {
             fault_point();
-            fs::ftruncate(&file, len).map_err(io::Error::from)
+            fs::ftruncate(&file.0, len).map_err(io::Error::from)
         } else {
             Ok(())
         };
-        match sized.and_then(|()| reserve(&file, 0, reserved)) {
+        match sized.and_then(|()| file.reserve(0, reserved)) {
             Ok(()) => Ok(file),
             Err(error) => {
                 let _ = self.remove_file(name);
@@ -237,7 +248,7 @@ impl Directory {
     }
 
     /// Makes a new file that these may read, whatever the umask takes away.
-    fn create_file(&self, name: &str, readers: Readers) -> io::Result<OwnedFd> {
+    fn create_file(&self, name: &str, readers: Readers) -> io::Result<File> {
         let mode = Mode::from_raw_mode(readers.mode());
         let flags =
             OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -245,7 +256,7 @@ impl Directory {
         let file = fs::openat(&self.descriptor, name, flags, mode)?;
         fault_point();
         fs::fchmod(&file, mode)?;
-        Ok(file)
+        Ok(File(file))
     }
 
     /// Gives a complete file its final name, replacing whatever had it.
@@ -305,20 +316,32 @@ impl Directory {
         FileIdentity::of_descriptor(self.descriptor.as_fd())
     }
 
-    /// Owner and permission bits.
-    pub(crate) fn owner_and_mode(&self) -> io::Result<(u32, u32)> {
+    /// Why this directory cannot be trusted with channels of this user: it is another's, open to others, or not in memory.
+    pub(crate) fn doubt(&self, user: u32) -> io::Result<Option<Doubt>> {
         let stat = fs::fstat(&self.descriptor)?;
-        Ok((stat.st_uid, stat.st_mode & 0o7777))
-    }
-
-    /// Whether files here live in memory; else the file system's magic number.
-    pub(crate) fn lives_in_memory(&self) -> io::Result<Result<(), u64>> {
-        let magic = fs::fstatfs(&self.descriptor)?.f_type as u64 & 0xffff_ffff;
-        Ok(if IN_MEMORY.contains(&magic) {
-            Ok(())
-        } else {
-            Err(magic)
-        })
+        let owner = stat.st_uid;
+        if owner != user {
+            return Ok(Some(Doubt {
+                problem: format!("belongs to user {owner}, not to user {user}"),
+                next: if user == super::user_id() {
+                    "choose a directory of your own with PARTYWALL_DIR; or, to read what that user shares, name him (`--owner UID`)"
+                } else {
+                    "name the user whose channels you want to read, and his directory"
+                },
+            }));
+        }
+        let mode = stat.st_mode & 0o7777;
+        if mode & 0o022 != 0 {
+            return Ok(Some(Doubt {
+                problem: format!("others may write to it (mode {mode:04o})"),
+                next: "run `chmod go-w` on it",
+            }));
+        }
+        let kind = fs::fstatfs(&self.descriptor)?.f_type as u64 & 0xffff_ffff;
+        Ok((!IN_MEMORY.contains(&kind)).then(|| Doubt {
+            problem: format!("is on a disk or network file system (type {kind:#x})"),
+            next: "choose a directory on a tmpfs such as /dev/shm",
+        }))
     }
 
     /// Bytes that can still be reserved here.
@@ -328,50 +351,63 @@ impl Directory {
     }
 }
 
-/// Reserves memory for a part of a file: a store to it cannot fail afterwards. What was there stays.
-pub(crate) fn reserve(file: &OwnedFd, at: u64, len: u64) -> io::Result<()> {
-    fault_point();
-    loop {
-        match fs::fallocate(file, fs::FallocateFlags::empty(), at, len) {
-            Ok(()) => return Ok(()),
-            Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
+#[cfg(test)]
+impl From<std::fs::File> for File {
+    fn from(file: std::fs::File) -> Self {
+        File(file.into())
     }
 }
 
-/// Reads from a file into a buffer; how many bytes there were.
-pub(crate) fn read_at(file: &OwnedFd, at: u64, buffer: &mut [u8]) -> io::Result<usize> {
-    loop {
-        match rustix::io::pread(file, &mut *buffer, at) {
-            Err(rustix::io::Errno::INTR) => {}
-            other => return Ok(other?),
-        }
-    }
-}
-
-/// Writes zeros over everything that a file holds from `from` on. What takes no memory is left so.
-pub(crate) fn overwrite(file: &OwnedFd, from: u64) -> io::Result<()> {
-    const ZEROS: [u8; 16384] = [0; 16384];
-    fault_point();
-    let mut at = from;
-    loop {
-        at = match fs::seek(file, fs::SeekFrom::Data(at)) {
-            Ok(data) => data,
-            // Nothing more.
-            Err(rustix::io::Errno::NXIO) => return Ok(()),
-            Err(error) => return Err(error.into()),
-        };
-        let end = fs::seek(file, fs::SeekFrom::Hole(at))?;
-        while at < end {
-            let piece = ZEROS.len().min((end - at) as usize);
-            match rustix::io::pwrite(file, &ZEROS[..piece], at) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => at += written as u64,
+impl File {
+    /// Reserves memory for a part of the file: a store to it cannot fail afterwards. What was there stays.
+    pub(crate) fn reserve(&self, at: u64, len: u64) -> io::Result<()> {
+        fault_point();
+        loop {
+            match fs::fallocate(&self.0, fs::FallocateFlags::empty(), at, len) {
+                Ok(()) => return Ok(()),
                 Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// Reads from a file into a buffer; how many bytes there were.
+    pub(crate) fn read_at(&self, at: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match rustix::io::pread(&self.0, &mut *buffer, at) {
+                Err(rustix::io::Errno::INTR) => {}
+                other => return Ok(other?),
+            }
+        }
+    }
+
+    /// Writes zeros over everything that a file holds from `from` on. What takes no memory is left so.
+    pub(crate) fn overwrite(&self, from: u64) -> io::Result<()> {
+        const ZEROS: [u8; 16384] = [0; 16384];
+        fault_point();
+        let mut at = from;
+        loop {
+            at = match fs::seek(&self.0, fs::SeekFrom::Data(at)) {
+                Ok(data) => data,
+                // Nothing more.
+                Err(rustix::io::Errno::NXIO) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            };
+            let end = fs::seek(&self.0, fs::SeekFrom::Hole(at))?;
+            while at < end {
+                let piece = ZEROS.len().min((end - at) as usize);
+                match rustix::io::pwrite(&self.0, &ZEROS[..piece], at) {
+                    Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                    Ok(written) => at += written as u64,
+                    Err(rustix::io::Errno::INTR) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+    }
+
+    pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 
@@ -394,7 +430,7 @@ impl FileIdentity {
         }
     }
 
-    pub(crate) fn of_descriptor(descriptor: BorrowedFd<'_>) -> io::Result<Self> {
+    pub(super) fn of_descriptor(descriptor: BorrowedFd<'_>) -> io::Result<Self> {
         Ok(Self::of(&fs::fstat(descriptor)?))
     }
 }

@@ -11,6 +11,12 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use super::files::FileIdentity;
 use super::{fault_point, fork};
 
+/// The call that takes offsets of 64 bits on 32-bit machines too, where C libraries do not agree on `fcntl`.
+#[cfg(target_pointer_width = "32")]
+const CONTROL: libc::c_long = libc::SYS_fcntl64;
+#[cfg(target_pointer_width = "64")]
+const CONTROL: libc::c_long = libc::SYS_fcntl;
+
 /// A lock file, opened anew for each handle: a duplicate of a descriptor would share its locks.
 #[derive(Debug)]
 pub(crate) struct LockFile {
@@ -20,7 +26,7 @@ pub(crate) struct LockFile {
 
 impl LockFile {
     /// `open` opens the file; no fork comes between that and the note that children have to close it.
-    pub(crate) fn new(open: impl FnOnce() -> io::Result<OwnedFd>) -> io::Result<Self> {
+    pub(super) fn new(open: impl FnOnce() -> io::Result<OwnedFd>) -> io::Result<Self> {
         Ok(LockFile {
             descriptor: ManuallyDrop::new(fork::open_and_note(open)?),
             process: fork::Process::current(),
@@ -57,17 +63,17 @@ impl LockFile {
         Ok(i32::from(found.l_type) != libc::F_UNLCK)
     }
 
-    fn control(&self, command: i32, kind: i32, byte: u64) -> io::Result<libc::flock> {
-        // SAFETY: `flock` is plain data for which zero bytes are a value; OFD locks require l_pid = 0.
-        let mut request: libc::flock = unsafe { std::mem::zeroed() };
+    fn control(&self, command: i32, kind: i32, byte: u64) -> io::Result<libc::flock64> {
+        // SAFETY: `flock64` is plain data for which zero bytes are a value; OFD locks require l_pid = 0.
+        let mut request: libc::flock64 = unsafe { std::mem::zeroed() };
         request.l_type = kind as _;
         request.l_whence = libc::SEEK_SET as _;
-        request.l_start = byte as libc::off_t;
+        request.l_start = byte as libc::off64_t;
         request.l_len = 1;
         loop {
-            // SAFETY: the descriptor is open, and `request` is a `flock` that outlives the call.
-            let result =
-                unsafe { libc::fcntl(self.descriptor.as_raw_fd(), command, &raw mut request) };
+            let descriptor = self.descriptor.as_raw_fd();
+            // SAFETY: the descriptor is open, and `request` is the `flock64` of this call and outlives it.
+            let result = unsafe { libc::syscall(CONTROL, descriptor, command, &raw mut request) };
             if result != -1 {
                 return Ok(request);
             }
@@ -168,7 +174,7 @@ mod tests {
     fn who_only_looks_sees_the_lock_come_and_go() {
         let directory = tempfile::tempdir_in("/dev/shm").unwrap();
         let place = super::super::Directory::open(directory.path()).unwrap();
-        let lock = LockFile::new(|| place.open_lock_file("lock", true)).unwrap();
+        let lock = place.open_lock("lock", true).unwrap();
         let view = LockView::new(place.identity_of("lock").unwrap());
         assert!(!view.is_locked(0).unwrap());
         assert!(lock.try_lock(0).unwrap());

@@ -2,13 +2,13 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
 use std::ptr::NonNull;
+use std::sync::atomic::AtomicU32;
 
 use rustix::mm::{self, Advice, MapFlags, ProtFlags};
 
-use super::fault_point;
-use super::fork;
+use super::lost_pages::Watched;
+use super::{File, fault_point, fork};
 
 /// A file, or a part of one, mapped shared; unmapped when dropped.
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub(crate) struct Mapping {
     len: u64,
     writable: bool,
     process: fork::Process,
+    /// Gone before the bytes are.
+    watched: Option<Watched>,
 }
 
 // SAFETY: the mapping is only an address range; every access goes through atomics and racing copies.
@@ -28,23 +30,27 @@ unsafe impl Sync for Mapping {}
 impl Mapping {
     /// Maps a file, or its first `most` bytes if it is longer; and how long it is. That is read from the
     /// descriptor, once.
-    pub(crate) fn head(file: &OwnedFd, most: u64, writable: bool) -> io::Result<(Self, u64)> {
-        let len = rustix::fs::fstat(file)?.st_size as u64;
+    pub(crate) fn head(file: &File, most: u64, writable: bool) -> io::Result<(Self, u64)> {
+        let len = rustix::fs::fstat(file.descriptor())?.st_size as u64;
         Ok((Self::part(file, 0, len.min(most), writable)?, len))
     }
 
     /// Maps the whole file.
-    pub(crate) fn new(file: &OwnedFd, writable: bool) -> io::Result<Self> {
+    pub(crate) fn new(file: &File, writable: bool) -> io::Result<Self> {
         Ok(Self::head(file, u64::MAX, writable)?.0)
     }
 
     /// Maps `len` bytes of a file from `at` on, a multiple of every page's size. The caller knows that the file is
     /// so long.
-    pub(crate) fn part(file: &OwnedFd, at: u64, len: u64, writable: bool) -> io::Result<Self> {
-        let size = usize::try_from(len)
-            .ok()
-            .filter(|&size| size > 0)
-            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no bytes to map"))?;
+    pub(crate) fn part(file: &File, at: u64, len: u64, writable: bool) -> io::Result<Self> {
+        if len == 0 {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "no bytes to map",
+            ));
+        }
+        // A channel that a 64-bit process made can be larger than all that a 32-bit process can address.
+        let size = usize::try_from(len).map_err(|_| io::ErrorKind::OutOfMemory)?;
         let protection = if writable {
             ProtFlags::READ | ProtFlags::WRITE
         } else {
@@ -59,22 +65,24 @@ impl Mapping {
                 size,
                 protection,
                 MapFlags::SHARED,
-                file.as_fd(),
+                file.descriptor(),
                 at,
             )
         }?;
-        let mapping = Mapping {
+        let mut mapping = Mapping {
             base: NonNull::new(base.cast())
                 .ok_or_else(|| io::Error::other("the kernel mapped address 0"))?,
             len,
             writable,
             process: fork::Process::current(),
+            watched: None,
         };
         // SAFETY: exactly the range just mapped; a child that lacks it cannot be a second writer.
         unsafe { mm::madvise(base, size, Advice::LinuxDontFork) }?;
         // Until its header was read, nobody knows whether it is confidential.
         // SAFETY: as above; it only changes what a core dump has in it.
         unsafe { mm::madvise(base, size, Advice::LinuxDontDump) }?;
+        mapping.watched = Some(Watched::note(mapping.base, size, writable, mapping.process));
         Ok(mapping)
     }
 
@@ -86,6 +94,28 @@ impl Mapping {
     #[inline(always)]
     pub(crate) fn len(&self) -> u64 {
         self.len
+    }
+
+    /// The offset of a page that was accessed and is gone, if there is one: the file was cut short, or there was no
+    /// memory for it.
+    pub(crate) fn lost(&self) -> Option<u64> {
+        self.watched.as_ref().and_then(Watched::lost)
+    }
+
+    /// Makes a part readable without a fault: pages that have no memory yet get some. `false` if they cannot, because the
+    /// file system is full or the file has ended. Kernels before 5.14 do not know it, and say so; then nothing was done.
+    pub(crate) fn populate(&self, at: u64, len: u64) -> bool {
+        let inside = at <= self.len && self.len - at >= len;
+        assert!(inside, "range outside its segment");
+        // SAFETY: inside the mapping, as was just checked; reading pages changes none of them.
+        let populated = unsafe {
+            let from = self.base.as_ptr().add(at as usize);
+            mm::madvise(from.cast(), len as usize, Advice::LinuxPopulateRead)
+        };
+        !matches!(
+            populated,
+            Err(rustix::io::Errno::FAULT | rustix::io::Errno::NOMEM)
+        )
     }
 
     /// Lets core dumps have what is mapped; without this none does.
@@ -121,8 +151,21 @@ impl Mapping {
     }
 }
 
+impl Mapping {
+    /// The half-word at `at`, for the kernel to sleep on.
+    pub(super) fn half_word(&self, at: u64) -> &AtomicU32 {
+        assert!(
+            at.is_multiple_of(4) && at < self.len && self.len - at >= 4,
+            "word outside its segment"
+        );
+        // SAFETY: inside the mapping and aligned, as tested; this process accesses it by atomics only.
+        unsafe { AtomicU32::from_ptr(self.base.as_ptr().add(at as usize).cast()) }
+    }
+}
+
 impl Drop for Mapping {
     fn drop(&mut self) {
+        self.watched = None;
         // A forked child does not have the range; something else may lie there by now.
         if !self.process.is_this() {
             return;
@@ -130,5 +173,49 @@ impl Drop for Mapping {
         // SAFETY: `base` and `len` are the mapping's own, and nobody borrows from it any more: regions
         // hold it by reference count, and borrows hold a region.
         let _ = unsafe { mm::munmap(self.base.as_ptr().cast(), self.len as usize) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_no_memory_cannot_be_populated_and_what_is_gone_is_told() {
+        let file = tempfile::tempfile_in("/dev/shm").unwrap();
+        file.set_len(3 << 16).unwrap();
+        let shortened = file.try_clone().unwrap();
+        let mapping = Mapping::new(&File::from(file), false).unwrap();
+        // Of a file with a hole: memory is found for it.
+        assert!(mapping.populate(0, 3 << 16));
+        shortened.set_len(1 << 16).unwrap();
+        assert!(mapping.populate(0, 1 << 16));
+        assert!(!mapping.populate(0, 2 << 16));
+        assert_eq!(mapping.lost(), None);
+        // SAFETY: inside the mapping; the handler puts a page there.
+        let read = unsafe { mapping.base().as_ptr().add(2 << 16).read_volatile() };
+        assert_eq!(read, 0);
+        assert_eq!(mapping.lost(), Some(2 << 16));
+        assert!(super::super::pages_lost());
+    }
+
+    #[test]
+    fn more_mappings_than_the_first_list_holds_are_watched() {
+        let file = tempfile::tempfile_in("/dev/shm").unwrap();
+        file.set_len(1 << 16).unwrap();
+        let descriptor = File::from(file.try_clone().unwrap());
+        let mappings: Vec<Mapping> = (0..300)
+            .map(|_| Mapping::new(&descriptor, true).unwrap())
+            .collect();
+        file.set_len(0).unwrap();
+        for mapping in &mappings {
+            // SAFETY: inside the mapping, of which a page that is not there is replaced by one of our own.
+            unsafe { mapping.base().as_ptr().write_volatile(1) };
+            assert_eq!(mapping.lost(), Some(0));
+        }
+        drop(mappings);
+        // What comes after is whole.
+        file.set_len(1 << 16).unwrap();
+        assert_eq!(Mapping::new(&descriptor, true).unwrap().lost(), None);
     }
 }

@@ -3,19 +3,19 @@
 mod files;
 mod fork;
 mod locks;
+mod lost_pages;
 mod mapping;
 mod sleep;
 
-pub(crate) use files::{
-    Directory, DirectoryWatch, FileIdentity, OpenFile, OpenMode, overwrite, read_at, reserve,
-};
+pub(crate) use files::{Directory, DirectoryWatch, File, FileIdentity, OpenMode};
 pub(crate) use fork::Process;
 pub(crate) use locks::{LockFile, LockView};
+pub use lost_pages::decline_sigbus_handler;
+pub(crate) use lost_pages::pages_lost;
 pub(crate) use mapping::Mapping;
-pub(crate) use sleep::{
-    fence_all_registered, futex_wait, futex_wait_any, futex_wake, has_global_fence, register_waker,
-    sleepers_fence_for_us,
-};
+pub(crate) use sleep::{fence_wakers, may_rely_on_wakers, register_waker, sleepers_fence_for_us};
+
+use std::path::PathBuf;
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -56,6 +56,28 @@ pub(crate) fn process_id() -> u32 {
 /// The effective user.
 pub(crate) fn user_id() -> u32 {
     rustix::process::geteuid().as_raw()
+}
+
+/// Where a user's channels lie if nobody says where: in a directory of that user's own.
+pub(crate) fn namespace_of(user: u32) -> PathBuf {
+    PathBuf::from(format!("/dev/shm/partywall-{user}"))
+}
+
+/// Stops this process before the call returns, until somebody lets it go on.
+#[cfg(feature = "fault-points")]
+pub(crate) fn stop_this_process() {
+    signal_this_process(rustix::process::Signal::STOP);
+}
+
+/// Ends this process before the call returns, with no chance to tidy up.
+#[cfg(feature = "fault-points")]
+pub(crate) fn kill_this_process() {
+    signal_this_process(rustix::process::Signal::KILL);
+}
+
+#[cfg(feature = "fault-points")]
+fn signal_this_process(signal: rustix::process::Signal) {
+    let _ = rustix::process::kill_process(rustix::process::getpid(), signal);
 }
 
 /// Bytes that this process may keep out of swap; `None`: as many as it likes.

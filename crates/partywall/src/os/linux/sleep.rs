@@ -8,11 +8,32 @@ use rustix::thread::futex;
 use rustix::thread::{MembarrierCommand, MembarrierQuery, membarrier, membarrier_query};
 use rustix::time::{ClockId, Timespec};
 
-use super::{Process, fault_point};
+use super::{Mapping, Process, fault_point};
 
-/// Sleeps while `word` is `expected`, at most `timeout`. Comes back early for any reason; the caller
-/// looks at its condition again. Works through a read-only mapping (futex(2): the word is only read).
-pub(crate) fn futex_wait(word: &AtomicU32, expected: u32, timeout: Duration) {
+impl Mapping {
+    /// Sleeps while the half-word at `at` is `expected`, at most `timeout`. Comes back early for any reason; the
+    /// caller looks at its condition again. Works through a read-only mapping (futex(2): the word is only read).
+    pub(crate) fn sleep(&self, at: u64, expected: u32, timeout: Duration) {
+        wait(self.half_word(at), expected, timeout);
+    }
+
+    /// The same for several half-words and their values, up to 64 of them; any of them wakes.
+    pub(crate) fn sleep_any(&self, words: &[(u64, u32)], timeout: Duration) {
+        let words: Vec<_> = words
+            .iter()
+            .map(|&(at, value)| (self.half_word(at), value))
+            .collect();
+        wait_any(&words, timeout);
+    }
+
+    /// Wakes everybody who sleeps on the half-word at `at`, which was just changed by one; how many.
+    pub(crate) fn wake(&self, at: u64) -> usize {
+        fault_point();
+        futex::wake(self.half_word(at), futex::Flags::empty(), i32::MAX as u32).unwrap_or(0)
+    }
+}
+
+fn wait(word: &AtomicU32, expected: u32, timeout: Duration) {
     // Not FUTEX_PRIVATE: the waker is another process with another mapping of the same page.
     let _ = futex::wait(
         word,
@@ -22,11 +43,10 @@ pub(crate) fn futex_wait(word: &AtomicU32, expected: u32, timeout: Duration) {
     );
 }
 
-/// The same for several words, up to 64 of them; any of them wakes.
-pub(crate) fn futex_wait_any(words: &[(&AtomicU32, u32)], timeout: Duration) {
+fn wait_any(words: &[(&AtomicU32, u32)], timeout: Duration) {
     match words {
         [] => {}
-        [(word, expected)] => futex_wait(word, *expected, timeout),
+        [(word, expected)] => wait(word, *expected, timeout),
         _ => {
             let waiters: Vec<futex::Wait> = words
                 .iter()
@@ -51,16 +71,10 @@ pub(crate) fn futex_wait_any(words: &[(&AtomicU32, u32)], timeout: Duration) {
             if slept == Err(rustix::io::Errno::NOSYS) {
                 // Before Linux 5.16: sleep on one of them, and look at the others soon.
                 let (word, expected) = words[0];
-                futex_wait(word, expected, timeout.min(Duration::from_millis(2)));
+                wait(word, expected, timeout.min(Duration::from_millis(2)));
             }
         }
     }
-}
-
-/// Wakes everybody who sleeps on `word`; how many.
-pub(crate) fn futex_wake(word: &AtomicU32) -> usize {
-    fault_point();
-    futex::wake(word, futex::Flags::empty(), i32::MAX as u32).unwrap_or(0)
 }
 
 fn timespec(duration: Duration) -> Timespec {
@@ -75,7 +89,7 @@ static REGISTERED: AtomicBool = AtomicBool::new(false);
 /// The process that was registered: a forked child registers anew.
 static REGISTERED_FOR: AtomicU32 = AtomicU32::new(0);
 
-/// Registers this process for [`fence_all_registered`], once; called by every handle that may wake
+/// Registers this process for [`fence_wakers`], once; called by every handle that may wake
 /// somebody, before its first store. Where the kernel refuses, wakers fence for themselves.
 pub(crate) fn register_waker() {
     let process = Process::current();
@@ -83,7 +97,7 @@ pub(crate) fn register_waker() {
         return;
     }
     let registered =
-        has_global_fence() && membarrier(MembarrierCommand::RegisterGlobalExpedited).is_ok();
+        may_rely_on_wakers() && membarrier(MembarrierCommand::RegisterGlobalExpedited).is_ok();
     // SeqCst for clarity only: the registration is a system call, which orders by itself.
     REGISTERED.store(registered, Ordering::SeqCst);
     REGISTERED_FOR.store(process.number(), Ordering::SeqCst);
@@ -95,9 +109,9 @@ pub(crate) fn sleepers_fence_for_us() -> bool {
     REGISTERED.load(Ordering::Relaxed)
 }
 
-/// Whether this process can fence others; if it cannot, it must not rely on being woken, and sleeps in
-/// short slices.
-pub(crate) fn has_global_fence() -> bool {
+/// Whether this process, when it sleeps, may rely on being woken: it can fence those who leave that to it. If it
+/// cannot, it sleeps in short slices.
+pub(crate) fn may_rely_on_wakers() -> bool {
     static AVAILABLE: OnceLock<bool> = OnceLock::new();
     *AVAILABLE.get_or_init(|| {
         membarrier_query().contains(
@@ -107,9 +121,9 @@ pub(crate) fn has_global_fence() -> bool {
 }
 
 /// A full fence here, and in every thread of every registered process (membarrier(2)).
-pub(crate) fn fence_all_registered() {
+pub(crate) fn fence_wakers() {
     std::sync::atomic::fence(Ordering::SeqCst);
-    if has_global_fence() {
+    if may_rely_on_wakers() {
         let _ = membarrier(MembarrierCommand::GlobalExpedited);
     }
 }

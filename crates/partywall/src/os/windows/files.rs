@@ -1,0 +1,379 @@
+//! Directories, files and their space.
+//!
+//! Paths are made absolute and verbatim (`\\?\`) when a directory is opened, so that `con`, `a.` and the like are names
+//! as any other. Names do not differ by case here, as everywhere on Windows.
+//!
+//! A file that somebody has open or mapped keeps its name after `DeleteFile` until he closes it, and with a view it
+//! cannot be deleted at all. So a file is first moved aside, into a directory of removed files, and deleted there if that
+//! is possible; what is not is deleted by whoever removes something after the last view has gone.
+#![allow(unsafe_code)]
+
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::windows::fs::{MetadataExt, OpenOptionsExt};
+use std::os::windows::io::AsRawHandle;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use windows_sys::Win32::Foundation::{HANDLE, INVALID_HANDLE_VALUE};
+use windows_sys::Win32::Storage::FileSystem::{
+    BY_HANDLE_FILE_INFORMATION, CreateDirectoryW, FILE_ATTRIBUTE_REPARSE_POINT,
+    FILE_ATTRIBUTE_TEMPORARY, FILE_FLAG_BACKUP_SEMANTICS, FILE_FLAG_OPEN_REPARSE_POINT,
+    FILE_GENERIC_READ, FILE_NOTIFY_CHANGE_DIR_NAME, FILE_NOTIFY_CHANGE_FILE_NAME,
+    FILE_SHARE_DELETE, FILE_SHARE_READ, FILE_SHARE_WRITE, FindCloseChangeNotification,
+    FindFirstChangeNotificationW, FindNextChangeNotification, GetDiskFreeSpaceExW, GetDriveTypeW,
+    GetFileInformationByHandle, GetVolumePathNameW, MOVEFILE_REPLACE_EXISTING, MoveFileExW,
+};
+use windows_sys::Win32::System::Threading::WaitForSingleObject;
+
+use super::super::Doubt;
+use super::{LockFile, fault_point, random_word, security, sleep, wide};
+
+/// Everybody may open the file meanwhile, and move or delete it.
+const SHARE: u32 = FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE;
+
+/// Where removed files wait for their last view to go. No channel has such a name.
+const REMOVED: &str = ".removed";
+
+/// `DRIVE_REMOTE` of winbase.h.
+const REMOTE: u32 = 4;
+
+/// A directory, known by its path, and which one that was when it was opened.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    path: PathBuf,
+    identity: FileIdentity,
+}
+
+/// An open file that holds a segment.
+#[derive(Debug)]
+pub(crate) struct File(fs::File);
+
+/// Which file a name or a handle means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct FileIdentity {
+    volume: u32,
+    index: u64,
+}
+
+/// How a file is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OpenMode {
+    Read,
+    ReadWrite,
+}
+
+impl Directory {
+    /// Opens a directory by its path; a link or junction in the last place is refused.
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        let identity = FileIdentity::of_directory(path)?;
+        Ok(Directory {
+            path: fs::canonicalize(path)?,
+            identity,
+        })
+    }
+
+    /// Makes a directory that only this user, and the system, can open; what is made in it inherits that.
+    pub(crate) fn create(path: &Path) -> io::Result<()> {
+        fault_point();
+        let attributes = security::OwnerOnly::new()?.attributes();
+        // SAFETY: the name ends with a zero; the attributes' descriptor lives as long as the process.
+        match unsafe { CreateDirectoryW(wide(path.as_os_str()).as_ptr(), &raw const attributes) } {
+            0 => Err(io::Error::last_os_error()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Opens a directory in this one.
+    pub(crate) fn open_child(&self, name: &str) -> io::Result<Self> {
+        let path = self.path.join(name);
+        let identity = FileIdentity::of_directory(&path)?;
+        Ok(Directory { path, identity })
+    }
+
+    /// Makes a directory in this one.
+    pub(crate) fn create_child(&self, name: &str) -> io::Result<()> {
+        Self::create(&self.path.join(name))
+    }
+
+    /// Removes an empty directory.
+    pub(crate) fn remove_child(&self, name: &str) -> io::Result<()> {
+        fault_point();
+        let removed = fs::remove_dir(self.path.join(name));
+        // The last views of earlier removals may have gone meanwhile.
+        sweep(&self.path.join(REMOVED));
+        removed
+    }
+
+    /// Opens an existing regular file; never follows a link.
+    pub(crate) fn open_file(&self, name: &str, mode: OpenMode) -> io::Result<File> {
+        let file = options(mode).open(self.path.join(name))?;
+        let metadata = file.metadata()?;
+        if !metadata.is_file() || metadata.file_attributes() & FILE_ATTRIBUTE_REPARSE_POINT != 0 {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "not a regular file",
+            ));
+        }
+        Ok(File(file))
+    }
+
+    /// Opens the lock file, making it if need be. Each call gives locks of their own.
+    pub(crate) fn open_lock(&self, name: &str, create: bool) -> io::Result<LockFile> {
+        if create {
+            fault_point();
+        }
+        let file = options(OpenMode::ReadWrite)
+            .create(create)
+            .open(self.path.join(name))?;
+        Ok(LockFile::new(file))
+    }
+
+    /// Makes a new file of `len` bytes, all zero. Its space on the disk is reserved at once, all of it, so a full disk
+    /// is an error here.
+    pub(crate) fn create_reserved(&self, name: &str, len: u64, _reserved: u64) -> io::Result<File> {
+        fault_point();
+        let file = options(OpenMode::ReadWrite)
+            .create_new(true)
+            .attributes(FILE_ATTRIBUTE_TEMPORARY)
+            .open(self.path.join(name))?;
+        fault_point();
+        match file.set_len(len) {
+            Ok(()) => Ok(File(file)),
+            Err(error) => {
+                drop(file);
+                let _ = self.remove_file(name);
+                Err(error)
+            }
+        }
+    }
+
+    /// Gives a complete file its final name, replacing whatever had it.
+    pub(crate) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        fault_point();
+        rename(&self.path.join(from), &self.path.join(to))
+    }
+
+    /// Removes a file: its name is free at once, its bytes go with the last who has it open.
+    pub(crate) fn remove_file(&self, name: &str) -> io::Result<()> {
+        fault_point();
+        let path = self.path.join(name);
+        let Some(namespace) = self.path.parent() else {
+            return fs::remove_file(path);
+        };
+        let removed = namespace.join(REMOVED);
+        match Self::create(&removed) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                // Nowhere to move it to: then as well as it goes.
+                return fs::remove_file(path);
+            }
+            _ => {}
+        }
+        let aside = removed.join(format!("{:016x}", random_word()));
+        rename(&path, &aside)?;
+        // Somebody may still have a view of it; then a later sweep does it.
+        let _ = fs::remove_file(aside);
+        Ok(())
+    }
+
+    /// Every name here.
+    pub(crate) fn names(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.path)? {
+            // Names that are not Unicode are left out, for none of ours is.
+            if let Ok(name) = entry?.file_name().into_string() {
+                names.push(name);
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Which file a name here means now.
+    pub(crate) fn identity_of(&self, name: &str) -> io::Result<FileIdentity> {
+        let file = OpenOptions::new()
+            .access_mode(0)
+            .share_mode(SHARE)
+            .custom_flags(FILE_FLAG_BACKUP_SEMANTICS | FILE_FLAG_OPEN_REPARSE_POINT)
+            .open(self.path.join(name))?;
+        FileIdentity::of(&file)
+    }
+
+    /// Bytes that a file here takes.
+    pub(crate) fn bytes_of(&self, name: &str) -> io::Result<u64> {
+        Ok(fs::symlink_metadata(self.path.join(name))?.len())
+    }
+
+    /// Which directory this was when it was opened.
+    #[allow(clippy::unnecessary_wraps)]
+    pub(crate) fn identity(&self) -> io::Result<FileIdentity> {
+        Ok(self.identity)
+    }
+
+    /// Why this directory cannot be trusted with channels: not the user's own, open to others, or on another machine.
+    pub(crate) fn doubt(&self) -> io::Result<Option<Doubt>> {
+        if drive_type(&self.path)? == REMOTE {
+            return Ok(Some(Doubt {
+                problem: "is on a network drive".into(),
+                next: "choose a directory on a disk of this machine with PARTYWALL_DIR",
+            }));
+        }
+        let directory = OpenOptions::new()
+            .access_mode(FILE_GENERIC_READ)
+            .share_mode(SHARE)
+            .custom_flags(FILE_FLAG_BACKUP_SEMANTICS | FILE_FLAG_OPEN_REPARSE_POINT)
+            .open(&self.path)?;
+        security::doubt(&directory)
+    }
+
+    /// Bytes that can still be reserved here.
+    pub(crate) fn free_bytes(&self) -> io::Result<u64> {
+        let mut free = 0_u64;
+        let path = wide(self.path.as_os_str());
+        let nowhere = std::ptr::null_mut();
+        // SAFETY: the path ends with a zero; one number is stored into one of our own.
+        match unsafe { GetDiskFreeSpaceExW(path.as_ptr(), &raw mut free, nowhere, nowhere) } {
+            0 => Err(io::Error::last_os_error()),
+            _ => Ok(free),
+        }
+    }
+}
+
+fn options(mode: OpenMode) -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options
+        .read(true)
+        .write(mode == OpenMode::ReadWrite)
+        .share_mode(SHARE)
+        .custom_flags(FILE_FLAG_OPEN_REPARSE_POINT);
+    options
+}
+
+/// Deletes what nobody has open any more.
+fn sweep(removed: &Path) {
+    for entry in fs::read_dir(removed).into_iter().flatten().flatten() {
+        let _ = fs::remove_file(entry.path());
+    }
+    let _ = fs::remove_dir(removed);
+}
+
+fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    let (from, to) = (wide(from.as_os_str()), wide(to.as_os_str()));
+    // SAFETY: both names end with a zero.
+    match unsafe { MoveFileExW(from.as_ptr(), to.as_ptr(), MOVEFILE_REPLACE_EXISTING) } {
+        0 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
+fn drive_type(path: &Path) -> io::Result<u32> {
+    let mut volume = [0_u16; 512];
+    let path = wide(path.as_os_str());
+    // SAFETY: the path ends with a zero, and so does what is stored into as much room as is said.
+    let found = unsafe { GetVolumePathNameW(path.as_ptr(), volume.as_mut_ptr(), 512) };
+    if found == 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: it ends with a zero.
+    Ok(unsafe { GetDriveTypeW(volume.as_ptr()) })
+}
+
+impl File {
+    /// Reserves memory for a part of the file: all of it was when it was made.
+    #[allow(clippy::unused_self, clippy::unnecessary_wraps)]
+    pub(crate) fn reserve(&self, _at: u64, _len: u64) -> io::Result<()> {
+        fault_point();
+        Ok(())
+    }
+
+    pub(super) fn handle(&self) -> HANDLE {
+        self.0.as_raw_handle()
+    }
+
+    pub(super) fn len(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    pub(super) fn identity(&self) -> io::Result<FileIdentity> {
+        FileIdentity::of(&self.0)
+    }
+}
+
+impl FileIdentity {
+    pub(super) fn of(file: &fs::File) -> io::Result<Self> {
+        let mut found = BY_HANDLE_FILE_INFORMATION::default();
+        // SAFETY: the handle is open, and `found` is what the call fills.
+        if unsafe { GetFileInformationByHandle(file.as_raw_handle(), &raw mut found) } == 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(FileIdentity {
+            volume: found.dwVolumeSerialNumber,
+            index: u64::from(found.nFileIndexHigh) << 32 | u64::from(found.nFileIndexLow),
+        })
+    }
+
+    fn of_directory(path: &Path) -> io::Result<Self> {
+        let directory = OpenOptions::new()
+            .access_mode(FILE_GENERIC_READ)
+            .share_mode(SHARE)
+            .custom_flags(FILE_FLAG_BACKUP_SEMANTICS | FILE_FLAG_OPEN_REPARSE_POINT)
+            .open(path)?;
+        let metadata = directory.metadata()?;
+        if metadata.file_attributes() & FILE_ATTRIBUTE_REPARSE_POINT != 0 || !metadata.is_dir() {
+            return Err(io::Error::new(
+                io::ErrorKind::NotADirectory,
+                "not a directory, but a file, a link or a junction",
+            ));
+        }
+        Self::of(&directory)
+    }
+
+    /// As a part of the names of events.
+    pub(super) fn name(self) -> String {
+        format!("{:08x}-{:016x}", self.volume, self.index)
+    }
+}
+
+/// Wakes when names in a directory or below appear or change; made *before* looking, it misses nothing.
+#[derive(Debug)]
+pub(crate) struct DirectoryWatch {
+    handle: HANDLE,
+}
+
+// SAFETY: a handle belongs to the process, not to a thread.
+unsafe impl Send for DirectoryWatch {}
+
+impl DirectoryWatch {
+    pub(crate) fn new(path: &Path) -> io::Result<Self> {
+        let what = FILE_NOTIFY_CHANGE_FILE_NAME | FILE_NOTIFY_CHANGE_DIR_NAME;
+        // SAFETY: the path ends with a zero.
+        let handle =
+            unsafe { FindFirstChangeNotificationW(wide(path.as_os_str()).as_ptr(), 1, what) };
+        if handle == INVALID_HANDLE_VALUE {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(DirectoryWatch { handle })
+    }
+
+    /// Watches a directory in this one as well, which it does anyway.
+    #[allow(clippy::unused_self, clippy::unnecessary_wraps)]
+    pub(crate) fn add(&self, _path: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Sleeps until something changed or the time is over.
+    pub(crate) fn wait(&self, timeout: Duration) {
+        // SAFETY: the handle is open as long as `self` is.
+        unsafe {
+            WaitForSingleObject(self.handle, sleep::milliseconds(timeout));
+            FindNextChangeNotification(self.handle);
+        }
+    }
+}
+
+impl Drop for DirectoryWatch {
+    fn drop(&mut self) {
+        // SAFETY: closed once, here.
+        unsafe { FindCloseChangeNotification(self.handle) };
+    }
+}

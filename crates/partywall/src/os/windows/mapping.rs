@@ -1,0 +1,128 @@
+//! Shared mappings.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::windows::io::{FromRawHandle, OwnedHandle};
+use std::ptr::NonNull;
+use std::sync::atomic::AtomicU32;
+
+use windows_sys::Win32::System::Memory::{
+    CreateFileMappingW, FILE_MAP_READ, FILE_MAP_WRITE, MEMORY_MAPPED_VIEW_ADDRESS, MapViewOfFile,
+    PAGE_READONLY, PAGE_READWRITE, UnmapViewOfFile,
+};
+
+use super::files::FileIdentity;
+use super::{File, fault_point};
+
+/// A file, or a part of one, mapped shared; unmapped when dropped.
+#[derive(Debug)]
+pub(crate) struct Mapping {
+    /// Start of `len` mapped bytes, aligned to 64 KiB. Readable until drop; writable iff `writable`.
+    base: NonNull<u8>,
+    len: u64,
+    writable: bool,
+    /// Names the events that are slept on.
+    file: FileIdentity,
+    /// Where the mapping begins in the file.
+    at: u64,
+}
+
+// SAFETY: the mapping is only an address range; every access goes through atomics and racing copies.
+unsafe impl Send for Mapping {}
+// SAFETY: as above.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    /// Maps a file, or its first `most` bytes if it is longer; and how long it is. That is read once.
+    pub(crate) fn head(file: &File, most: u64, writable: bool) -> io::Result<(Self, u64)> {
+        let len = file.len()?;
+        Ok((Self::part(file, 0, len.min(most), writable)?, len))
+    }
+
+    /// Maps the whole file.
+    pub(crate) fn new(file: &File, writable: bool) -> io::Result<Self> {
+        Ok(Self::head(file, u64::MAX, writable)?.0)
+    }
+
+    /// Maps `len` bytes of a file from `at` on, a multiple of 64 KiB. The caller knows that the file is so long.
+    pub(crate) fn part(file: &File, at: u64, len: u64, writable: bool) -> io::Result<Self> {
+        if len == 0 {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "no bytes to map",
+            ));
+        }
+        // A channel that a 64-bit process made can be larger than all that a 32-bit process can address.
+        let size = usize::try_from(len).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        let (protection, access) = if writable {
+            (PAGE_READWRITE, FILE_MAP_READ | FILE_MAP_WRITE)
+        } else {
+            (PAGE_READONLY, FILE_MAP_READ)
+        };
+        fault_point();
+        let nothing = std::ptr::null();
+        // SAFETY: the handle is open. The section has no name: whoever wants it opens the file, which its
+        // access control decides.
+        let section = unsafe {
+            CreateFileMappingW(file.handle(), nothing, protection, 0, 0, std::ptr::null())
+        };
+        if section.is_null() {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: just made, and owned by nobody else. A view keeps the section when its handle is closed.
+        let _section = unsafe { OwnedHandle::from_raw_handle(section) };
+        // SAFETY: the kernel chooses the place, so no existing memory is touched. The bytes can change under us at
+        // any time, which is why only `memory` accesses them.
+        let view = unsafe { MapViewOfFile(section, access, (at >> 32) as u32, at as u32, size) };
+        let base = NonNull::new(view.Value.cast()).ok_or_else(io::Error::last_os_error)?;
+        let mut mapping = Mapping {
+            base,
+            len,
+            writable,
+            file: FileIdentity::default(),
+            at,
+        };
+        mapping.file = file.identity()?;
+        Ok(mapping)
+    }
+
+    #[inline(always)]
+    pub(crate) fn base(&self) -> NonNull<u8> {
+        self.base
+    }
+
+    #[inline(always)]
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    pub(crate) fn is_writable(&self) -> bool {
+        self.writable
+    }
+
+    /// The half-word at `at`.
+    pub(super) fn half_word(&self, at: u64) -> &AtomicU32 {
+        assert!(
+            at.is_multiple_of(4) && at < self.len && self.len - at >= 4,
+            "word outside its segment"
+        );
+        // SAFETY: inside the mapping and aligned, as tested; this process accesses it by atomics only.
+        unsafe { AtomicU32::from_ptr(self.base.as_ptr().add(at as usize).cast()) }
+    }
+
+    /// What the half-word at `at` is called, in every process that maps it.
+    pub(super) fn name_of(&self, at: u64) -> String {
+        format!("{}-{:x}", self.file.name(), self.at + at)
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        let view = MEMORY_MAPPED_VIEW_ADDRESS {
+            Value: self.base.as_ptr().cast(),
+        };
+        // SAFETY: the view is the mapping's own, and nobody borrows from it any more: regions hold it by reference
+        // count, and borrows hold a region.
+        unsafe { UnmapViewOfFile(view) };
+    }
+}
