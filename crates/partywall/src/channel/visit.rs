@@ -22,7 +22,29 @@ pub(crate) struct Visited {
     pub(crate) owner: Region<ReadOnly>,
 }
 
+/// What the root said when a channel was opened.
+#[derive(Debug)]
+pub(crate) struct Moment {
+    root: Region<ReadOnly>,
+    current: u64,
+}
+
+impl Moment {
+    /// Whether it says the same yet: if not, a file that is missing is no damage.
+    pub(crate) fn is_now(&self) -> bool {
+        root::state(&self.root) == State::READY
+            && root::generations(&self.root).map_or(true, |now| now.current == self.current)
+    }
+}
+
 impl Visited {
+    pub(crate) fn moment(&self) -> Moment {
+        Moment {
+            root: self.root.clone(),
+            current: self.header.generation,
+        }
+    }
+
     /// The same owner side, writable: for who will write it when it is its turn.
     pub(crate) fn open_writable(&self) -> Result<Region<Writable>, OpenError> {
         let (number, instance) = (self.header.generation, self.header.instance);

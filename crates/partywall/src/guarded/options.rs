@@ -94,7 +94,13 @@ impl RecordOptions {
                     lock_memory: self.settings.lock_memory,
                     ..PeerSettings::default()
                 };
-                return Record::new(visited, settings, self.slots.time_stamps);
+                let opening = visited.moment();
+                let opened = Record::new(visited, settings, self.slots.time_stamps);
+                // It may have been removed, or made anew, while we opened one file after the other.
+                if opened.is_ok() || opening.is_now() || Instant::now() >= end {
+                    return opened;
+                }
+                continue;
             }
             // Who makes it owns it for that moment, and lets go of it at once.
             match owner::open::<SlotRole<Records>>(&namespace, channel, &wanted) {
