@@ -625,16 +625,16 @@ impl<R: OwnerRole> Owned<R> {
         }
     }
 
-    /// Files that a dead creator did not finish, and a generation that it did not come to use. Only the holder of the
-    /// owner lock makes such.
+    /// Files that a dead creator did not finish, of a generation that it did not come to use, or of one that it was about
+    /// to remove. Only the holder of the owner lock makes and removes such.
     fn remove_unfinished(&self) {
         for name in self.channel.files().names().unwrap_or_default() {
-            let newer = name
+            let unused = name
                 .split_once('.')
                 .filter(|(_, side)| matches!(*side, "owner" | "peers"))
                 .and_then(|(number, _)| number.parse::<u64>().ok())
-                .is_some_and(|number| number > self.header.generation);
-            if newer || name.ends_with(super::directory::UNFINISHED) {
+                .is_some_and(|number| !(self.oldest..=self.header.generation).contains(&number));
+            if unused || name.ends_with(super::directory::UNFINISHED) {
                 let _ = self.channel.files().remove_file(&name);
             }
         }
