@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
-use partywall::{LockError, ManageError, OpenError, RecvError, SendError};
+use partywall::{GrowError, LockError, ManageError, OpenError, RecvError, SendError};
 
 /// The table that `--help` shows.
 pub(crate) const HELP: &str = "\
@@ -129,6 +129,16 @@ impl From<RecvError> for Failure {
             _ => Exit::Failed,
         };
         Failure::of(exit, &error)
+    }
+}
+
+impl From<GrowError> for Failure {
+    fn from(error: GrowError) -> Self {
+        match error {
+            GrowError::Open(error) => error.into(),
+            GrowError::Owner(error) => error.into(),
+            other => Failure::of(Exit::Failed, &other),
+        }
     }
 }
 

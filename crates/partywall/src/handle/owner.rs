@@ -35,6 +35,8 @@ pub(crate) struct OwnerHandle<R: OwnerRole> {
     vain_rings: u32,
     /// When the channel was looked at last.
     looked_ms: u64,
+    /// When older generations were looked at after a commit.
+    reclaimed_ms: u64,
     /// When seats' locks were probed last.
     probed: Option<Instant>,
     abandoned: bool,
@@ -62,6 +64,7 @@ impl<R: OwnerRole> OwnerHandle<R> {
             asleep_for_good: Vec::new(),
             vain_rings: 0,
             looked_ms: os::coarse_ms(),
+            reclaimed_ms: os::coarse_ms(),
             probed: None,
             abandoned: false,
         })
@@ -108,6 +111,9 @@ impl<R: OwnerRole> OwnerHandle<R> {
     /// After a commit: wakes who sleeps.
     #[inline(always)]
     pub(crate) fn wake_sleepers(&mut self) {
+        if self.older {
+            self.reclaim_once_a_slice();
+        }
         let seats = self.owned.header.seat_count;
         let asleep = park::sleepers(self.owner(), self.peers(), seats);
         if asleep != 0 {
@@ -304,6 +310,17 @@ impl<R: OwnerRole> OwnerHandle<R> {
             },
         );
         found
+    }
+
+    /// The last one may have come over; but a look at locks is a system call.
+    #[cold]
+    #[inline(never)]
+    fn reclaim_once_a_slice(&mut self) {
+        let now = os::coarse_ms();
+        if now.wrapping_sub(self.reclaimed_ms) >= SLICE.as_millis() as u64 {
+            self.reclaimed_ms = now;
+            self.reclaim();
+        }
     }
 
     /// Removes older generations that nobody needs any more.

@@ -179,8 +179,11 @@ impl<K: SlotPattern> OwnerRole for SlotRole<K> {
         }
         let mut value = Vec::new();
         let mut reader = LatestReader::new(old.owner().clone(), *old.writer.shape());
-        // What cannot be read is not worth keeping.
-        if let Ok(Some(meta)) = reader.read(&mut value) {
+        let largest = self.writer.shape().value as usize;
+        // What cannot be read is not worth keeping, and what has no room cannot be kept.
+        if let Ok(Some(meta)) = reader.read(&mut value)
+            && value.len() <= largest
+        {
             self.writer.put(&value, meta.kind, meta.time_ns);
         }
         K::inherit(self.owner(), old.owner());
