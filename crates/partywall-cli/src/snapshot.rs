@@ -105,6 +105,11 @@ fn put_all(arguments: &PutArguments, place: &Place, signals: &Signals) -> Result
     };
     let needed = value.as_ref().map_or(0, Vec::len);
     let mut writer = open(arguments, place, needed)?;
+    if needed > writer.max_value() {
+        // Whoever reads it comes over.
+        let size = u32::try_from(needed).unwrap_or(u32::MAX);
+        writer.grow(size, 0).map_err(Failure::from)?;
+    }
     let mut put = |bytes: &[u8]| -> Result<(), Ended> {
         writer.put_kind(arguments.kind, bytes)?;
         Ok(())
@@ -119,14 +124,18 @@ fn put_all(arguments: &PutArguments, place: &Place, signals: &Signals) -> Result
 
 fn open(arguments: &PutArguments, place: &Place, needed: usize) -> Result<Writer, Ended> {
     let namespace = place.open_for(&arguments.protection)?;
-    // One that is there is taken as it is, if the value fits.
+    // One that is there is taken as it is; if the value does not fit, it grows.
     let there =
         inspect::inspect(&namespace, &arguments.channel).is_ok_and(|info| info.generation > 0);
     let usual = if there && !arguments.lines { 1 } else { USUAL };
     let bytes = arguments
         .size
         .map_or(usual, |size| usize::try_from(size).unwrap_or(usize::MAX))
-        .max(needed);
+        .max(if there && !arguments.checksums {
+            1
+        } else {
+            needed
+        });
     let options = WriterOptions::new()
         .namespace(namespace)
         .value_size(u32::try_from(bytes).unwrap_or(u32::MAX))

@@ -127,6 +127,7 @@ impl PeerSettings {
             stop: self.stop.as_ref(),
             lock_memory: self.lock_memory,
             schema: self.schema.as_ref(),
+            or_closed: false,
         }
     }
 }

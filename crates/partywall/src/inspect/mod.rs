@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use crate::channel::directory::{ChannelDirectory, ROOT, owner_file};
-use crate::channel::liveness::{OWNER, Witness, seat_byte};
+use crate::channel::liveness::{OWNER, Witness};
 use crate::channel::namespace::{Namespace, check_name};
 use crate::channel::root::{self, Found, Generations};
 use crate::channel::{generation, schema, segment};
@@ -83,6 +83,9 @@ pub struct ChannelInfo {
     pub generation: u64,
     /// The oldest that still has files.
     pub oldest_generation: u64,
+    /// The generations before the current one that still have files, because somebody has not come over yet; oldest
+    /// first.
+    pub older: Vec<OlderGeneration>,
     /// Version of the layout.
     pub abi_version: u16,
     /// Bytes of the segments' headers.
@@ -114,7 +117,8 @@ pub struct ChannelInfo {
     pub created_unix_ns: u64,
     /// Since the last commit, to about a second; `None` if there was none yet.
     pub last_update_age_ns: Option<u64>,
-    /// The seats that are claimed.
+    /// The seats that are claimed: of the current generation, and then of older ones. One that is coming over may be in
+    /// two of them.
     pub seats: Vec<SeatInfo>,
     /// How many there are.
     pub seat_count: u32,
@@ -124,6 +128,21 @@ pub struct ChannelInfo {
     pub guarded: Option<GuardedInfo>,
     /// Memory that the channel's files take.
     pub bytes_reserved: u64,
+}
+
+/// A generation whose memory is still needed. Sizes are in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct OlderGeneration {
+    /// Its number.
+    pub generation: u64,
+    /// `retired` or `closed`; for a moment `ready`, or for longer if its owner died just then.
+    pub state: &'static str,
+    /// Capacity.
+    pub payload_size: u64,
+    /// Of its owner side.
+    pub total_size: u64,
 }
 
 /// The lock of a guarded record, and what became of those who had it.
@@ -251,6 +270,7 @@ impl ChannelInfo {
             heartbeat_age_ns: None,
             generation: 0,
             oldest_generation: 0,
+            older: Vec::new(),
             abi_version: 0,
             header_size: 0,
             instance: 0,
@@ -330,22 +350,41 @@ pub fn inspect(namespace: &Namespace, channel: &str) -> Result<ChannelInfo, Mana
     info.counters = counters(&owner);
     info.seats = (0..header.seat_count)
         .filter_map(|seat| {
-            let byte = seat_byte(header.generation, seat);
             let lane = (header.pattern == Pattern::Mpsc)
                 .then(|| LaneInfo::read(&owner, &peers, header.seat_count, seat));
             info.add_lane(lane.as_ref());
             seat_info(
                 &owner,
                 &peers,
+                header.generation,
                 seat,
                 &progress,
                 lane.as_ref(),
                 now,
                 lock.as_ref(),
-                byte,
             )
         })
         .collect();
+    for number in generations.oldest..generations.current {
+        // It may be going away just now.
+        let opened = generation::open_for_reading(&directory, number, root_header.instance);
+        let Ok((older, owner, peers)) = opened else {
+            continue;
+        };
+        info.older.push(OlderGeneration {
+            generation: number,
+            state: older.state.name(),
+            payload_size: older.payload_size,
+            total_size: older.total_size,
+        });
+        // Senders have lanes of their own in each.
+        if header.pattern != Pattern::Mpsc {
+            let lock = lock.as_ref();
+            info.seats.extend((0..older.seat_count).filter_map(|seat| {
+                seat_info(&owner, &peers, number, seat, &progress, None, now, lock)
+            }));
+        }
+    }
     // Cut short while we looked: nothing of it is to be believed.
     let lost = owner.lost_page().or_else(|| peers.lost_page());
     if let Some(at) = lost.or_else(|| root.lost_page()) {
