@@ -179,7 +179,7 @@ impl Entry {
         let writable = self.writable.load(Relaxed);
         let ours = self.process.load(Relaxed) == process;
         fence(Acquire);
-        if version % 2 != 0 || self.version.load(Relaxed) != version {
+        if !version.is_multiple_of(2) || self.version.load(Relaxed) != version {
             return false;
         }
         if base == 0 || !ours || address < base || address - base >= len {
