@@ -1,6 +1,6 @@
 //! The receiver's side: see which lanes have something, read them in turn, and tell who came and who went.
 
-use std::sync::atomic::Ordering::{Acquire, Release};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use super::{Lane, Shape, is_later};
 use crate::layout::mpsc::{self, LaneState};
@@ -59,6 +59,10 @@ struct Progress {
     records: u64,
     /// The state word as stored last.
     state: LaneState,
+    /// The notice as it was when last compared, and where we stood then.
+    compared: (u32, u64),
+    /// Records go on and on there, and nobody sends them.
+    endless: bool,
     /// Where a dead receiver's cursor stood: a control record there may have been settled but for the cursor.
     adopted: Option<u64>,
 }
@@ -95,6 +99,8 @@ impl<O: SharedMut, P: Shared> Receiver<O, P> {
                 next: 0,
                 records: 0,
                 state: LaneState::default(),
+                compared: (0, 0),
+                endless: false,
                 adopted: None,
             })
             .collect();
@@ -123,6 +129,8 @@ impl<O: SharedMut, P: Shared> Receiver<O, P> {
                 next: read.position,
                 records,
                 state,
+                compared: (0, read.position),
+                endless: false,
                 adopted: Some(read.position),
             });
         }
@@ -243,6 +251,15 @@ impl<O: SharedMut, P: Shared> Receiver<O, P> {
                 place: u64::from(seat),
                 expected: "memory behind all of it, which its sender reserves before it comes",
                 found: 0,
+            };
+            return Some(self.cut_off(seat, lie));
+        }
+        if std::mem::take(&mut self.lanes[seat as usize].endless) {
+            let lie = Lie {
+                word: "notice of a lane",
+                place: u64::from(seat),
+                expected: "to change with every commit",
+                found: self.lanes[seat as usize].compared.0.into(),
             };
             return Some(self.cut_off(seat, lie));
         }
@@ -391,6 +408,16 @@ impl<O: SharedMut, P: Shared> Receiver<O, P> {
             // SYNC lane-release: our loads of these bytes stay before the sender's stores to them.
             lane.cursor.publish(&self.owner, lane.next, lane.records);
             self.published = true;
+            // A notice is stored behind each commit, and before the header of the next one. Who can read two lanes full
+            // under one notice reads what nobody sends, and would go on for ever.
+            let at = mpsc::notice(self.shape.seats, seat);
+            let notice = self.peers.load32(at, Relaxed);
+            if notice != lane.compared.0 {
+                lane.compared = (notice, lane.next);
+            } else if lane.next.wrapping_sub(lane.compared.1) > 2 * self.shape.lane {
+                lane.compared.1 = lane.next;
+                lane.endless = true;
+            }
         }
     }
 
