@@ -43,6 +43,7 @@ impl ChannelDirectory {
         check_name(name)?;
         let parent = namespace.directory();
         let path = || namespace.path().join(name);
+        let mut made = false;
         for _ in 0..64 {
             match parent.open_child(name) {
                 Ok(directory) => {
@@ -66,10 +67,13 @@ impl ChannelDirectory {
                             ));
                         }
                         // Made, or somebody else made it; or it is removed again before we open it.
-                        _ => {}
+                        created => made = created.is_ok(),
                     }
                 }
                 Err(error) => {
+                    if made {
+                        let _ = parent.remove_child(name);
+                    }
                     return Err(OpenError::system(
                         name,
                         "open the channel's directory",
@@ -96,6 +100,16 @@ impl ChannelDirectory {
 
     pub(crate) fn files(&self) -> &Directory {
         &self.directory
+    }
+
+    /// Whether there is a root, complete or damaged; what cannot be seen may be there.
+    pub(crate) fn has_root(&self) -> bool {
+        !matches!(self.directory.identity_of(ROOT), Err(error) if error.kind() == io::ErrorKind::NotFound)
+    }
+
+    /// Removes the directory, if nothing is in it; that it is gone already is as well.
+    pub(crate) fn remove_if_empty(&self) {
+        let _ = self.namespace.directory().remove_child(&self.name);
     }
 
     pub(crate) fn path(&self) -> PathBuf {

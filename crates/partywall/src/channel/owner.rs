@@ -99,7 +99,12 @@ pub(crate) fn claim(
         let Some(channel) = ChannelDirectory::open(namespace, name, create)? else {
             return Ok(None);
         };
-        let Some(lock) = channel.open_lock(create)? else {
+        let opened = channel.open_lock(create);
+        if create && opened.is_err() {
+            // What we may just have made.
+            channel.remove_if_empty();
+        }
+        let Some(lock) = opened? else {
             if create {
                 continue;
             }
@@ -150,7 +155,11 @@ pub(crate) fn open<R: OwnerRole>(
         let Some(claimed) = claim(namespace, name, true)? else {
             continue;
         };
-        match root::open_writable(&claimed.channel)? {
+        let found = root::open_writable(&claimed.channel);
+        if found.is_err() && !claimed.channel.has_root() {
+            removal::unmake(&claimed.channel);
+        }
+        match found? {
             Found::Deleted => {
                 // Its remover died in the middle.
                 removal::remove(&claimed.channel, None)?;
@@ -316,7 +325,7 @@ fn create_first<R: OwnerRole>(claimed: Claimed, wanted: &Wanted) -> Result<Owned
         Ok(made) => made,
         Err(error) => {
             // Nothing is left of what could not be made; that this fails too is not the error that counts.
-            let _ = removal::remove(&channel, None);
+            removal::unmake(&channel);
             return Err(error);
         }
     };
