@@ -67,7 +67,7 @@ fn the_child() {
             };
             setrlimit(resource, lower).unwrap();
             let opened = open(&place);
-            setrlimit(resource, before.clone()).unwrap();
+            setrlimit(resource, before).unwrap();
             match opened {
                 Ok(()) => {
                     let _ = partywall::manage::remove(&place.namespace, "c", true);
