@@ -142,7 +142,12 @@ pub(crate) fn claim(
             return Ok(None);
         };
         channel.expect_own(Denied::Lock)?;
-        let Some(lock) = channel.open_lock(create)? else {
+        let opened = channel.open_lock(create);
+        if create && opened.is_err() {
+            // What we may just have made.
+            channel.remove_if_empty();
+        }
+        let Some(lock) = opened? else {
             if create {
                 continue;
             }
@@ -203,7 +208,11 @@ pub(crate) fn open<R: OwnerRole>(
             Some(readers) => readers,
             None => claimed.channel.files().readers_of(ROOT).unwrap_or_default(),
         };
-        match root::open_writable(&claimed.channel)? {
+        let found = root::open_writable(&claimed.channel);
+        if found.is_err() && !claimed.channel.has_root() {
+            removal::unmake(&claimed.channel);
+        }
+        match found? {
             Found::Deleted => {
                 // Its remover died in the middle.
                 removal::remove(&claimed.channel, None)?;
@@ -376,7 +385,7 @@ fn create_first<R: OwnerRole>(claimed: Claimed, wanted: &Wanted) -> Result<Owned
         Ok(made) => made,
         Err(error) => {
             // Nothing is left of what could not be made; that this fails too is not the error that counts.
-            let _ = removal::remove(&channel, None);
+            removal::unmake(&channel);
             return Err(error);
         }
     };
