@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use super::seats::Taken;
 use super::set::SlotSet;
 use super::{Described, Descriptor, Shape, complete, describe, pin};
-use crate::layout::frames::{About, SlotWord};
+use crate::layout::frames::{self, About, SlotWord};
 use crate::layout::seat::{self, SeatState};
 use crate::layout::{owner, peers};
 use crate::memory::{Shared, SharedMut};
@@ -99,10 +99,9 @@ impl<O: Shared, P: SharedMut> Subscriber<O, P> {
     }
 
     /// Whether [`Self::take`] would find something.
-    #[cfg(test)]
     pub(crate) fn has_news(&self) -> bool {
         let wanted = self.cursor.wrapping_add(1);
-        let at = self.shape.descriptor(wanted) + crate::layout::frames::MARK;
+        let at = self.shape.descriptor(wanted) + frames::MARK;
         self.owner.load(at, Acquire).wrapping_sub(complete(wanted)) as i64 >= 0
     }
 

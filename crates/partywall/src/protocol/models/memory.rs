@@ -423,6 +423,17 @@ impl<S: Copy> World<S> {
     }
 }
 
+impl<S> World<S> {
+    /// A process that has another world open already: it dies in both at once.
+    pub(super) fn reached_by(&self, process: &Process) -> Process {
+        Process {
+            owner: process.opens(&self.owner),
+            peers: process.opens(&self.peers),
+            life: Rc::clone(&process.life),
+        }
+    }
+}
+
 /// Both segments as one process sees them.
 #[derive(Clone)]
 pub(super) struct Process {
@@ -432,6 +443,14 @@ pub(super) struct Process {
 }
 
 impl Process {
+    /// Its mapping of one more segment.
+    pub(super) fn opens(&self, memory: &Rc<Memory>) -> Handle {
+        Handle {
+            memory: Rc::clone(memory),
+            life: Rc::clone(&self.life),
+        }
+    }
+
     /// Whether a store of it was ignored: what it did since then did not happen.
     pub(super) fn dead(&self) -> bool {
         self.life.dead.load(Relaxed)
