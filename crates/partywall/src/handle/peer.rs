@@ -1,6 +1,7 @@
 //! A peer's part of a handle: it waits for the owner to commit something, and tells the end of the stream, a
 //! death, a removal and damage from each other.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::time::Duration;
 
@@ -95,7 +96,7 @@ pub(crate) struct PeerHandle {
     process: Process,
     channel: ChannelDirectory,
     /// Holds the seat's byte, if there is a seat.
-    lock: LockFile,
+    lock: Arc<LockFile>,
     root: Region<ReadOnly>,
     header: Header,
     owner: Region<ReadOnly>,
@@ -120,7 +121,7 @@ impl PeerHandle {
         let handle = PeerHandle {
             process: Process::current(),
             channel: attached.channel,
-            lock: attached.lock,
+            lock: Arc::new(attached.lock),
             root: attached.root,
             header: attached.header,
             owner: role.owner().clone(),
@@ -137,7 +138,7 @@ impl PeerHandle {
         PeerHandle {
             process: Process::current(),
             channel: visited.channel,
-            lock: visited.lock,
+            lock: Arc::new(visited.lock),
             root: visited.root,
             header: visited.header,
             owner: visited.owner,
@@ -168,6 +169,11 @@ impl PeerHandle {
 
     pub(crate) fn lock_file(&self) -> &LockFile {
         &self.lock
+    }
+
+    /// The same for what outlives this handle: frames of an older generation keep their seat there locked.
+    pub(crate) fn shared_lock_file(&self) -> Arc<LockFile> {
+        Arc::clone(&self.lock)
     }
 
     pub(crate) fn header(&self) -> &Header {
@@ -324,7 +330,7 @@ impl PeerHandle {
         self.go_on();
         self.leave(false, |_| {});
         self.channel = visited.channel;
-        self.lock = visited.lock;
+        self.lock = Arc::new(visited.lock);
         self.root = visited.root;
         self.header = visited.header;
         self.owner = visited.owner;

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 
-use super::seats::Taken;
+use super::seats::{self, Taken};
 use super::set::SlotSet;
 use super::{Described, Descriptor, Shape, complete, describe, pin};
 use crate::layout::frames::{self, About, SlotWord};
@@ -48,6 +48,8 @@ pub(crate) struct Subscriber<O, P> {
     state: SeatState,
     /// The last frame that it took or passed.
     cursor: u64,
+    /// It went over to the next generation, and has frames here still.
+    left: bool,
 }
 
 impl<O: Shared, P: SharedMut> Subscriber<O, P> {
@@ -60,7 +62,28 @@ impl<O: Shared, P: SharedMut> Subscriber<O, P> {
             seat,
             state: taken.state,
             cursor: taken.cursor,
+            left: false,
         }
+    }
+
+    /// Goes over to the next generation, whose base the cursor is at; see [`seats::move_over`]. What this was gives back
+    /// what it holds, and then, if it [holds something](Self::has_left), frees its seat.
+    pub(crate) fn move_over(&mut self, owner: O, peers: P, shape: Shape) -> Self {
+        self.left = self.held() > 0;
+        let taken = seats::move_over(
+            &self.peers,
+            self.state,
+            self.left,
+            &peers,
+            &shape,
+            self.seat,
+        );
+        Subscriber::new(owner, peers, shape, self.seat, taken)
+    }
+
+    /// Whether it went over to the next generation with frames in hand.
+    pub(crate) fn has_left(&self) -> bool {
+        self.left
     }
 
     pub(crate) fn owner(&self) -> &O {
@@ -216,6 +239,16 @@ impl<O: Shared, P: SharedMut> Subscriber<O, P> {
         }
         self.pass(ahead - 1);
         ahead - 1
+    }
+
+    /// Passes all frames of a generation that was replaced; how many.
+    pub(crate) fn skip_to_the_end(&mut self) -> u64 {
+        let newest = self.skip_to_newest();
+        if self.owner.load(owner::WRITE_SEQ, Acquire) == self.cursor.wrapping_add(1) {
+            self.pass(1);
+            return newest + 1;
+        }
+        newest
     }
 
     fn pass(&mut self, frames: u64) {

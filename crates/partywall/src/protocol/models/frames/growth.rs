@@ -8,8 +8,8 @@ use loom::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use super::super::memory::Memory;
 use super::super::{explore, kill_everywhere};
-use super::{LOSSY, Pool, Process, Publisher, RELIABLE, Reader, Subscriber, Wish, World};
-use super::{check, frame_seats, pool, publish, publish_some};
+use super::{LOSSY, Pool, Process, Publisher, RELIABLE, Reader, Wish, World};
+use super::{check, pool, publish, publish_some};
 use crate::layout::header::{self, State};
 use crate::layout::root::CURRENT;
 use crate::layout::seat::{self, Claim, SeatState};
@@ -136,7 +136,7 @@ impl Mover {
             subscriber,
             seat,
             ..
-        } = &self.reader;
+        } = &mut self.reader;
         let seat = *seat;
         // SYNC retire: behind it, what is there once more.
         if State(process.owner.load32(header::STATE, Acquire)) == State::READY || process.dead() {
@@ -146,25 +146,20 @@ impl Mover {
             return self.reader.take();
         }
         let current = process.opens(&self.chain.root).load(CURRENT, Acquire);
-        assert!(current > self.generation as u64, "retired, and none to go to");
+        assert!(
+            current > self.generation as u64,
+            "retired, and none to go to"
+        );
         let world = self.chain.world(self.generation + 1);
         growth::at_the_end(subscriber.cursor(), world.shape.base).unwrap();
         if !world.locks.try_lock(seat) {
             return false;
         }
         let opened = world.reached_by(process);
-        let taken = frame_seats::move_over(
-            &process.peers,
-            subscriber.state(),
-            subscriber.held() > 0,
-            &opened.peers,
-            &world.shape,
-            seat,
-        );
         let (owner, peers) = (opened.owner.clone(), opened.peers.clone());
         let next = Reader {
+            subscriber: subscriber.move_over(owner, peers, world.shape),
             process: opened,
-            subscriber: Subscriber::new(owner, peers, world.shape, seat, taken),
             seat,
             first: self.reader.first,
             got: std::mem::take(&mut self.reader.got),
@@ -194,12 +189,7 @@ impl Mover {
             while !old.held.is_empty() {
                 old.give_back();
             }
-            seats::leave(
-                &old.process.peers,
-                old.seat,
-                old.subscriber.state(),
-                false,
-            );
+            seats::leave(&old.process.peers, old.seat, old.subscriber.state(), false);
             self.chain.world(generation).locks.unlock(old.seat);
         }
     }
@@ -330,7 +320,11 @@ fn frames_of_an_older_generation_keep_nobody_waiting() {
         assert!(publish(&mut publisher) && mover.step());
         let mut publisher = chain.grow(publisher, &chain.process());
         assert!(publish(&mut publisher) && publish(&mut publisher));
-        assert_ne!(publisher.loan().unwrap_err().behind, 0, "it has not come over");
+        assert_ne!(
+            publisher.loan().unwrap_err().behind,
+            0,
+            "it has not come over"
+        );
         assert_eq!(publisher.subscribers(), 1);
         assert!(mover.step(), "it comes over");
         assert_eq!(publisher.subscribers(), 1);
@@ -409,7 +403,9 @@ fn killed_on_its_way(growths: usize, wish: Wish) {
             older.role.evict_dead(&*world.locks, u64::MAX);
         }
         publisher.evict_dead(&*chain.world(growths).locks, u64::MAX);
-        let lost: u64 = (0..=growths).map(|generation| chain.lost(generation, 0)).sum();
+        let lost: u64 = (0..=growths)
+            .map(|generation| chain.lost(generation, 0))
+            .sum();
         let in_old = u64::from(got.is_empty());
         let sat = chain.state(growths, 0).claim() != Some(Claim::Free);
         let in_new = if sat {
