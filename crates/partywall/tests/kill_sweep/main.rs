@@ -11,6 +11,7 @@
 mod account;
 mod consumers;
 mod frames;
+mod frames_growth;
 mod guarded;
 mod mpsc;
 mod mpsc_random;
@@ -88,6 +89,7 @@ fn main() -> ExitCode {
         .chain(slots::operations().map(Operation::from))
         .chain(mpsc::operations().map(Operation::from))
         .chain(frames::operations().map(Operation::from))
+        .chain(frames_growth::operations().into_iter().map(Operation::from))
         .chain(guarded::operations().map(Operation::from))
         .collect();
     if let Some(role) = victim::role() {
