@@ -170,6 +170,18 @@ fn a_durable_consumer_that_was_away_through_three_generations_misses_nothing() {
     assert_eq!(generations(&place, "c"), [1, 2, 3, 4]);
     let info = inspect::inspect(&place.namespace, "c").unwrap();
     assert_eq!((info.oldest_generation, info.generation), (1, 4));
+    let older: Vec<_> = info
+        .older
+        .iter()
+        .map(|of| (of.generation, of.state))
+        .collect();
+    assert_eq!(older, [(1, "retired"), (2, "retired"), (3, "retired")]);
+    assert_eq!(info.seats.len(), 1);
+    let away = &info.seats[0];
+    assert_eq!(
+        (away.generation, away.state, away.depth_records),
+        (1, "absent", 31)
+    );
     // A newcomer does not take its index.
     let newcomer = consumer(&place).attach("c").unwrap();
     assert_eq!(newcomer.seat(), 1);

@@ -12,7 +12,7 @@ use crate::layout::seat::SeatState;
 use crate::memory::{ReadOnly, Region, Shared, Writable};
 use crate::protocol::Lie;
 use crate::protocol::frames::{self, Shape, seats};
-use crate::protocol::growth::{self, Older};
+use crate::protocol::growth::{self, Later, Older};
 
 /// The publisher's words over mapped segments.
 pub(super) type MappedPublisher = frames::Publisher<Region<Writable>, Region<ReadOnly>>;
@@ -92,6 +92,14 @@ impl OwnerRole for MappedPublisher {
 
     fn evict_dead(&mut self, locks: &GenerationLocks<'_>, seats: u64) {
         frames::Publisher::evict_dead(self, locks, seats);
+    }
+
+    fn evict_left_behind(
+        &mut self,
+        locks: &GenerationLocks<'_>,
+        later: &Later<'_, Region<ReadOnly>>,
+    ) {
+        frames::Publisher::evict_left_behind(self, locks, later);
     }
 
     fn older(&mut self) -> Option<&mut Vec<Older<Self>>> {

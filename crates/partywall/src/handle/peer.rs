@@ -25,6 +25,7 @@ use crate::layout::{owner, peers};
 use crate::memory::{ReadOnly, Region, Shared, SharedMut, Writable};
 use crate::os::{self, LockFile, Process};
 use crate::protocol::Lie;
+use crate::protocol::growth::{self, Behind};
 use crate::protocol::{park, seats};
 use crate::record::{Difference, Schema};
 use crate::wait::{SLICE, Step, WaitStrategy, Waiter};
@@ -494,16 +495,12 @@ impl PeerHandle {
         &mut self,
         peek: &mut impl FnMut() -> Result<Option<F>, Lie>,
     ) -> Result<Option<F>, RecvError> {
-        // SYNC close
-        let state = State(self.owner.load32(header::STATE, Acquire));
-        if state == State::READY {
-            return Ok(None);
+        match growth::look_behind(&self.owner, &mut *peek) {
+            Ok(Behind::Ready) => Ok(None),
+            Ok(Behind::Found(found)) => Ok(Some(found)),
+            Ok(Behind::Over(state)) => Err(self.over(state)),
+            Err(lie) => Err(self.damaged(lie)),
         }
-        // What is there again, behind the state: the last record may have come in between.
-        if let Some(found) = self.peek(peek)? {
-            return Ok(Some(found));
-        }
-        Err(self.over(state))
     }
 
     /// The error of a generation that is no longer READY.

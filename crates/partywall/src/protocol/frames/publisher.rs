@@ -393,8 +393,26 @@ impl<O: SharedMut, P: Shared> Publisher<O, P> {
     /// Evicts every seat of `candidates` whose holder is dead; how many. Its pins no longer count, nor does its
     /// cursor, and the frames that it had not come to are counted as lost by the same store.
     pub(crate) fn evict_dead(&mut self, locks: &impl SeatLocks, candidates: u64) -> u32 {
+        self.evict(locks, candidates, |_| 0)
+    }
+
+    /// Those who died here would have had so many frames beyond this generation.
+    fn evict(
+        &mut self,
+        locks: &impl SeatLocks,
+        candidates: u64,
+        beyond: impl Fn(u32) -> u64,
+    ) -> u32 {
         let (peers, base, position) = (&self.peers, self.shape.base, self.position);
-        let unread = |seat, state| super::seats::unread(peers, seat, state, base, position);
+        let unread = |seat, state: SeatState| {
+            let here = super::seats::unread(peers, seat, state, base, position);
+            // Who has left wanted no more.
+            if state.claim() == Some(Claim::Active) {
+                here.wrapping_add(beyond(seat))
+            } else {
+                here
+            }
+        };
         self.watches
             .evict_dead(&self.owner, peers, locks, candidates, evictable, unread)
     }

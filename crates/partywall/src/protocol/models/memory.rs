@@ -410,7 +410,15 @@ impl<S: Copy> World<S> {
 
     /// A process that is killed after so many stores, if that is given.
     pub(super) fn process(&self, stores: Option<u64>) -> Process {
-        let life = Life::new(stores);
+        self.opened_by(Life::new(stores))
+    }
+
+    /// A process that has another generation open already.
+    pub(super) fn also(&self, process: &Process) -> Process {
+        self.opened_by(Rc::clone(&process.life))
+    }
+
+    fn opened_by(&self, life: Rc<Life>) -> Process {
         let handle = |memory: &Rc<Memory>| Handle {
             memory: Rc::clone(memory),
             life: Rc::clone(&life),
@@ -419,17 +427,6 @@ impl<S: Copy> World<S> {
             owner: handle(&self.owner),
             peers: handle(&self.peers),
             life: Rc::clone(&life),
-        }
-    }
-}
-
-impl<S> World<S> {
-    /// A process that has another world open already: it dies in both at once.
-    pub(super) fn reached_by(&self, process: &Process) -> Process {
-        Process {
-            owner: process.opens(&self.owner),
-            peers: process.opens(&self.peers),
-            life: Rc::clone(&process.life),
         }
     }
 }
@@ -443,8 +440,8 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Its mapping of one more segment.
-    pub(super) fn opens(&self, memory: &Rc<Memory>) -> Handle {
+    /// Another segment that it has mapped.
+    pub(super) fn map(&self, memory: &Rc<Memory>) -> Handle {
         Handle {
             memory: Rc::clone(memory),
             life: Rc::clone(&self.life),

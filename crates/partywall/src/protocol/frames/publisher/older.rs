@@ -24,7 +24,8 @@ use super::Publisher;
 use crate::layout::peers;
 use crate::layout::seat::{self, Claim, SeatState};
 use crate::memory::{Shared, SharedMut};
-use crate::protocol::growth::Older;
+use crate::protocol::SeatLocks;
+use crate::protocol::growth::{Later, Older};
 
 impl<O: SharedMut, P: Shared> Publisher<O, P> {
     /// The generations before this one that somebody may still come from, oldest first.
@@ -72,6 +73,20 @@ impl<O: SharedMut, P: Shared> Publisher<O, P> {
             }
         }
         stragglers
+    }
+
+    /// Evicts whoever died in this generation, which was replaced; how many. What it had not come to includes what was
+    /// published after this generation.
+    pub(crate) fn evict_left_behind(
+        &mut self,
+        locks: &impl SeatLocks,
+        later: &Later<'_, P>,
+    ) -> u32 {
+        let beyond = later.records.wrapping_sub(self.position);
+        self.evict(locks, u64::MAX, |seat| {
+            // One that was killed between its two seats is counted where it was to go on.
+            if later.has(seat) { 0 } else { beyond }
+        })
     }
 
     /// Subscribers of this generation, one bit each; dead ones that nobody has noticed yet included.
