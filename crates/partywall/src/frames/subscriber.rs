@@ -10,7 +10,7 @@ use super::{Frame, SubscriberOptions};
 use crate::channel::attach::Attached;
 use crate::error::{OpenError, RecvError};
 use crate::handle::PeerHandle;
-use crate::layout::header::State;
+use crate::layout::header::{self, State};
 use crate::layout::{owner, peers, seat};
 use crate::memory::{ReadOnly, Region, Shared, SharedMut};
 use crate::protocol::Lie;
@@ -185,7 +185,8 @@ impl Subscriber {
             handle.check()?;
             let newest = handle.with_current(|owner| owner.load(owner::WRITE_SEQ, Acquire));
             let written = role.owner().load(owner::WRITE_SEQ, Acquire);
-            if handle.state()? != State::RETIRED || newest.is_none_or(|newest| newest == written) {
+            let state = State(role.owner().load32(header::STATE, Acquire));
+            if state != State::RETIRED || newest.is_none_or(|newest| newest == written) {
                 skipped += role.skip_to_newest();
                 break;
             }

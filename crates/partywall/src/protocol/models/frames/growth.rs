@@ -435,6 +435,24 @@ fn a_subscriber_killed_between_three_generations_keeps_nothing() {
     killed_on_its_way(2, RELIABLE);
 }
 
+#[test]
+fn what_others_abandoned_stays_counted_over_a_growth() {
+    explore(0, || {
+        let (chain, mut publisher) = Chain::new(pool(2, 1, 0));
+        let world = chain.world(0);
+        let dead = Reader::attach(&world, world.process(None), 0, RELIABLE).unwrap();
+        assert!(publish(&mut publisher));
+        dead.die(&world);
+        let mut mover = Mover::attach(&chain, chain.process(), 0, RELIABLE);
+        let _publisher = chain.grow(publisher, &chain.process());
+        assert!(mover.step(), "it comes over");
+        let epoch = chain.state(1, 0).epoch();
+        let at = peers::seat_at(0) + seats::abandoned(epoch);
+        let abandoned = mover.reader.process.peers.load(at, Acquire);
+        assert_eq!(abandoned, 1);
+    });
+}
+
 /// The publisher is killed anywhere in a growth; its successor finishes it, or goes on in the old generation.
 fn grower_killed(wish: Wish) {
     kill_everywhere(1, move |stores| {
