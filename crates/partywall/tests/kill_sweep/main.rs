@@ -15,6 +15,7 @@ mod account;
 mod both;
 mod consumers;
 mod frames;
+mod frames_growth;
 mod growth;
 mod guarded;
 mod mpsc;
@@ -97,6 +98,7 @@ fn main() -> ExitCode {
         .chain(slots::operations().map(Operation::from))
         .chain(mpsc::operations().map(Operation::from))
         .chain(frames::operations().map(Operation::from))
+        .chain(frames_growth::operations().into_iter().map(Operation::from))
         .chain(guarded::operations().map(Operation::from))
         .chain(protection::operations().map(Operation::from))
         .collect();
