@@ -191,7 +191,10 @@ impl Receiver {
         if seat >= role.shape().seats || !self.handle.is_ours() {
             return None;
         }
-        let load = |offset| role.peers().load(peers::seat_at(seat) + offset, Relaxed);
+        let load = |offset| {
+            role.peers_of(seat)
+                .load(peers::seat_at(seat) + offset, Relaxed)
+        };
         Some(LaneCounters {
             received: role.records(seat),
             dropped: load(mpsc::DROPPED),
@@ -272,11 +275,13 @@ impl Receiver {
         self.handle.reclaim();
         let owned = &mut self.handle.owned;
         owned.role.sweep();
-        let locks = GenerationLocks {
+        let generation = owned.header.generation;
+        let locks = |generation| GenerationLocks {
             lock: &owned.lock,
-            generation: owned.header.generation,
+            generation,
         };
-        let died = owned.role.find_dead(&locks);
+        let (locks, older) = (locks(generation), locks(generation.wrapping_sub(1)));
+        let died = owned.role.find_dead(&locks, &older);
         self.tell_senders();
         Ok(died)
     }
@@ -342,7 +347,8 @@ impl Receiver {
                 let len = found.len as usize;
                 // Only what the buffer lacks is zeroed first; what it has is overwritten anyway.
                 payload.resize(len, 0);
-                self.handle.peers().copy_out(found.payload_at, payload);
+                let peers = self.handle.role().peers_of(seat);
+                peers.copy_out(found.payload_at, payload);
                 return Event::Record(Meta {
                     sender: id(seat, epoch),
                     len,

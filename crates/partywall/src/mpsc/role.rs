@@ -85,6 +85,7 @@ impl PeerRole for MappedSender {
             shape.lane_alone(),
             shape,
             seat,
+            None,
         );
         match claimed {
             Ok(sender) => Ok((sender, false)),

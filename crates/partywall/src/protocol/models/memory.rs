@@ -353,9 +353,11 @@ impl World<mpsc::Shape> {
         let owner_words = (0..seats).map(lanes::lane_words).flat_map(|at| {
             counted(at + lanes::LANE_READ_SEQ)
                 .into_iter()
-                .chain([at + lanes::LANE_STATE])
+                .chain([at + lanes::LANE_STATE, at + lanes::LANE_LEFT])
         });
-        let peer_words = (0..seats).map(|seat| peers::seat_at(seat) + seat::STATE);
+        let peer_words = (0..seats)
+            .map(peers::seat_at)
+            .flat_map(|at| [at + seat::STATE, at + lanes::END]);
         let notices = (0..seats).map(|seat| lanes::notice(seats, seat));
         let data = (0..seats).map(|seat| {
             let at = shape.lane_of(seat).data(0);
@@ -410,7 +412,15 @@ impl<S: Copy> World<S> {
 
     /// A process that is killed after so many stores, if that is given.
     pub(super) fn process(&self, stores: Option<u64>) -> Process {
-        let life = Life::new(stores);
+        self.mapped_by(Life::new(stores))
+    }
+
+    /// The same process as one that has another generation mapped.
+    pub(super) fn same_process(&self, other: &Process) -> Process {
+        self.mapped_by(Rc::clone(&other.life))
+    }
+
+    fn mapped_by(&self, life: Rc<Life>) -> Process {
         let handle = |memory: &Rc<Memory>| Handle {
             memory: Rc::clone(memory),
             life: Rc::clone(&life),

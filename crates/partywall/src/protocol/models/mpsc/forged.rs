@@ -125,7 +125,8 @@ fn a_lane_that_nobody_claimed_is_never_touched() {
     for _ in 0..2 {
         receiver.sweep();
         all(&mut receiver);
-        assert_eq!(receiver.find_dead(&Held(vec![true, false])), None);
+        let locks = Held(vec![true, false]);
+        assert_eq!(receiver.find_dead(&locks, &locks), None);
         receiver = Receiver::adopt(owner.clone(), peers.clone(), SHAPE).unwrap();
     }
 }
@@ -240,7 +241,8 @@ fn a_liar_is_cut_off_and_its_seat_can_be_had_again() {
         assert_eq!(all(&mut receiver), []);
         let mut receiver = Receiver::adopt(owner.clone(), peers.clone(), SHAPE).unwrap();
         assert_eq!(all(&mut receiver), []);
-        assert_eq!(receiver.find_dead(&Held(vec![false, true])), None);
+        let locks = Held(vec![false, true]);
+        assert_eq!(receiver.find_dead(&locks, &locks), None);
 
         let mut sender = claim(&both, SHAPE, 0).unwrap();
         assert!(send(&mut sender, 5, b"anew"));

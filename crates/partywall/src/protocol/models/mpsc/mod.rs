@@ -2,6 +2,8 @@
 
 mod crash;
 mod forged;
+mod growing;
+mod growth;
 mod park;
 mod people;
 mod properties;

@@ -1,0 +1,224 @@
+//! Where the receiver goes on when the channel has grown: lane by lane, from the generation before into the current one.
+
+use std::sync::atomic::Ordering::{Acquire, Release};
+
+use super::{Progress, Receiver, cursor_at, state_at};
+use crate::layout::mpsc::{self, LaneState};
+use crate::layout::peers;
+use crate::layout::record::LaneHeader;
+use crate::layout::seat::{self, SeatState};
+use crate::memory::{Shared, SharedMut};
+use crate::protocol::cursor::{self, Cursor};
+use crate::protocol::mpsc::Shape;
+use crate::protocol::{Lie, SeatLocks};
+
+/// The generation before, as long as there are lanes that the receiver has not left.
+#[derive(Debug)]
+pub(super) struct Older<O, P> {
+    pub(super) owner: O,
+    pub(super) peers: P,
+    pub(super) shape: Shape,
+    /// Those lanes, one bit each.
+    lanes: u64,
+}
+
+impl<O, P: Shared> Older<O, P> {
+    /// Nobody has ever held the seat: its lane has no memory, and must not be touched.
+    pub(super) fn is_untouched(&self, seat: u32) -> bool {
+        let at = peers::seat_at(seat) + seat::STATE;
+        SeatState(self.peers.load(at, Acquire)).epoch() == 0
+    }
+}
+
+impl<O: SharedMut, P: Shared> Receiver<O, P> {
+    /// Goes on where the receiver of the generation before is: stores it, before anybody looks at this one. The lanes
+    /// themselves begin where their senders say that the old ones end, which is no earlier.
+    pub(crate) fn inherit(&mut self, old: &Self) {
+        for (seat, before) in (0..self.shape.seats).zip(&old.lanes) {
+            let lane = &mut self.lanes[seat as usize];
+            let (next, records) = (before.next, before.records);
+            lane.cursor = Cursor::begin(&self.owner, cursor_at(seat), next, records);
+            (lane.next, lane.records) = (next, records);
+        }
+    }
+
+    /// The root says that this generation is the current one, and the old one is RETIRED: what is still to be read
+    /// there comes first. The one before that must have been left.
+    pub(crate) fn follow(&mut self, old: Self) {
+        debug_assert!(old.older.is_none(), "one growth at a time");
+        let seats = old.shape.seats.min(self.shape.seats);
+        for (seat, mut lane) in (0..seats).zip(old.lanes) {
+            lane.older = true;
+            self.lanes[seat as usize] = lane;
+            self.notices[seat as usize] = old.notices[seat as usize];
+        }
+        let lanes = mask(seats);
+        self.noticed |= lanes;
+        self.told = old.told;
+        self.published |= old.published;
+        self.older = Some(Older {
+            owner: old.owner,
+            peers: old.peers,
+            shape: old.shape,
+            lanes,
+        });
+    }
+
+    /// A successor does the same for lanes that the dead receiver had not left. Only before anything is handed out.
+    pub(crate) fn adopt_older(&mut self, owner: O, peers: P, shape: Shape) -> Result<(), Lie> {
+        let mut lanes = 0;
+        for seat in 0..shape.seats.min(self.shape.seats) {
+            let left = owner.load(left_at(seat), Acquire);
+            let read = cursor::read(&owner, cursor_at(seat)).position;
+            match mpsc::end_of(left) {
+                // SYNC lane-left: where it went on stands in the current generation.
+                Some(end) if end == read => continue,
+                Some(_) => {
+                    return Err(Lie {
+                        word: "left, of a lane",
+                        place: u64::from(seat),
+                        expected: "0, or where the receiver's cursor stands",
+                        found: left,
+                    });
+                }
+                None => {}
+            }
+            self.lanes[seat as usize] = Progress {
+                older: true,
+                ..Progress::adopt(&owner, shape, seat)?
+            };
+            lanes |= 1 << seat;
+        }
+        if lanes != 0 {
+            self.noticed |= lanes;
+            self.older = Some(Older {
+                owner,
+                peers,
+                shape,
+                lanes,
+            });
+        }
+        Ok(())
+    }
+
+    /// The generation before, if there is still something to be read: its sides, its geometry, and the lanes, one bit
+    /// each.
+    pub(crate) fn older(&self) -> Option<(&O, &P, Shape, u64)> {
+        let older = self.older.as_ref()?;
+        Some((&older.owner, &older.peers, older.shape, older.lanes))
+    }
+
+    /// A lane of the generation before gave nothing: leaves it, if its sender says that it ends here; then `Ok(None)`.
+    /// Gives what is there else; `None`: the sender has not said anything yet.
+    #[cold]
+    pub(super) fn leave_at_end(&mut self, seat: u32) -> Option<Result<Option<LaneHeader>, Lie>> {
+        // SYNC lane-moved: everything that was committed before it is visible from here on.
+        let word = self.peers_of(seat).load(end_at(seat), Acquire);
+        let end = mpsc::end_of(word)?;
+        match self.peek(seat) {
+            Ok(None) => {}
+            other => return Some(other),
+        }
+        if end != self.lanes[seat as usize].next {
+            return Some(Err(Lie {
+                word: "end of a lane",
+                place: self.lanes[seat as usize].next,
+                expected: "where the first header of zero stands, plus 1",
+                found: word,
+            }));
+        }
+        self.leave(seat);
+        Some(Ok(None))
+    }
+
+    /// A lane of the generation before, of which everything was told: leaves it if nobody holds its seat.
+    pub(super) fn leave_unheld(&mut self, seat: u32, locks: &impl SeatLocks) {
+        if self.may_leave(seat) && locks.try_lock(seat) {
+            // Again under the lock, which carries everything that the last holder did; the next one has to look
+            // here first, and finds that we have left.
+            if self.may_leave(seat) {
+                self.leave(seat);
+            }
+            self.noticed |= 1 << seat;
+            locks.unlock(seat);
+        }
+    }
+
+    /// Whether a lane's sender says that it has ended, and so has gone on elsewhere.
+    pub(super) fn has_ended(&self, seat: u32) -> bool {
+        // SYNC lane-moved
+        self.lanes[seat as usize].older && self.peers_of(seat).load(end_at(seat), Acquire) != 0
+    }
+
+    /// Whether a lane gives nothing more, now.
+    fn may_leave(&mut self, seat: u32) -> bool {
+        let state = self.lanes[seat as usize].state;
+        if state.is_cut() && self.seat_state(seat).epoch() == state.epoch() {
+            return true;
+        }
+        let word = self.peers_of(seat).load(end_at(seat), Acquire);
+        // Where the end is a lie, that is told first.
+        self.is_empty(seat)
+            && mpsc::end_of(word).is_none_or(|end| end == self.lanes[seat as usize].next)
+    }
+
+    /// Goes on in the current generation, where the lane of the one before ends.
+    fn leave(&mut self, seat: u32) {
+        self.publish(seat);
+        let last = self.seat_state(seat).epoch();
+        let at = peers::seat_at(seat) + seat::STATE;
+        let moved = SeatState(self.peers.load(at, Acquire)).epoch();
+        let Some(older) = &mut self.older else {
+            return;
+        };
+        let lane = &mut self.lanes[seat as usize];
+        if lane.state.is_cut() {
+            let epoch = lane.state.epoch();
+            // Who was cut off there is not heard here either. Who came after it begins anew.
+            lane.state = if epoch == last && moved != 0 {
+                LaneState::cut(moved)
+            } else {
+                LaneState::ended(epoch)
+            };
+        }
+        let (end, records) = (lane.next, lane.records);
+        let cursor = Cursor::begin(&self.owner, cursor_at(seat), end, records);
+        self.owner.store(state_at(seat), lane.state.0, Release);
+        // SYNC lane-left: the one commit point. Before it a successor goes on in the old lane, behind it here; so
+        // nothing of this generation is handed out before it.
+        let left = mpsc::end_word(end);
+        older.owner.store(left_at(seat), left, Release);
+        *lane = Progress {
+            lane: self.shape.lane_of(seat),
+            cursor,
+            next: end,
+            records,
+            state: lane.state,
+            adopted: None,
+            older: false,
+        };
+        // What was committed here since is to be looked for, whatever the notice is.
+        self.notices[seat as usize] = 0;
+        self.noticed |= 1 << seat;
+        self.published = true;
+        older.lanes &= !(1 << seat);
+        if older.lanes == 0 {
+            self.older = None;
+        }
+    }
+}
+
+/// So many lanes, one bit each.
+fn mask(lanes: u32) -> u64 {
+    u64::MAX >> (64 - lanes)
+}
+
+/// Offset of the word that says where a lane was left.
+const fn left_at(seat: u32) -> u64 {
+    mpsc::lane_words(seat) + mpsc::LANE_LEFT
+}
+
+/// Offset of the word in which a sender says where its lane ends.
+const fn end_at(seat: u32) -> u64 {
+    peers::seat_at(seat) + mpsc::END
+}
