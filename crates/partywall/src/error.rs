@@ -1,6 +1,7 @@
 //! What can go wrong, one enum an operation. Each message says to which channel, what was expected and
 //! found, and what to do next.
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -301,6 +302,24 @@ pub enum SendError {
         /// The channel's name.
         channel: String,
     },
+    /// The receiver of an mpsc channel went on in a new generation whose records are others than this handle is for.
+    #[error(
+        "channel {channel}: goes on with other records than expected: {difference}; build both sides from one definition (`partywall schema {channel}` prints the channel's), and attach anew"
+    )]
+    SchemaMismatch {
+        /// The channel's name.
+        channel: String,
+        /// In what they differ.
+        difference: Difference,
+    },
+    /// The receiver of an mpsc channel went on in a new generation, which could not be opened yet: call again.
+    #[error("channel {channel}: cannot go over to its next generation yet: {source}; call again")]
+    NotMoved {
+        /// The channel's name.
+        channel: String,
+        /// Why not.
+        source: Box<OpenError>,
+    },
     /// The receiver of an mpsc channel reads this sender no more.
     #[error("channel {channel}: the receiver gave up on this sender ({reason:?}); attach anew")]
     Evicted {
@@ -308,6 +327,15 @@ pub enum SendError {
         channel: String,
         /// Why.
         reason: EvictionReason,
+    },
+    /// Another owner has taken the channel over, though this one lives: its lock file was replaced. What this one
+    /// did since then may be lost, and dropping it closes nothing.
+    #[error(
+        "channel {channel}: superseded: another owner has taken it over; drop this handle, and do not remove lock files by hand"
+    )]
+    Superseded {
+        /// The channel's name.
+        channel: String,
     },
     /// The channel was removed while this producer had it.
     #[error("channel {channel}: it was removed by force; open it anew")]
@@ -429,6 +457,25 @@ pub enum RecvError {
         /// Bytes that came.
         found: usize,
     },
+    /// The producer went on in a new generation whose records are others than this handle is for. All that were of its
+    /// kind have been received.
+    #[error(
+        "channel {channel}: goes on with other records than expected: {difference}; build both sides from one definition (`partywall schema {channel}` prints the channel's), and attach anew"
+    )]
+    SchemaMismatch {
+        /// The channel's name.
+        channel: String,
+        /// In what they differ.
+        difference: Difference,
+    },
+    /// The producer went on in a new generation, which could not be opened yet: call again.
+    #[error("channel {channel}: cannot go over to its next generation yet: {source}; call again")]
+    NotMoved {
+        /// The channel's name.
+        channel: String,
+        /// Why not.
+        source: Box<OpenError>,
+    },
     /// The producer went on in a new generation that this consumer was not carried over to.
     #[error("channel {channel}: superseded by a new generation; attach anew")]
     Superseded {
@@ -443,6 +490,58 @@ pub enum RecvError {
         /// The channel's name.
         channel: String,
     },
+}
+
+/// A channel did not get a new generation: it goes on in the one that it has.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GrowError {
+    /// The new generation could not be made.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The channel is not this handle's any more.
+    #[error(transparent)]
+    Owner(#[from] SendError),
+}
+
+/// A handle that did not change its type, with the reason. Nothing was changed.
+#[derive(Debug)]
+pub struct Unchanged<Handle>(Box<(Handle, GrowError)>);
+
+impl<Handle> Unchanged<Handle> {
+    pub(crate) fn new(handle: Handle, error: GrowError) -> Self {
+        Unchanged(Box::new((handle, error)))
+    }
+
+    /// Why.
+    #[must_use]
+    pub fn error(&self) -> &GrowError {
+        &self.0.1
+    }
+
+    /// The handle as it was.
+    #[must_use]
+    pub fn into_handle(self) -> Handle {
+        self.0.0
+    }
+
+    /// Why; the handle is dropped, which closes its channel.
+    #[must_use]
+    pub fn into_error(self) -> GrowError {
+        self.0.1
+    }
+}
+
+impl<Handle> fmt::Display for Unchanged<Handle> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.1.fmt(formatter)
+    }
+}
+
+impl<Handle: fmt::Debug> std::error::Error for Unchanged<Handle> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        std::error::Error::source(&self.0.1)
+    }
 }
 
 /// A guarded record was not locked.

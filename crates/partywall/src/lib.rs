@@ -59,7 +59,7 @@ pub mod snapshot;
 mod wait;
 
 pub use channel::namespace::Namespace;
-pub use error::{LockError, ManageError, OpenError, RecvError, SendError};
+pub use error::{GrowError, LockError, ManageError, OpenError, RecvError, SendError, Unchanged};
 pub use layout::verdict::EvictionReason;
 pub use protocol::Lie;
 pub use wait::{SLICE, StopToken, WaitStrategy};

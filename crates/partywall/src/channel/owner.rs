@@ -15,10 +15,13 @@ use super::schema;
 use super::segment::{self, Header, Opened};
 use crate::error::OpenError;
 use crate::layout::header::{self, FLAG_KEEP, Pattern, Phase, Side, State};
-use crate::layout::{owner, peers, seat};
+use crate::layout::root::CURRENT;
+use crate::layout::verdict::{self, Evicted};
+use crate::layout::{MAX_SEATS, owner, peers, seat};
 use crate::memory::{ReadOnly, Region, Shared, SharedMut, Writable};
 use crate::os::{self, LockFile};
 use crate::protocol::Lie;
+use crate::protocol::growth::{self, Older};
 use crate::protocol::park;
 
 /// What a pattern brings to owning a channel: the words that its owner alone writes.
@@ -63,8 +66,30 @@ pub(crate) trait OwnerRole: Sized {
         false
     }
 
-    /// Durable peers of older generations are on their way here.
-    fn set_older(&mut self, _older: Vec<(Region<ReadOnly>, u32)>) {}
+    /// Where the generation after this one would begin if the owner goes on in it itself, and its records are of the
+    /// same schema: then [`Self::inherit`] follows.
+    fn base_of_growth(&self) -> Base {
+        self.base()
+    }
+
+    /// What goes over into a generation in which the owner itself goes on, whatever its records are.
+    fn succeed(&mut self, _before: &Self) {}
+
+    /// The generations before this one that somebody may still come from, oldest first: the pattern keeps them, counts
+    /// who sits there, and receives what lies there. `None` where peers are not carried over.
+    fn older(&mut self) -> Option<&mut Vec<Older<Self>>> {
+        None
+    }
+}
+
+/// Whether what an owner wrote about its channel still stands.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    Ours,
+    /// The channel was removed by force.
+    Deleted,
+    /// Another owner has taken office.
+    Superseded,
 }
 
 /// An owned channel.
@@ -194,6 +219,9 @@ pub(crate) fn open<R: OwnerRole>(
                     epoch: 0,
                     oldest: generations.oldest,
                 };
+                owned.remove_unfinished();
+                owned.finish_retiring();
+                owned.open_older()?;
                 if retired {
                     owned.next_generation(wanted)?;
                     owned.adopted = false;
@@ -201,8 +229,6 @@ pub(crate) fn open<R: OwnerRole>(
                     owned.replace_unused(wanted, mismatch)?;
                     owned.adopted = false;
                 }
-                owned.remove_unfinished();
-                owned.finish_retiring();
                 owned.take_office();
                 return Ok(owned);
             }
@@ -335,7 +361,6 @@ fn create_first<R: OwnerRole>(claimed: Claimed, wanted: &Wanted) -> Result<Owned
 }
 
 impl<R: OwnerRole> Owned<R> {
-    /// In what the generation falls short.
     /// In what the generation falls short of what is wanted.
     fn mismatch(&self, wanted: &Wanted) -> Option<OpenError> {
         mismatch(&self.channel, &self.header, self.role.owner(), wanted).or_else(|| {
@@ -375,7 +400,7 @@ impl<R: OwnerRole> Owned<R> {
         if !self.is_unused() {
             return Err(mismatch);
         }
-        let mut made = self.make_next(wanted)?;
+        let mut made = self.make_next(wanted, self.role.base())?;
         // A value of another schema is none of this one.
         let (owner, expected) = (self.role.owner(), wanted.schema.as_ref());
         if schema::expect(&self.channel, &self.header, owner, expected).is_ok() {
@@ -415,16 +440,79 @@ impl<R: OwnerRole> Owned<R> {
     /// Retires a generation that was closed, and goes on in a new one. Nobody is carried over but durable
     /// consumers, who come by themselves.
     fn next_generation(&mut self, wanted: &Wanted) -> Result<(), OpenError> {
-        let made = self.make_next(wanted)?;
+        let made = self.make_next(wanted, self.role.base())?;
         self.switch_to(made);
         Ok(())
     }
 
+    /// Goes on in a new generation as wanted, while traffic runs: peers come over by themselves. It must not have fewer
+    /// seats than this one. In the old one nothing was left half-done, and nothing is committed any more.
+    ///
+    /// # Errors
+    /// If it cannot be made. Then nothing was changed.
+    pub(crate) fn grow(&mut self, wanted: &Wanted) -> Result<(), OpenError> {
+        debug_assert!(wanted.seats >= self.header.seat_count);
+        let (old, schema) = (self.role.owner(), wanted.schema.as_ref());
+        // Bytes are no value of a type, and values of a type are bytes that anybody may have.
+        let same = match schema {
+            Some(_) => schema::expect(&self.channel, &self.header, old, schema).is_ok(),
+            None => self.header.schema_hash == 0,
+        };
+        let base = if same {
+            self.role.base_of_growth()
+        } else {
+            self.role.base()
+        };
+        let mut made = self.make_next(wanted, base)?;
+        let (_, role) = &mut made;
+        role.succeed(&self.role);
+        if same {
+            role.inherit(&self.role);
+        }
+        // The first owner of it, before anybody looks.
+        role.owner().store(header::OWNER_EPOCH, 1, Relaxed);
+        self.carry_counters(role.owner());
+        self.switch_to(made);
+        self.epoch = 1;
+        Ok(())
+    }
+
+    /// What was counted so far is not forgotten.
+    fn carry_counters(&self, new: &Region<Writable>) {
+        let old = self.role.owner();
+        for at in (owner::DROPPED..=owner::LAST_ERROR).step_by(8) {
+            new.store(at, old.load(at, Relaxed), Relaxed);
+        }
+        for seat in 0..self.header.seat_count {
+            let verdict = verdict::at(seat);
+            let selector = Evicted(old.load(verdict + verdict::EVICTED, Relaxed)).selector();
+            let lost = old.load(verdict + verdict::LOST_0 + 8 * selector, Relaxed);
+            // Nobody was evicted there yet, and then the first of the two counts.
+            new.store(verdict + verdict::LOST_0, lost, Relaxed);
+        }
+    }
+
+    /// What the current generation is like.
+    ///
+    /// # Errors
+    /// [`OpenError::Damaged`] if its schema is none.
+    pub(crate) fn as_it_is(&self) -> Result<Wanted, OpenError> {
+        let header = &self.header;
+        Ok(Wanted {
+            payload_size: header.payload_size,
+            record_size: header.record_size,
+            seats: header.seat_count,
+            keep: header.flags & FLAG_KEEP != 0,
+            checksums: header.flags & header::FLAG_CHECKSUM != 0,
+            schema: schema::read(&self.channel, header, self.role.owner())?,
+            pool: None,
+        })
+    }
+
     /// Makes the segments of the next generation; nobody looks at them yet. Of what cannot be made nothing is
     /// left.
-    fn make_next(&self, wanted: &Wanted) -> Result<(Header, R), OpenError> {
+    fn make_next(&self, wanted: &Wanted, base: Base) -> Result<(Header, R), OpenError> {
         let next = self.header.generation.wrapping_add(1);
-        let base = self.role.base();
         // An index that a durable consumer holds must exist in the new generation too.
         let seats = if R::PATTERN.has_durable_peers() {
             wanted.seats.max(self.header.seat_count)
@@ -440,15 +528,70 @@ impl<R: OwnerRole> Owned<R> {
     }
 
     fn switch_to(&mut self, (header, role): (Header, R)) {
-        // The one commit point. A successor that finds it stores RETIRED again if we die before we do.
-        root::advance_current(&self.root, header.generation);
-        let old = std::mem::replace(&mut self.role, role);
-        if State(old.owner().load32(header::STATE, Acquire)) == State::READY {
-            old.owner()
-                .store32(header::STATE, State::RETIRED.0, Release);
-        }
+        let number = self.header.generation;
+        let mut old = std::mem::replace(&mut self.role, role);
+        // The one commit point. A successor that finds it retires the old one again if we die before we do.
+        growth::advance(&self.root, old.owner(), header.generation);
+        root::ring(&self.root);
         park::ring_for_peers(old.owner());
         self.header = header;
+        let closed = State(old.owner().load32(header::STATE, Relaxed)) != State::RETIRED;
+        let mut older = old.older().map(std::mem::take).unwrap_or_default();
+        for before in &mut older {
+            before.durable_only |= closed;
+        }
+        older.push(Older {
+            generation: number,
+            role: old,
+            durable_only: closed,
+        });
+        self.keep(older);
+    }
+
+    /// Older generations, from whom somebody may still come.
+    fn keep(&mut self, older: Vec<Older<R>>) {
+        if let Some(kept) = self.role.older() {
+            *kept = older;
+        }
+    }
+
+    /// Takes over the older generations of a dead owner, as far as somebody may still come from there.
+    ///
+    /// # Errors
+    /// If one of them cannot be looked at: then it may be needed. One that is damaged is given up, and those who sit
+    /// there are told.
+    fn open_older(&mut self) -> Result<(), OpenError> {
+        if self.role.older().is_none() {
+            return Ok(());
+        }
+        let mut older = Vec::new();
+        let mut closed = self.header.state == State::CLOSED;
+        for number in (self.oldest..self.header.generation).rev() {
+            let name = owner_file(number);
+            if matches!(
+                segment::open_read_only(&self.channel, &name, Side::Owner)?,
+                Opened::Missing | Opened::Initializing
+            ) {
+                // Its remover died between the root and the names.
+                continue;
+            }
+            let (header, owner, peers) =
+                generation::open_for_owner(&self.channel, number, self.header.instance)?;
+            closed |= header.state == State::CLOSED;
+            if header.state.phase() != Some(Phase::Retired) {
+                continue;
+            }
+            if let Ok(role) = adopt::<R>(self.channel.name(), &header, owner, peers) {
+                older.push(Older {
+                    generation: number,
+                    role,
+                    durable_only: closed,
+                });
+            }
+        }
+        older.reverse();
+        self.keep(older);
+        Ok(())
     }
 
     /// Removes a generation's files; what is not there, or cannot be removed, is left to the next owner.
@@ -466,62 +609,89 @@ impl<R: OwnerRole> Owned<R> {
             if let Ok((header, owner, _)) =
                 generation::open_for_owner(&self.channel, number, instance)
                 && header.state == State::READY
+                && growth::retire(&owner)
             {
-                owner.store32(header::STATE, State::RETIRED.0, Release);
                 park::ring_for_peers(&owner);
             }
         }
     }
 
-    /// Files that a dead creator did not finish. Only the holder of the owner lock makes such.
+    /// Files that a dead creator did not finish, and a generation that it did not come to use. Only the holder of the
+    /// owner lock makes such.
     fn remove_unfinished(&self) {
         for name in self.channel.files().names().unwrap_or_default() {
-            if name.ends_with(super::directory::UNFINISHED) {
+            let newer = name
+                .split_once('.')
+                .filter(|(_, side)| matches!(*side, "owner" | "peers"))
+                .and_then(|(number, _)| number.parse::<u64>().ok())
+                .is_some_and(|number| number > self.header.generation);
+            if newer || name.ends_with(super::directory::UNFINISHED) {
                 let _ = self.channel.files().remove_file(&name);
             }
         }
     }
 
-    /// Removes generations that nobody needs, strictly oldest first, and counts the durable consumers of
-    /// the others. Returns whether any are left.
+    /// Evicts who died in an older generation, and removes those that nobody needs, strictly oldest first. Returns
+    /// whether any are left.
     ///
     /// # Errors
     /// If one of them cannot be looked at: then it may be needed, and is kept, and so are those after it.
     pub(crate) fn reclaim(&mut self) -> Result<bool, OpenError> {
-        let current = self.header.generation;
-        let mut older = Vec::new();
-        for number in self.oldest..current {
-            let name = peers_file(number);
-            match segment::open_read_only(&self.channel, &name, Side::Peers)? {
-                Opened::Segment(peers, header) => {
-                    let needed = removal::users_of(&peers, header.seat_count, number, &self.lock)
-                        .map_or(true, |users| !users.none());
-                    if needed || !older.is_empty() {
-                        older.push((peers, header.seat_count));
-                        continue;
-                    }
-                }
-                // Its remover died between the root and the names.
-                Opened::Missing | Opened::Initializing => {}
+        if let Some(older) = self.role.older() {
+            for before in older {
+                let locks = GenerationLocks {
+                    lock: &self.lock,
+                    generation: before.generation,
+                };
+                before.role.evict_dead(&locks, u64::MAX);
             }
+        }
+        while self.oldest < self.header.generation {
+            let number = self.oldest;
             // After a removal by force, the names may be another's.
-            if !older.is_empty() || !self.channel.still_named(&self.lock) {
-                continue;
+            if self.is_needed(number)? || !self.channel.still_named(&self.lock) {
+                break;
             }
             root::advance_oldest(&self.root, number + 1);
             self.oldest = number + 1;
             self.remove_generation(number);
+            if let Some(older) = self.role.older() {
+                older.retain(|before| before.generation != number);
+            }
         }
-        let left = !older.is_empty();
-        self.role.set_older(older);
-        Ok(left)
+        Ok(self.oldest < self.header.generation)
     }
 
-    /// Whether what this owner wrote about the channel still stands: `None` if the channel was removed by
-    /// force. No peer could join what does not say that it is ready.
-    pub(crate) fn stands(&self) -> Result<Option<()>, Lie> {
+    /// Whether a seat of an older generation is claimed.
+    fn is_needed(&mut self, number: u64) -> Result<bool, OpenError> {
+        let lock = &self.lock;
+        let users = |peers: &Region<ReadOnly>, seats| {
+            removal::users_of(peers, seats, number, lock).map_or(true, |users| !users.none())
+        };
+        let mut older = self.role.older().into_iter().flatten();
+        if let Some(Older { role, .. }) = older.find(|before| before.generation == number) {
+            let owner = role.owner();
+            let seats = owner.load32(header::SEAT_COUNT, Relaxed).min(MAX_SEATS);
+            // One that died since we evicted is evicted first.
+            let sits = growth::promised(owner, role.peers(), seats) != Some(0);
+            return Ok(sits || users(role.peers(), seats));
+        }
+        let name = peers_file(number);
+        match segment::open_read_only(&self.channel, &name, Side::Peers)? {
+            Opened::Segment(peers, header) => Ok(users(&peers, header.seat_count)),
+            // Its remover died between the root and the names.
+            Opened::Missing | Opened::Initializing => Ok(false),
+        }
+    }
+
+    /// Whether what this owner wrote about the channel still stands. No peer could join what does not say that it is
+    /// ready.
+    pub(crate) fn stands(&self) -> Result<Standing, Lie> {
         if root::state(&self.root) == State::DELETED {
-            return Ok(None);
+            return Ok(Standing::Deleted);
+        }
+        if self.is_superseded() {
+            return Ok(Standing::Superseded);
         }
         let owner = self.role.owner();
         let state = u64::from(owner.load32(header::STATE, Relaxed));
@@ -545,7 +715,14 @@ impl<R: OwnerRole> Owned<R> {
                 });
             }
         }
-        Ok(Some(()))
+        Ok(Standing::Ours)
+    }
+
+    /// Whether another owner has taken office: in this generation, or by making the next one. While we hold the lock
+    /// that is a lock file which somebody replaced.
+    fn is_superseded(&self) -> bool {
+        self.role.owner().load(header::OWNER_EPOCH, Acquire) != self.epoch
+            || self.root.load(CURRENT, Acquire) != self.header.generation
     }
 
     /// The state word of a seat.
@@ -569,6 +746,10 @@ impl<R: OwnerRole> Owned<R> {
 
     /// The clean end of the stream. The channel goes if nobody needs it and it is not to be kept.
     pub(crate) fn close(&mut self) {
+        if self.is_superseded() {
+            // Not ours to end.
+            return;
+        }
         let owner = self.role.owner();
         // SYNC close: behind the last record; whoever sees CLOSED sees every header.
         owner.store32(header::STATE, State::CLOSED.0, Release);

@@ -106,12 +106,6 @@ pub(crate) fn create(
     })
 }
 
-/// A new generation is complete and named: from here on peers join it.
-pub(crate) fn advance_current(root: &Region<Writable>, generation: u64) {
-    root.store(CURRENT, generation, Release); // SYNC generation
-    ring(root);
-}
-
 /// A generation that nobody needs is about to lose its names.
 pub(crate) fn advance_oldest(root: &Region<Writable>, generation: u64) {
     root.store(OLDEST, generation, Release);

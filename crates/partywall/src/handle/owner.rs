@@ -4,10 +4,11 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use crate::channel::generation::Wanted;
 use crate::channel::heartbeat::Heartbeat;
 use crate::channel::liveness::GenerationLocks;
-use crate::channel::owner::{Owned, OwnerRole};
-use crate::error::{OpenError, SendError};
+use crate::channel::owner::{Owned, OwnerRole, Standing};
+use crate::error::{GrowError, OpenError, SendError};
 use crate::layout::last_error::LastError;
 use crate::layout::owner;
 use crate::memory::{ReadOnly, Region, SharedMut, Writable};
@@ -157,11 +158,13 @@ impl<R: OwnerRole> OwnerHandle<R> {
         self.looked_ms = os::coarse_ms();
         let channel = || self.channel().to_owned();
         match self.owned.stands() {
-            Ok(Some(())) => Ok(()),
-            Ok(None) => {
+            Ok(Standing::Ours) => Ok(()),
+            Ok(Standing::Deleted) => {
                 self.note(LastError::Deleted);
                 Err(SendError::Deleted { channel: channel() })
             }
+            // Not even the error is noted: the words are another's.
+            Ok(Standing::Superseded) => Err(SendError::Superseded { channel: channel() }),
             Err(lie) => {
                 self.note(LastError::Damaged);
                 Err(SendError::Damaged {
@@ -169,6 +172,39 @@ impl<R: OwnerRole> OwnerHandle<R> {
                     lie,
                 })
             }
+        }
+    }
+
+    /// Goes on in a new generation, like the one that is there but for what `change` does to it. Peers come over by
+    /// themselves, and the memory of the old one goes when the last of them has.
+    ///
+    /// # Errors
+    /// Nothing was changed then.
+    pub(crate) fn grow(&mut self, change: impl FnOnce(&mut Wanted)) -> Result<(), GrowError> {
+        self.check_process()?;
+        self.look_at_channel()?;
+        if !self.owned.channel.still_named(&self.owned.lock) {
+            return Err(self.superseded().into());
+        }
+        let mut wanted = self.owned.as_it_is()?;
+        change(&mut wanted);
+        self.owned.grow(&wanted)?;
+        if self.heartbeat.take().is_some() {
+            self.heartbeat = Some(Heartbeat::of_producer(self.owner().clone()));
+        }
+        // Who slept in the old generation was woken.
+        self.asleep_for_good.clear();
+        self.vain_rings = 0;
+        self.probed = None;
+        self.older = true;
+        self.reclaim();
+        Ok(())
+    }
+
+    #[cold]
+    fn superseded(&self) -> SendError {
+        SendError::Superseded {
+            channel: self.channel().to_owned(),
         }
     }
 
@@ -180,6 +216,8 @@ impl<R: OwnerRole> OwnerHandle<R> {
             generation: self.owned.header.generation,
         };
         self.owned.role.evict_dead(&locks, seats);
+        // Whoever is in the way may be in an older generation still.
+        self.reclaim();
     }
 
     /// The same, but not for every call: a look at locks is a system call. Whether it was done.
@@ -209,7 +247,6 @@ impl<R: OwnerRole> OwnerHandle<R> {
                 Step::LookAround => {
                     self.look_at_channel()?;
                     self.evict_dead(in_the_way);
-                    self.reclaim();
                 }
                 Step::Park(longest) => {
                     if let Some(found) = self.park(in_the_way, longest, look) {

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use crate::channel::attach::{Attached, PeerRole};
 use crate::channel::directory::ChannelDirectory;
+use crate::channel::generation;
 use crate::channel::heartbeat::Heartbeat;
+use crate::channel::moving::{Move, Moved};
 use crate::channel::namespace::Namespace;
 use crate::channel::segment::Header;
 use crate::channel::visit::Visited;
@@ -22,7 +24,7 @@ use crate::memory::{ReadOnly, Region, Shared, SharedMut, Writable};
 use crate::os::{self, LockFile, Process};
 use crate::protocol::Lie;
 use crate::protocol::{park, seats};
-use crate::record::Schema;
+use crate::record::{Difference, Schema};
 use crate::wait::{SLICE, Step, WaitStrategy, Waiter};
 
 /// How long a reader sleeps at a time that found no seat to be woken in.
@@ -41,10 +43,29 @@ pub(crate) struct Seated {
 impl Seated {
     /// The words for people of a seat that was just taken.
     fn settle(peers: Region<Writable>, seat: u32, state: SeatState, heartbeat: bool) -> Self {
+        peers.count(peers::seat_at(seat) + seat::ATTACHED, 1);
+        Self::sign(peers, seat, state, heartbeat)
+    }
+
+    /// The same for who only came over from an older generation, where it was counted.
+    fn settle_again(
+        old: &Region<Writable>,
+        peers: Region<Writable>,
+        seat: u32,
+        state: SeatState,
+        heartbeat: bool,
+    ) -> Self {
+        let at = peers::seat_at(seat);
+        for word in (seat::RECEIVED..=seat::MISSED).step_by(8) {
+            peers.store(at + word, old.load(at + word, Relaxed), Relaxed);
+        }
+        Self::sign(peers, seat, state, heartbeat)
+    }
+
+    fn sign(peers: Region<Writable>, seat: u32, state: SeatState, heartbeat: bool) -> Self {
         let at = peers::seat_at(seat);
         peers.store(at + seat::PID, os::process_id().into(), Relaxed);
         peers.store(at + seat::SINCE_NS, os::boottime_ns(), Relaxed);
-        peers.count(at + seat::ATTACHED, 1);
         // A dead holder may have slept.
         peers.store32(peers::parked(seat), 0, Relaxed);
         Seated {
@@ -64,6 +85,7 @@ enum Ended {
     Closed,
     Deleted,
     Superseded,
+    SchemaMismatch(Box<Difference>),
 }
 
 /// An opened channel, as a peer has it.
@@ -189,6 +211,92 @@ impl PeerHandle {
     /// Whether the handle has come to its end.
     pub(crate) fn has_ended(&self) -> bool {
         self.ended.is_some()
+    }
+
+    /// The generation is over, and `role` found nothing more in it: takes the same seat in the next one. What `role` was
+    /// comes back; whatever had to be said to its owner was said before. An error that ends the handle has given the
+    /// seat up; a durable peer's waits for it.
+    ///
+    /// # Errors
+    /// [`RecvError::SchemaMismatch`], [`RecvError::Superseded`] if peers of this pattern are not carried over,
+    /// [`RecvError::Deleted`], [`RecvError::Damaged`], and [`RecvError::NotMoved`], which another call may mend.
+    pub(crate) fn move_over<P: PeerRole>(&mut self, role: &mut P) -> Result<P, RecvError> {
+        if let Some(reason) = self.eviction() {
+            return Err(self.end(Ended::Evicted(reason)));
+        }
+        self.go_on();
+        let moving = Move {
+            channel: &self.channel,
+            lock: &self.lock,
+            root: &self.root,
+            from: &self.header,
+            schema: self.settings.schema.as_ref(),
+        };
+        let (header, moved) = match moving.go(role) {
+            Ok(Moved::Here(moved)) => *moved,
+            Ok(Moved::Nowhere | Moved::Taken) if root::state(&self.root) == State::DELETED => {
+                return Err(self.end(Ended::Deleted));
+            }
+            Ok(Moved::Nowhere | Moved::Taken) => return Err(self.end_moving(Ended::Superseded)),
+            Err(OpenError::SchemaMismatch { difference, .. }) => {
+                return Err(self.end_moving(Ended::SchemaMismatch(Box::new(difference))));
+            }
+            Err(OpenError::Damaged { lie, .. }) => return Err(self.damaged(lie)),
+            Err(error) => {
+                return Err(RecvError::NotMoved {
+                    channel: self.channel().to_owned(),
+                    source: Box::new(error),
+                });
+            }
+        };
+        // The old seat's stamping stops first.
+        let old = self.seated.take().map(|seated| seated.peers);
+        let old = old.as_ref().unwrap_or(role.peers());
+        self.seated = Some(Seated::settle_again(
+            old,
+            moved.peers().clone(),
+            moved.seat(),
+            moved.state(),
+            self.settings.heartbeat,
+        ));
+        self.header = header;
+        self.owner = moved.owner().clone();
+        self.looked_ms = os::coarse_ms();
+        Ok(std::mem::replace(role, moved))
+    }
+
+    /// Nobody waits for who cannot go over.
+    fn end_moving(&mut self, ended: Ended) -> RecvError {
+        let error = self.end(ended);
+        let come_back = self
+            .seated
+            .as_ref()
+            .is_some_and(|seat| seat.state.durable());
+        self.leave(come_back, |_| {});
+        error
+    }
+
+    /// The same for a reader that needs no seat: what it has visited now is the current generation.
+    pub(crate) fn goes_on_in(&mut self, visited: Visited) {
+        self.go_on();
+        self.leave(false, |_| {});
+        self.channel = visited.channel;
+        self.lock = visited.lock;
+        self.root = visited.root;
+        self.header = visited.header;
+        self.owner = visited.owner;
+        self.looked_ms = os::coarse_ms();
+    }
+
+    /// The newest records that were committed, in whichever generation; `None` if that cannot be seen.
+    pub(crate) fn with_current<T>(&self, look: impl FnOnce(&Region<ReadOnly>) -> T) -> Option<T> {
+        let current = root::generations(&self.root).ok()?.current;
+        if current == self.header.generation {
+            return Some(look(&self.owner));
+        }
+        let instance = self.header.instance;
+        let opened = generation::open_owner_side(&self.channel, current, instance);
+        opened.ok().map(|(_, owner)| look(&owner))
     }
 
     /// Takes back that the generation's end was this handle's: it will look for the next.
@@ -460,6 +568,7 @@ impl PeerHandle {
             Ended::Evicted(_) => self.note(LastError::Evicted),
             Ended::Deleted => self.note(LastError::Deleted),
             Ended::Superseded => self.note(LastError::Superseded),
+            Ended::SchemaMismatch(_) => self.note(LastError::Superseded),
             // As it should be.
             Ended::Closed => {}
         }
@@ -476,6 +585,10 @@ impl PeerHandle {
             Some(Ended::Evicted(reason)) => RecvError::Evicted { channel, reason },
             Some(Ended::Deleted) => RecvError::Deleted { channel },
             Some(Ended::Superseded) => RecvError::Superseded { channel },
+            Some(Ended::SchemaMismatch(difference)) => RecvError::SchemaMismatch {
+                channel,
+                difference: *difference,
+            },
             Some(Ended::Closed) | None => RecvError::Closed { channel },
         }
     }
@@ -512,7 +625,8 @@ impl PeerHandle {
         let byte = liveness::seat_byte(self.header.generation, *seat);
         let _ = self.lock.unlock(byte);
         let state = State(self.owner.load32(header::STATE, Acquire));
-        if state == State::CLOSED {
+        if state != State::READY {
+            // Or the one after it is.
             removal::remove_if_closed_and_unused(&self.channel, &self.lock);
         }
     }
