@@ -201,6 +201,13 @@ impl<R: OwnerRole> OwnerHandle<R> {
         Ok(())
     }
 
+    /// The oldest generation that is still in use, if that is not the current one.
+    pub(crate) fn unfinished(&mut self) -> Option<u64> {
+        self.reclaim();
+        let oldest = self.owned.oldest();
+        (oldest != self.owned.header.generation).then_some(oldest)
+    }
+
     #[cold]
     fn superseded(&self) -> SendError {
         SendError::Superseded {

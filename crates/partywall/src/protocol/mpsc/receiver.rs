@@ -253,6 +253,11 @@ impl<O: SharedMut, P: Shared> Receiver<O, P> {
         self.side_of(seat).0
     }
 
+    /// Whether the receiver still reads a lane in the generation before.
+    pub(crate) fn is_older(&self, seat: u32) -> bool {
+        self.lanes[seat as usize].older
+    }
+
     /// The owner side with the receiver's words of a lane.
     #[inline(always)]
     fn owner_of(&self, seat: u32) -> &O {

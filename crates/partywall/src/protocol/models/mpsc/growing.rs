@@ -56,7 +56,7 @@ impl Listener {
         let mut listener = Listener::adopt(&world.new, world.new.same_process(&process));
         let (owner, peers) = (process.owner, process.peers);
         let receiver = &mut listener.receiver;
-        receiver.adopt_older(owner, peers, world.old.shape).unwrap();
+        receiver.follow(Receiver::adopt(owner, peers, world.old.shape).unwrap());
         (listener, true)
     }
 
@@ -130,7 +130,6 @@ impl Mover {
             .talker
             .sender
             .move_on(
-                world.old.shape,
                 next.owner.clone(),
                 next.peers.clone(),
                 next.peers.clone(),

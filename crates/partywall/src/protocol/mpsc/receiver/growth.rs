@@ -7,10 +7,10 @@ use crate::layout::mpsc::{self, LaneState};
 use crate::layout::peers;
 use crate::layout::record::LaneHeader;
 use crate::layout::seat::{self, SeatState};
-use crate::memory::{Shared, SharedMut};
-use crate::protocol::cursor::{self, Cursor};
+use crate::memory::{Doorbell, Shared, SharedMut};
+use crate::protocol::cursor::Cursor;
 use crate::protocol::mpsc::Shape;
-use crate::protocol::{Lie, SeatLocks};
+use crate::protocol::{Lie, SeatLocks, park};
 
 /// The generation before, as long as there are lanes that the receiver has not left.
 #[derive(Debug)]
@@ -43,62 +43,31 @@ impl<O: SharedMut, P: Shared> Receiver<O, P> {
     }
 
     /// The root says that this generation is the current one, and the old one is RETIRED: what is still to be read
-    /// there comes first. The one before that must have been left.
+    /// there comes first. The one before that must have been left. A successor does the same with what it adopted, for
+    /// lanes that the dead receiver had not left.
     pub(crate) fn follow(&mut self, old: Self) {
         debug_assert!(old.older.is_none(), "one growth at a time");
-        let seats = old.shape.seats.min(self.shape.seats);
-        for (seat, mut lane) in (0..seats).zip(old.lanes) {
+        let mut lanes = 0;
+        for (seat, mut lane) in (0..self.shape.seats).zip(old.lanes) {
+            // SYNC lane-left: where it went on then stands in this generation.
+            let left = old.owner.load(left_at(seat), Acquire);
+            if left == mpsc::end_word(lane.next) {
+                continue;
+            }
             lane.older = true;
             self.lanes[seat as usize] = lane;
             self.notices[seat as usize] = old.notices[seat as usize];
+            lanes |= 1 << seat;
         }
-        let lanes = mask(seats);
         self.noticed |= lanes;
         self.told = old.told;
         self.published |= old.published;
-        self.older = Some(Older {
+        self.older = (lanes != 0).then_some(Older {
             owner: old.owner,
             peers: old.peers,
             shape: old.shape,
             lanes,
         });
-    }
-
-    /// A successor does the same for lanes that the dead receiver had not left. Only before anything is handed out.
-    pub(crate) fn adopt_older(&mut self, owner: O, peers: P, shape: Shape) -> Result<(), Lie> {
-        let mut lanes = 0;
-        for seat in 0..shape.seats.min(self.shape.seats) {
-            let left = owner.load(left_at(seat), Acquire);
-            let read = cursor::read(&owner, cursor_at(seat)).position;
-            match mpsc::end_of(left) {
-                // SYNC lane-left: where it went on stands in the current generation.
-                Some(end) if end == read => continue,
-                Some(_) => {
-                    return Err(Lie {
-                        word: "left, of a lane",
-                        place: u64::from(seat),
-                        expected: "0, or where the receiver's cursor stands",
-                        found: left,
-                    });
-                }
-                None => {}
-            }
-            self.lanes[seat as usize] = Progress {
-                older: true,
-                ..Progress::adopt(&owner, shape, seat)?
-            };
-            lanes |= 1 << seat;
-        }
-        if lanes != 0 {
-            self.noticed |= lanes;
-            self.older = Some(Older {
-                owner,
-                peers,
-                shape,
-                lanes,
-            });
-        }
-        Ok(())
     }
 
     /// The generation before, if there is still something to be read: its sides, its geometry, and the lanes, one bit
@@ -129,6 +98,16 @@ impl<O: SharedMut, P: Shared> Receiver<O, P> {
         }
         self.leave(seat);
         Some(Ok(None))
+    }
+
+    /// Leaves every lane of the generation before that is free and was read to its end.
+    pub(crate) fn leave_free(&mut self, older: &impl SeatLocks) {
+        for seat in 0..self.shape.seats {
+            let lane = &self.lanes[seat as usize];
+            if lane.older && !lane.state.is_open() {
+                self.leave_unheld(seat, older);
+            }
+        }
     }
 
     /// A lane of the generation before, of which everything was told: leaves it if nobody holds its seat.
@@ -208,9 +187,31 @@ impl<O: SharedMut, P: Shared> Receiver<O, P> {
     }
 }
 
-/// So many lanes, one bit each.
-fn mask(lanes: u32) -> u64 {
-    u64::MAX >> (64 - lanes)
+impl<O, P> Receiver<O, P>
+where
+    O: SharedMut + Doorbell + Clone,
+    P: Shared + Clone,
+{
+    /// Sleeps until a sender rings: in each lane, where the receiver is in it. Every seat may: who comes rings too.
+    /// `sleep` gets the bells of the current generation and those of the one before.
+    pub(crate) fn park(&mut self, sleep: impl FnOnce(&[(u64, u32)], &[(u64, u32)])) {
+        let seats = 0..self.shape.seats;
+        let (owner, peers) = (self.owner.clone(), self.peers.clone());
+        let Some(older) = &self.older else {
+            let sleep = |bells: &[_]| sleep(bells, &[]);
+            park::park_owner(&owner, &peers, seats, || self.poll(), sleep);
+            return;
+        };
+        let (old_owner, old_peers) = (older.owner.clone(), older.peers.clone());
+        let lanes = older.lanes;
+        let (there, here) = seats.partition::<Vec<_>, _>(|seat| lanes >> seat & 1 != 0);
+        // The look at what is there comes behind both words that say that we sleep.
+        let ready = || false;
+        park::park_owner(&old_owner, &old_peers, there.into_iter(), ready, |old| {
+            let sleep = |bells: &[_]| sleep(bells, old);
+            park::park_owner(&owner, &peers, here.into_iter(), || self.poll(), sleep);
+        });
+    }
 }
 
 /// Offset of the word that says where a lane was left.

@@ -42,7 +42,7 @@ pub(crate) fn end_untouched(
         return None;
     }
     let at = position_of(owner.load(words + mpsc::LANE_READ_SEQ, Acquire));
-    say_end(peers, shape, seat, at);
+    say_end(peers, mpsc::notice(shape.seats, seat), seat, at);
     Some(Ended { at, epoch })
 }
 
@@ -65,7 +65,7 @@ pub(crate) fn end_unread<L: SharedMut>(
     if lane_state.is_cut() && lane_state.epoch() == found.epoch() {
         // SYNC lane-anew: the receiver looks here again only after it saw the state word below.
         lane.store(buffer.data(read), 0, Relaxed);
-        say_end(peers, shape, seat, read);
+        say_end(peers, mpsc::notice(shape.seats, seat), seat, read);
         let state = SeatState::new(found.next_epoch(), Claim::Free, false);
         peers.store(at + seat::STATE, state.0, Release);
         return Ok(Ended {
@@ -76,7 +76,7 @@ pub(crate) fn end_unread<L: SharedMut>(
     let end = buffer::walk::<LaneHeader>(lane, buffer, read)?.end;
     let word = peers.load(at + mpsc::END, Acquire);
     match mpsc::end_of(word) {
-        None => say_end(peers, shape, seat, end),
+        None => say_end(peers, mpsc::notice(shape.seats, seat), seat, end),
         Some(said) if said == end => {}
         // The receiver cuts the lane off when it comes there.
         Some(_) => {
@@ -95,12 +95,11 @@ pub(crate) fn end_unread<L: SharedMut>(
 }
 
 /// Says where a lane ends; nothing is committed there any more.
-fn say_end(peers: &impl SharedMut, shape: Shape, seat: u32, at: u64) {
+fn say_end(peers: &impl SharedMut, notice: u64, seat: u32, at: u64) {
     // SYNC lane-moved: behind every commit.
     let end = mpsc::end_word(at);
     peers.store(peers::seat_at(seat) + mpsc::END, end, Release);
     // SYNC notice
-    let notice = mpsc::notice(shape.seats, seat);
     peers.store32(notice, mpsc::notice_of_end(at), Release);
 }
 
@@ -109,7 +108,6 @@ impl<O: Shared, P: SharedMut, L: SharedMut> Sender<O, P, L> {
     /// Nothing may be pending. `self` must not send any more; then the receiver is to be woken where it was.
     pub(crate) fn move_on(
         &self,
-        shape: Shape,
         owner: O,
         peers: P,
         lane: L,
@@ -122,7 +120,7 @@ impl<O: Shared, P: SharedMut, L: SharedMut> Sender<O, P, L> {
         let (seat, at) = (self.seat, self.position());
         // Whoever was here before us had no business here.
         lane.store(buffer.data(at), 0, Relaxed);
-        say_end(self.peers(), shape, seat, at);
+        say_end(self.peers(), self.writer.mark().at, seat, at);
         let state_at = peers::seat_at(seat) + seat::STATE;
         peers.store(state_at, self.state.0, Release);
         let read = owner.load(mpsc::lane_words(seat) + mpsc::LANE_READ_SEQ, Acquire);
