@@ -167,7 +167,9 @@ fn eight_senders_lose_nothing_in_three_growths() {
         while account.gone.len() < 12 {
             account.hear(&receiver.recv_timeout(LONG).unwrap());
         }
-        let ends = senders.into_iter().flat_map(|sender| sender.join().unwrap());
+        let ends = senders
+            .into_iter()
+            .flat_map(|sender| sender.join().unwrap());
         let ends = ends.collect();
         assert_eq!(account.gone, ends);
         ends

@@ -13,6 +13,7 @@ mod consumers;
 mod frames;
 mod guarded;
 mod mpsc;
+mod mpsc_growth;
 mod mpsc_random;
 mod producers;
 mod random;
@@ -87,6 +88,7 @@ fn main() -> ExitCode {
         .map(Operation::from)
         .chain(slots::operations().map(Operation::from))
         .chain(mpsc::operations().map(Operation::from))
+        .chain(mpsc_growth::operations().map(Operation::from))
         .chain(frames::operations().map(Operation::from))
         .chain(guarded::operations().map(Operation::from))
         .collect();
