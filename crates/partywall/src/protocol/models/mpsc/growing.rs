@@ -19,10 +19,12 @@ pub(super) struct Growing {
 
 impl Growing {
     pub(super) fn new(old: u64, new: u64, seats: u32) -> Self {
-        Growing {
+        let mut world = Growing {
             old: Lanes::mpsc(old, seats),
             new: Lanes::mpsc(new, seats),
-        }
+        };
+        world.new.share_sleepers(&world.old);
+        world
     }
 
     fn has_grown(&self, process: &Process) -> bool {
@@ -93,8 +95,10 @@ impl Mover {
 
     /// Claims a seat; somebody may just look at its locks.
     pub(super) fn claim(world: &Growing, process: &Process, seat: u32) -> Mover {
+        // As the root was found; what holds is what the claim finds under the lock.
+        let had_grown = world.has_grown(process);
         lock(&world.old, seat);
-        if !world.has_grown(process) {
+        if !had_grown {
             let claimed = claim_in(&world.old, process, seat, None);
             if let Some(talker) = claimed {
                 return Mover::stay(talker);

@@ -4,7 +4,7 @@ use super::super::{explore, kill_everywhere};
 use super::growing::{Growing, Mover};
 use super::people::{Heard, Listener, RECORD, Talker, story};
 use crate::layout::record::HEADER;
-use crate::protocol::SeatLocks;
+use crate::protocol::{SeatLocks, park};
 
 /// Marks the records of the successor.
 const SUCCESSOR: u16 = 0x100;
@@ -319,5 +319,83 @@ fn a_seat_is_taken_first_in_the_new_generation() {
         listener.drain();
         assert_eq!(listener.heard, story(0, 1, 0..2, None));
         assert!(world.old.locks.try_lock(0), "nobody holds it any more");
+    });
+}
+
+/// Sleeps until something is heard. No sweeps: here everybody lives and says so.
+fn hear(listener: &mut Listener, world: &Growing) -> Heard {
+    let old = world.old.same_process(&listener.process).peers;
+    let new = world.new.same_process(&listener.process).peers;
+    loop {
+        if listener.listen(1) {
+            return *listener.heard.last().unwrap();
+        }
+        listener
+            .receiver
+            .park(|bells, old_bells| new.sleep_either(bells, &old, old_bells));
+    }
+}
+
+fn record(kind: u16) -> Heard {
+    Heard::Record {
+        seat: 0,
+        epoch: 1,
+        kind,
+    }
+}
+
+/// A sender sends in the old lane, comes over, and sends in the new one, while the receiver sleeps.
+fn woken(in_the_old_lane: u16, in_the_new_lane: u16) {
+    explore(2, move || {
+        let world = Growing::new(64, 64, 1);
+        let mut listener = Listener::create(&world.old);
+        let mut mover = attach(&world, None);
+        mover.talker.look();
+        listener.drain();
+        let mut listener = listener.grow(&world);
+        let talking_world = world.clone();
+        let talking = loom::thread::spawn(move || {
+            for kind in 0..in_the_old_lane + in_the_new_lane {
+                if kind == in_the_old_lane {
+                    mover.follow(&talking_world);
+                }
+                assert!(mover.send(&talking_world, kind, 0));
+                let process = &mover.talker.process;
+                park::wake_owner(&process.owner, &process.peers, 0);
+            }
+        });
+        for kind in 0..in_the_old_lane + in_the_new_lane {
+            assert_eq!(hear(&mut listener, &world), record(kind));
+        }
+        talking.join().unwrap();
+    });
+}
+
+#[test]
+fn a_receiver_that_sleeps_is_woken_in_either_generation() {
+    woken(1, 0);
+    woken(0, 1);
+    woken(1, 1);
+}
+
+/// The next generation has the news, and the receiver sleeps in the old one: the end of the lane wakes it.
+#[test]
+fn the_end_of_a_lane_wakes_the_receiver() {
+    explore(3, || {
+        let world = Growing::new(64, 64, 1);
+        let mut listener = Listener::create(&world.old);
+        let mut mover = attach(&world, None);
+        mover.talker.look();
+        listener.drain();
+        let mut listener = listener.grow(&world);
+        let talking_world = world.clone();
+        let talking = loom::thread::spawn(move || {
+            mover.follow(&talking_world);
+            // Nobody rings for this one: the receiver comes here once it was woken there.
+            assert!(mover.send(&talking_world, 0, 0));
+            mover
+        });
+        let _mover = talking.join().unwrap();
+        assert_eq!(hear(&mut listener, &world), record(0));
     });
 }

@@ -176,8 +176,9 @@ impl<O: SharedMut, P: Shared> Receiver<O, P> {
             adopted: None,
             older: false,
         };
-        // What was committed here since is to be looked for, whatever the notice is.
-        self.notices[seat as usize] = 0;
+        // SYNC notice: the copy before the lane is read here, as always.
+        let notice = mpsc::notice(self.shape.seats, seat);
+        self.notices[seat as usize] = self.peers.load32(notice, Acquire);
         self.noticed |= 1 << seat;
         self.published = true;
         older.lanes &= !(1 << seat);

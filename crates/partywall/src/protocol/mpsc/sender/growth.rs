@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-use super::{Lane, Notice, Sender, Shape, Unclaimed};
+use super::{Lane, Notice, Sender, Shape, Unclaimed, is_later};
 use crate::layout::header::{self, State};
 use crate::layout::mpsc::{self, LaneState};
 use crate::layout::peers;
@@ -17,7 +17,7 @@ use crate::protocol::cursor::position_of;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ended {
     pub(crate) at: u64,
-    /// The seat's last holder there.
+    /// The last holder of the seat, there or before.
     pub(crate) epoch: u64,
 }
 
@@ -31,14 +31,17 @@ pub(crate) fn end_untouched(
 ) -> Option<Ended> {
     let words = mpsc::lane_words(seat);
     let at = peers::seat_at(seat) + seat::STATE;
-    let epoch = SeatState(peers.load(at, Acquire)).epoch();
+    let held = SeatState(peers.load(at, Acquire)).epoch();
+    // Who was told of before this generation is known to the receiver's word alone.
+    let told = LaneState(owner.load(words + mpsc::LANE_STATE, Acquire)).epoch();
+    let epoch = if is_later(told, held) { told } else { held };
     // SYNC lane-left: what the receiver stored of the lane in the current generation.
     let left = owner.load(words + mpsc::LANE_LEFT, Acquire);
     if let Some(left) = mpsc::end_of(left) {
         let at = position_of(left);
         return Some(Ended { at, epoch });
     }
-    if epoch != 0 {
+    if held != 0 {
         return None;
     }
     let at = position_of(owner.load(words + mpsc::LANE_READ_SEQ, Acquire));
@@ -132,8 +135,11 @@ impl<O: Shared, P: SharedMut, L: SharedMut> Sender<O, P, L> {
         };
         super::Mark::publish(&mut notice, &lane, at, self.records());
         let mut writer = BufferWriter::new(lane, buffer, notice);
-        // The lane is empty, whatever is still to be read in the old one.
-        writer.raise_limit(at, mpsc::RESERVE);
+        if self.greeted {
+            // The lane is empty, whatever is still to be read in the old one: BYE has room. HELLO comes before anything
+            // else, and with the first look.
+            writer.raise_limit(at, mpsc::RESERVE);
+        }
         Ok(Sender {
             owner,
             seat,
