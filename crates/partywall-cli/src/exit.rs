@@ -123,7 +123,9 @@ impl From<RecvError> for Failure {
         let exit = match &error {
             RecvError::TimedOut { .. } => Exit::TimedOut,
             RecvError::Deleted { .. } => Exit::Missing,
-            RecvError::Damaged { .. } | RecvError::WrongLength { .. } => Exit::Damaged,
+            RecvError::Damaged { .. }
+            | RecvError::WrongLength { .. }
+            | RecvError::SchemaMismatch { .. } => Exit::Damaged,
             _ => Exit::Failed,
         };
         Failure::of(exit, &error)

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use clap::Args;
-use partywall::inspect::{self, ChannelInfo, GuardedInfo, SeatInfo};
+use partywall::inspect::{self, ChannelInfo, GuardedInfo, OlderGeneration, SeatInfo};
 use partywall::layout;
 
 use crate::exit::{Exit, Failure};
@@ -70,6 +70,7 @@ fn describe(info: &ChannelInfo, records: String) -> String {
                 info.generation, info.oldest_generation
             ),
         ),
+        pair("older", older(info)),
         pair(
             "layout",
             format!(
@@ -126,6 +127,7 @@ fn describe(info: &ChannelInfo, records: String) -> String {
             ),
         ));
     }
+    rows.retain(|row| row[0] != "older" || !info.older.is_empty());
     if let Some(problem) = &info.problem {
         rows.push(pair("problem", problem.clone()));
     }
@@ -133,7 +135,7 @@ fn describe(info: &ChannelInfo, records: String) -> String {
     let _ = writeln!(
         text,
         "\nseats: {} of {} claimed",
-        info.seats.len(),
+        ls::claimed(info),
         info.seat_count
     );
     if !info.seats.is_empty() {
@@ -153,7 +155,7 @@ fn describe(info: &ChannelInfo, records: String) -> String {
             "LAST ERROR",
         ];
         let mut rows = vec![header.map(str::to_owned).to_vec()];
-        rows.extend(info.seats.iter().map(seat));
+        rows.extend(info.seats.iter().map(|of| seat(of, info.generation)));
         text.push_str(&format::table(&rows, |row, column| match (row, column) {
             (0, _) => Some(Colour::Faint),
             (_, 3) => Some(paint(info.seats[row - 1].holder)),
@@ -161,6 +163,16 @@ fn describe(info: &ChannelInfo, records: String) -> String {
         }));
     }
     text
+}
+
+/// What is kept for those who have not come over yet.
+fn older(info: &ChannelInfo) -> String {
+    let of = |older: &OlderGeneration| {
+        let size = format::bytes(older.total_size);
+        format!("generation {} ({}, {size})", older.generation, older.state)
+    };
+    let kept: Vec<String> = info.older.iter().map(of).collect();
+    kept.join(", ")
 }
 
 /// Who has the lock, and what the next one will be told.
@@ -178,7 +190,7 @@ fn lock(owner: &str, guarded: &GuardedInfo) -> String {
     text
 }
 
-fn seat(seat: &SeatInfo) -> Vec<String> {
+fn seat(seat: &SeatInfo, current: u64) -> Vec<String> {
     let state = match (seat.evicted, seat.parked) {
         (true, _) => "evicted".to_owned(),
         (false, true) => format!("{}, asleep", seat.state),
@@ -190,7 +202,11 @@ fn seat(seat: &SeatInfo) -> Vec<String> {
         state
     };
     vec![
-        seat.index.to_string(),
+        if seat.generation == current {
+            seat.index.to_string()
+        } else {
+            format!("{} in {}", seat.index, seat.generation)
+        },
         state,
         seat.name.clone().unwrap_or_else(|| "-".to_owned()),
         seat.holder.to_string(),

@@ -80,6 +80,9 @@ pub struct ChannelInfo {
     pub generation: u64,
     /// The oldest that still has files.
     pub oldest_generation: u64,
+    /// The generations before the current one that still have files, because somebody has not come over yet; oldest
+    /// first.
+    pub older: Vec<OlderGeneration>,
     /// Version of the layout.
     pub abi_version: u16,
     /// Bytes of the segments' headers.
@@ -107,7 +110,8 @@ pub struct ChannelInfo {
     pub created_unix_ns: u64,
     /// Since the last commit, to about a second; `None` if there was none yet.
     pub last_update_age_ns: Option<u64>,
-    /// The seats that are claimed.
+    /// The seats that are claimed: of the current generation, and then of older ones. One that is coming over may be in
+    /// two of them.
     pub seats: Vec<SeatInfo>,
     /// How many there are.
     pub seat_count: u32,
@@ -117,6 +121,21 @@ pub struct ChannelInfo {
     pub guarded: Option<GuardedInfo>,
     /// Memory that the channel's files take.
     pub bytes_reserved: u64,
+}
+
+/// A generation whose memory is still needed. Sizes are in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct OlderGeneration {
+    /// Its number.
+    pub generation: u64,
+    /// `retired` or `closed`; for a moment `ready`, or for longer if its owner died just then.
+    pub state: &'static str,
+    /// Capacity.
+    pub payload_size: u64,
+    /// Of its owner side.
+    pub total_size: u64,
 }
 
 /// The lock of a guarded record, and what became of those who had it.
@@ -153,6 +172,8 @@ pub struct GuardedInfo {
 pub struct SeatInfo {
     /// Its number.
     pub index: u32,
+    /// The generation that it is in.
+    pub generation: u64,
     /// `joining`, `active`, `absent` or `left`.
     pub state: &'static str,
     /// Counts its holders from 1.
@@ -299,6 +320,7 @@ impl ChannelInfo {
             heartbeat_age_ns: None,
             generation: 0,
             oldest_generation: 0,
+            older: Vec::new(),
             abi_version: 0,
             header_size: 0,
             instance: 0,
@@ -372,22 +394,41 @@ pub fn inspect(namespace: &Namespace, channel: &str) -> Result<ChannelInfo, Mana
     info.counters = counters(&owner);
     info.seats = (0..header.seat_count)
         .filter_map(|seat| {
-            let byte = seat_byte(header.generation, seat);
             let lane = (header.pattern == Pattern::Mpsc)
                 .then(|| LaneInfo::read(&owner, &peers, header.seat_count, seat));
             info.add_lane(lane.as_ref());
             seat_info(
                 &owner,
                 &peers,
+                header.generation,
                 seat,
                 &progress,
                 lane.as_ref(),
                 now,
                 lock.as_ref(),
-                byte,
             )
         })
         .collect();
+    for number in generations.oldest..generations.current {
+        // It may be going away just now.
+        let opened = generation::open_for_reading(&directory, number, root_header.instance);
+        let Ok((older, owner, peers)) = opened else {
+            continue;
+        };
+        info.older.push(OlderGeneration {
+            generation: number,
+            state: older.state.name(),
+            payload_size: older.payload_size,
+            total_size: older.total_size,
+        });
+        // Senders have lanes of their own in each.
+        if header.pattern != Pattern::Mpsc {
+            let lock = lock.as_ref();
+            info.seats.extend((0..older.seat_count).filter_map(|seat| {
+                seat_info(&owner, &peers, number, seat, &progress, None, now, lock)
+            }));
+        }
+    }
     Ok(info)
 }
 
@@ -552,12 +593,12 @@ fn counters(owner: &Region<ReadOnly>) -> OwnerCounters {
 fn seat_info(
     owner: &Region<ReadOnly>,
     peers: &Region<ReadOnly>,
+    generation: u64,
     index: u32,
     progress: &Progress,
     lane: Option<&LaneInfo>,
     now: u64,
     lock: Option<&LockFile>,
-    byte: u64,
 ) -> Option<SeatInfo> {
     let at = peers::seat_at(index);
     let state = SeatState(peers.load(at + seat::STATE, Acquire));
@@ -575,6 +616,7 @@ fn seat_info(
     let selector = Evicted(owner.load(verdict + verdict::EVICTED, Acquire)).selector();
     Some(SeatInfo {
         index,
+        generation,
         state: state.name(),
         epoch: state.epoch(),
         durable: state.durable(),
@@ -582,7 +624,7 @@ fn seat_info(
             .durable()
             .then(|| seats::name_of(peers, index))
             .flatten(),
-        holder: liveness(lock, byte, heartbeat_age_ns),
+        holder: liveness(lock, seat_byte(generation, index), heartbeat_age_ns),
         pid: load(seat::PID) as u32,
         read_seq,
         depth_bytes,

@@ -28,6 +28,8 @@ pub(crate) struct Request<'a> {
     pub(crate) stop: Option<&'a StopToken>,
     /// What the records must be made of; `None`: bytes, whatever they are.
     pub(crate) schema: Option<&'a Schema>,
+    /// For reading alone: also what was closed by now, for what is left there.
+    pub(crate) or_closed: bool,
 }
 
 /// One attempt.

@@ -21,7 +21,7 @@ use crate::layout::{MAX_SEATS, owner, peers, seat};
 use crate::memory::{ReadOnly, Region, Shared, SharedMut, Writable};
 use crate::os::{self, LockFile};
 use crate::protocol::Lie;
-use crate::protocol::growth::{self, Older};
+use crate::protocol::growth::{self, Later, Older};
 use crate::protocol::park;
 
 /// What a pattern brings to owning a channel: the words that its owner alone writes.
@@ -56,6 +56,15 @@ pub(crate) trait OwnerRole: Sized {
 
     /// Evicts what is dead among seats, given by one bit each, so that it keeps nothing from the owner.
     fn evict_dead(&mut self, _locks: &GenerationLocks<'_>, _seats: u64) {}
+
+    /// The same for all seats of a generation that is over.
+    fn evict_left_behind(
+        &mut self,
+        locks: &GenerationLocks<'_>,
+        _later: &Later<'_, Region<ReadOnly>>,
+    ) {
+        self.evict_dead(locks, u64::MAX);
+    }
 
     /// What goes over into a generation that replaces `old` while nobody had closed that; by then nobody looks
     /// at this one yet.
@@ -626,16 +635,16 @@ impl<R: OwnerRole> Owned<R> {
         }
     }
 
-    /// Files that a dead creator did not finish, and a generation that it did not come to use. Only the holder of the
-    /// owner lock makes such.
+    /// Files that a dead creator did not finish, of a generation that it did not come to use, or of one that it was about
+    /// to remove. Only the holder of the owner lock makes and removes such.
     fn remove_unfinished(&self) {
         for name in self.channel.files().names().unwrap_or_default() {
-            let newer = name
+            let unused = name
                 .split_once('.')
                 .filter(|(_, side)| matches!(*side, "owner" | "peers"))
                 .and_then(|(number, _)| number.parse::<u64>().ok())
-                .is_some_and(|number| number > self.header.generation);
-            if newer || name.ends_with(super::directory::UNFINISHED) {
+                .is_some_and(|number| !(self.oldest..=self.header.generation).contains(&number));
+            if unused || name.ends_with(super::directory::UNFINISHED) {
                 let _ = self.channel.files().remove_file(&name);
             }
         }
@@ -647,14 +656,25 @@ impl<R: OwnerRole> Owned<R> {
     /// # Errors
     /// If one of them cannot be looked at: then it may be needed, and is kept, and so are those after it.
     pub(crate) fn reclaim(&mut self) -> Result<bool, OpenError> {
-        if let Some(older) = self.role.older() {
-            for before in older {
-                let locks = GenerationLocks {
-                    lock: &self.lock,
-                    generation: before.generation,
-                };
-                before.role.evict_dead(&locks, u64::MAX);
+        let mut records = self.role.base().records;
+        // No seat count shrinks: what is a seat in an older one is one in each of these.
+        let mut peers = vec![self.role.peers().clone()];
+        for older in self.role.older().into_iter().flatten().rev() {
+            let role = &mut older.role;
+            if older.durable_only {
+                // Behind a close, only durable ones would have read more, and they are not evicted.
+                records = role.base().records;
             }
+            let locks = GenerationLocks {
+                lock: &self.lock,
+                generation: older.generation,
+            };
+            let later = Later {
+                records,
+                peers: &peers,
+            };
+            role.evict_left_behind(&locks, &later);
+            peers.push(role.peers().clone());
         }
         while self.oldest < self.header.generation {
             let number = self.oldest;

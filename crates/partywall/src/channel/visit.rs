@@ -66,7 +66,7 @@ fn attempt(request: &Request<'_>, patterns: &[Pattern]) -> Result<Attempt<Visite
         }
     };
     match header.state {
-        State::READY => {
+        state if state == State::READY || state == State::CLOSED && request.or_closed => {
             schema::expect(&entrance.channel, &header, &owner, request.schema)?;
             Ok(Attempt::Attached(Visited {
                 channel: entrance.channel,

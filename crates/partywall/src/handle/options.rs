@@ -106,6 +106,7 @@ impl PeerSettings {
             timeout: self.attach_timeout,
             stop: self.stop.as_ref(),
             schema: self.schema.as_ref(),
+            or_closed: false,
         }
     }
 }

@@ -8,14 +8,15 @@ use crate::channel::attach::{Attached, PeerRole};
 use crate::channel::directory::ChannelDirectory;
 use crate::channel::generation;
 use crate::channel::heartbeat::Heartbeat;
+use crate::channel::joining::Request;
 use crate::channel::moving::{Move, Moved};
 use crate::channel::namespace::Namespace;
 use crate::channel::segment::Header;
-use crate::channel::visit::Visited;
+use crate::channel::visit::{self, Visited};
 use crate::channel::{liveness, removal, root, schema, watch};
 use crate::error::{OpenError, RecvError};
 use crate::handle::PeerSettings;
-use crate::layout::header::{self, State};
+use crate::layout::header::{self, Pattern, State};
 use crate::layout::last_error::LastError;
 use crate::layout::seat::{self, SeatState};
 use crate::layout::verdict::EvictionReason;
@@ -23,6 +24,7 @@ use crate::layout::{owner, peers};
 use crate::memory::{ReadOnly, Region, Shared, SharedMut, Writable};
 use crate::os::{self, LockFile, Process};
 use crate::protocol::Lie;
+use crate::protocol::growth::{self, Behind};
 use crate::protocol::{park, seats};
 use crate::record::{Difference, Schema};
 use crate::wait::{SLICE, Step, WaitStrategy, Waiter};
@@ -280,7 +282,49 @@ impl PeerHandle {
         error
     }
 
-    /// The same for a reader that needs no seat: what it has visited now is the current generation.
+    /// The same for a reader that needs no seat: the generation that is current now, which it then
+    /// [goes on in](Self::goes_on_in).
+    ///
+    /// # Errors
+    /// As [`Self::move_over`]; [`RecvError::SchemaMismatch`] does not end the handle yet, for there may be something
+    /// left to be read.
+    pub(crate) fn visit_next(&mut self, patterns: &[Pattern]) -> Result<Visited, RecvError> {
+        self.go_on();
+        let name = self.channel().to_owned();
+        let namespace = self.namespace().clone();
+        let settings = PeerSettings {
+            // It is there, unless the channel is being removed.
+            attach_timeout: Some(SLICE),
+            ..self.settings.clone()
+        };
+        let request = Request {
+            or_closed: true,
+            ..settings.request(&namespace, &name, None)
+        };
+        match visit::visit(&request, patterns) {
+            Ok(visited) if visited.header.instance == self.header.instance => Ok(visited),
+            _ if root::state(&self.root) == State::DELETED => Err(self.end(Ended::Deleted)),
+            // Removed without a mark, and made anew.
+            Ok(_) => Err(self.end(Ended::Deleted)),
+            Err(OpenError::SchemaMismatch { difference, .. }) => Err(RecvError::SchemaMismatch {
+                channel: name,
+                difference,
+            }),
+            Err(OpenError::Damaged { lie, .. }) => Err(self.damaged(lie)),
+            Err(OpenError::Stopped { .. }) => Err(RecvError::Stopped { channel: name }),
+            Err(source) => Err(RecvError::NotMoved {
+                channel: name,
+                source: Box::new(source),
+            }),
+        }
+    }
+
+    /// The generation that is current has other records than this handle is for, and nothing of its own is left.
+    pub(crate) fn end_for_other_records(&mut self, difference: Difference) -> RecvError {
+        self.end_moving(Ended::SchemaMismatch(Box::new(difference)))
+    }
+
+    /// What a reader that needs no seat has visited is its generation from now on.
     pub(crate) fn goes_on_in(&mut self, visited: Visited) {
         self.go_on();
         self.leave(false, |_| {});
@@ -449,16 +493,12 @@ impl PeerHandle {
         &mut self,
         peek: &mut impl FnMut() -> Result<Option<F>, Lie>,
     ) -> Result<Option<F>, RecvError> {
-        // SYNC close
-        let state = State(self.owner.load32(header::STATE, Acquire));
-        if state == State::READY {
-            return Ok(None);
+        match growth::look_behind(&self.owner, &mut *peek) {
+            Ok(Behind::Ready) => Ok(None),
+            Ok(Behind::Found(found)) => Ok(Some(found)),
+            Ok(Behind::Over(state)) => Err(self.over(state)),
+            Err(lie) => Err(self.damaged(lie)),
         }
-        // What is there again, behind the state: the last record may have come in between.
-        if let Some(found) = self.peek(peek)? {
-            return Ok(Some(found));
-        }
-        Err(self.over(state))
     }
 
     /// The error of a generation that is no longer READY.

@@ -56,6 +56,27 @@ impl<R> Older<R> {
     }
 }
 
+/// What comes after a generation that is over.
+#[derive(Debug)]
+pub(crate) struct Later<'a, P> {
+    /// Records committed by now that the holders of its seats would come to read, counted from the channel's beginning.
+    pub(crate) records: u64,
+    /// Peer sides of later generations.
+    pub(crate) peers: &'a [P],
+}
+
+impl<P: Shared> Later<'_, P> {
+    /// Whether the peer that sits at this index of an older generation was on its way, and sits in a later one too.
+    /// Under the lock of its old seat, so it is dead.
+    pub(crate) fn has(&self, seat: u32) -> bool {
+        self.peers.iter().any(|peers| sits(state_of(peers, seat)))
+    }
+}
+
+fn state_of(peers: &impl Shared, seat: u32) -> SeatState {
+    SeatState(peers.load(peers::seat_at(seat) + seat::STATE, Acquire))
+}
+
 /// Whether a seat has a holder, or is kept for one. A word that no holder writes is nobody's.
 fn sits(state: SeatState) -> bool {
     matches!(
@@ -79,6 +100,34 @@ pub(crate) fn retire(old: &impl SharedMut) -> bool {
         old.store32(header::STATE, State::RETIRED.0, Release);
     }
     news
+}
+
+/// What a peer finds that found nothing before.
+#[derive(Debug)]
+pub(crate) enum Behind<F> {
+    /// There may be more.
+    Ready,
+    /// The last of it came in between.
+    Found(F),
+    /// There will be nothing more here, and this is why.
+    Over(State),
+}
+
+/// Nothing was there: is the generation over? One load while it is not.
+pub(crate) fn look_behind<F>(
+    owner: &impl Shared,
+    peek: impl FnOnce() -> Result<Option<F>, Lie>,
+) -> Result<Behind<F>, Lie> {
+    // SYNC retire, close
+    let state = State(owner.load32(header::STATE, Acquire));
+    if state == State::READY {
+        return Ok(Behind::Ready);
+    }
+    // Again, behind the state: now every record that was ever committed here is seen.
+    Ok(match peek()? {
+        Some(found) => Behind::Found(found),
+        None => Behind::Over(state),
+    })
 }
 
 /// Whether a peer that found nothing more behind RETIRED stands where the next generation begins.
@@ -106,7 +155,7 @@ pub(crate) fn promised(owner: &impl Shared, peers: &impl Shared, seats: u32) -> 
     owner.fence(SeqCst);
     let mut promised = 0;
     for seat in 0..seats.min(MAX_SEATS) {
-        let found = SeatState(peers.load(peers::seat_at(seat) + seat::STATE, Acquire));
+        let found = state_of(peers, seat);
         let comes = sits(found) && (found.durable() || state == State::RETIRED);
         if comes && !is_evicted(owner, seat, found) {
             promised |= 1 << seat;

@@ -10,7 +10,7 @@ use crate::layout::header::Pattern;
 use crate::layout::seat::SeatState;
 use crate::memory::{ReadOnly, Region, Writable};
 use crate::protocol::Lie;
-use crate::protocol::growth::{self, Older};
+use crate::protocol::growth::{self, Later, Older};
 use crate::protocol::ring::consumer::RingConsumer;
 use crate::protocol::ring::producer::RingProducer;
 use crate::protocol::ring::{Shape, seats};
@@ -66,6 +66,14 @@ impl OwnerRole for MappedProducer {
 
     fn evict_dead(&mut self, locks: &GenerationLocks<'_>, seats: u64) {
         RingProducer::evict_dead(self, locks, seats);
+    }
+
+    fn evict_left_behind(
+        &mut self,
+        locks: &GenerationLocks<'_>,
+        later: &Later<'_, Region<ReadOnly>>,
+    ) {
+        RingProducer::evict_left_behind(self, locks, later);
     }
 
     fn succeed(&mut self, before: &Self) {

@@ -42,15 +42,19 @@ pub(crate) struct Report {
     pub(crate) killed: bool,
 }
 
-/// Runs a victim to its end.
-pub(crate) fn run(role: &str, place: &Path, fault: Fault) -> Report {
-    let mut command = Command::new(env::current_exe().unwrap());
+/// A process that acts a role at a place.
+pub(crate) fn stage_of<'a>(command: &'a mut Command, role: &str, place: &Path) -> &'a mut Command {
     command
         .env(ROLE, role)
         .env(PLACE, place)
         .env_remove(FAULT)
         .stdin(Stdio::null())
-        .stdout(Stdio::piped());
+}
+
+/// Runs a victim to its end.
+pub(crate) fn run(role: &str, place: &Path, fault: Fault) -> Report {
+    let mut command = Command::new(env::current_exe().unwrap());
+    stage_of(&mut command, role, place).stdout(Stdio::piped());
     match fault {
         Fault::None => {}
         Fault::Kill(point) => {

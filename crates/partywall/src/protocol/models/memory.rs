@@ -419,7 +419,7 @@ impl<S: Copy> World<S> {
 
     /// A process that is killed after so many stores, if that is given.
     pub(super) fn process(&self, stores: Option<u64>) -> Process {
-        self.mapped_by(Life::new(stores))
+        self.opened_by(Life::new(stores))
     }
 
     /// Whoever sleeps on the peer side of one of the two is woken by rings in both. Before anybody has it mapped.
@@ -428,12 +428,12 @@ impl<S: Copy> World<S> {
         peers.futex = Rc::clone(&other.peers.futex);
     }
 
-    /// The same process as one that has another generation mapped.
-    pub(super) fn same_process(&self, other: &Process) -> Process {
-        self.mapped_by(Rc::clone(&other.life))
+    /// A process that has another generation open already.
+    pub(super) fn also(&self, process: &Process) -> Process {
+        self.opened_by(Rc::clone(&process.life))
     }
 
-    fn mapped_by(&self, life: Rc<Life>) -> Process {
+    fn opened_by(&self, life: Rc<Life>) -> Process {
         let handle = |memory: &Rc<Memory>| Handle {
             memory: Rc::clone(memory),
             life: Rc::clone(&life),
@@ -455,6 +455,14 @@ pub(super) struct Process {
 }
 
 impl Process {
+    /// Another segment that it has mapped.
+    pub(super) fn map(&self, memory: &Rc<Memory>) -> Handle {
+        Handle {
+            memory: Rc::clone(memory),
+            life: Rc::clone(&self.life),
+        }
+    }
+
     /// Whether a store of it was ignored: what it did since then did not happen.
     pub(super) fn dead(&self) -> bool {
         self.life.dead.load(Relaxed)

@@ -11,6 +11,7 @@ mod plain;
 
 mod crash;
 mod frames;
+mod growth;
 mod guarded;
 mod join;
 mod mpsc;

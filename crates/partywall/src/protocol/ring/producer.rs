@@ -10,7 +10,7 @@ use crate::memory::{Shared, SharedMut};
 use crate::protocol::buffer::{BufferWriter, Claimed, Pending};
 use crate::protocol::cursor::{self, Cursor, position_of};
 use crate::protocol::eviction::Watches;
-use crate::protocol::growth::Older;
+use crate::protocol::growth::{Later, Older};
 use crate::protocol::{Lie, SeatLocks};
 
 /// What a look at the seats gave.
@@ -249,6 +249,29 @@ impl<O: SharedMut, P: Shared> RingProducer<O, P> {
     /// Evicts every seat of `candidates` whose holder is dead, unless it is durable and has ever been
     /// ACTIVE; how many. What the dead left unread is counted by the same store that evicts them.
     pub(crate) fn evict_dead(&mut self, locks: &impl SeatLocks, candidates: u64) -> u32 {
+        self.evict(locks, candidates, |_| 0)
+    }
+
+    /// The same in a generation that is over, for every seat.
+    pub(crate) fn evict_left_behind(
+        &mut self,
+        locks: &impl SeatLocks,
+        later: &Later<'_, P>,
+    ) -> u32 {
+        let beyond = later.records.wrapping_sub(self.records());
+        self.evict(locks, u64::MAX, |seat| {
+            // One that was killed between its two seats is counted where it was to go on.
+            if later.has(seat) { 0 } else { beyond }
+        })
+    }
+
+    /// Those who died here would have read so many records beyond this generation.
+    fn evict(
+        &mut self,
+        locks: &impl SeatLocks,
+        candidates: u64,
+        beyond: impl Fn(u32) -> u64,
+    ) -> u32 {
         let (shape, written) = (*self.shape(), self.position());
         let (owner, peers) = (self.writer.memory(), &self.peers);
         let unread = |seat, state: SeatState| {
@@ -261,7 +284,7 @@ impl<O: SharedMut, P: Shared> RingProducer<O, P> {
             in_range
                 .then(|| walk(owner, &shape, from).ok())
                 .flatten()
-                .map_or(0, |walked| walked.records)
+                .map_or(0, |walked| walked.records.wrapping_add(beyond(seat)))
         };
         self.watches
             .evict_dead(owner, peers, locks, candidates, evictable, unread)

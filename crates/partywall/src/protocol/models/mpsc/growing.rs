@@ -35,7 +35,7 @@ impl Growing {
 impl Listener {
     /// Makes the next generation, says so, and goes on there.
     pub(super) fn grow(self, world: &Growing) -> Listener {
-        let next = world.new.same_process(&self.process);
+        let next = world.new.also(&self.process);
         let (owner, peers) = (next.owner.clone(), next.peers.clone());
         let mut receiver = Receiver::create(owner, peers, world.new.shape);
         receiver.inherit(&self.receiver);
@@ -55,7 +55,7 @@ impl Listener {
         if !world.has_grown(&process) {
             return (Listener::adopt(&world.old, process), false);
         }
-        let mut listener = Listener::adopt(&world.new, world.new.same_process(&process));
+        let mut listener = Listener::adopt(&world.new, world.new.also(&process));
         let (owner, peers) = (process.owner, process.peers);
         let receiver = &mut listener.receiver;
         receiver.follow(Receiver::adopt(owner, peers, world.old.shape).unwrap());
@@ -111,7 +111,7 @@ impl Mover {
             end_unread(owner, peers, peers, lane, shape, seat).expect("an honest lane")
         });
         lock(&world.new, seat);
-        let next = world.new.same_process(process);
+        let next = world.new.also(process);
         let claimed = claim_in(&world.new, &next, seat, Some(ended));
         let talker = claimed.expect("it is READY");
         park::wake_owner(owner, peers, seat);
@@ -129,7 +129,7 @@ impl Mover {
         }
         let seat = self.talker.sender.seat();
         lock(&world.new, seat);
-        let next = world.new.same_process(&self.talker.process);
+        let next = world.new.also(&self.talker.process);
         let sender = self
             .talker
             .sender

@@ -142,7 +142,7 @@ fn a_dead_senders_lane_is_left() {
             assert_eq!(listener.heard, story(0, 1, 0..records, died));
         }
         assert!(listener.receiver.older().is_none(), "nothing is left there");
-        let reader = world.new.same_process(&listener.process);
+        let reader = world.new.also(&listener.process);
         assert_eq!(
             world.new.committed(0, &reader),
             listener.receiver.records(0)
@@ -324,8 +324,8 @@ fn a_seat_is_taken_first_in_the_new_generation() {
 
 /// Sleeps until something is heard. No sweeps: here everybody lives and says so.
 fn hear(listener: &mut Listener, world: &Growing) -> Heard {
-    let old = world.old.same_process(&listener.process).peers;
-    let new = world.new.same_process(&listener.process).peers;
+    let old = world.old.also(&listener.process).peers;
+    let new = world.new.also(&listener.process).peers;
     loop {
         if listener.listen(1) {
             return *listener.heard.last().unwrap();
