@@ -283,8 +283,12 @@ impl PeerHandle {
             Ok(Moved::Nowhere | Moved::Taken) if root::state(&self.root) == State::DELETED => {
                 return Err(self.end(Ended::Deleted));
             }
-            Ok(Moved::Nowhere | Moved::Taken) => return Err(self.end_moving(Ended::Superseded)),
+            Ok(Moved::Nowhere | Moved::Taken) => {
+                role.last_words();
+                return Err(self.end_moving(Ended::Superseded));
+            }
             Err(OpenError::SchemaMismatch { difference, .. }) => {
+                role.last_words();
                 return Err(self.end_moving(Ended::SchemaMismatch(Box::new(difference))));
             }
             Err(OpenError::Damaged { lie, .. }) => return Err(self.damaged(lie)),

@@ -19,6 +19,7 @@ mod frames_growth;
 mod growth;
 mod guarded;
 mod mpsc;
+mod mpsc_growth;
 mod mpsc_random;
 mod producers;
 mod protection;
@@ -97,6 +98,7 @@ fn main() -> ExitCode {
         .map(Operation::from)
         .chain(slots::operations().map(Operation::from))
         .chain(mpsc::operations().map(Operation::from))
+        .chain(mpsc_growth::operations().map(Operation::from))
         .chain(frames::operations().map(Operation::from))
         .chain(frames_growth::operations().into_iter().map(Operation::from))
         .chain(guarded::operations().map(Operation::from))
