@@ -10,6 +10,7 @@ mod latest;
 mod mpsc;
 mod owners;
 mod stream;
+mod tallies;
 
 use serde::Serialize;
 
@@ -85,6 +86,7 @@ pub(super) fn judge(evidence: &Evidence<'_>) -> Vec<Finding> {
             let streams = owners::streams(evidence, &mut findings);
             stream::check(evidence, &streams, &mut findings);
             durable::check(evidence, &streams, &mut findings);
+            tallies::ring(evidence, &mut findings);
         }
         Pattern::Broadcast | Pattern::Frames => {
             let streams = owners::streams(evidence, &mut findings);
@@ -124,10 +126,10 @@ fn endings(run: &Run, evidence: &Evidence<'_>, findings: &mut Findings) {
 }
 
 impl Run {
-    /// Records that it received.
-    pub(super) fn records(&self) -> u64 {
-        let got = self.entries.iter().filter(|entry| entry.what == What::Got);
-        got.count() as u64
+    /// How often it wrote this.
+    pub(super) fn count(&self, what: What) -> u64 {
+        let found = self.entries.iter().filter(|entry| entry.what == what);
+        found.count() as u64
     }
 }
 
@@ -207,6 +209,12 @@ fn visits<'a>(run: &'a Run) -> impl Iterator<Item = Visit<'a>> {
 }
 
 impl Visit<'_> {
+    /// How often this was written.
+    fn count(&self, what: What) -> u64 {
+        let found = self.entries.iter().filter(|entry| entry.what == what);
+        found.count() as u64
+    }
+
     fn attached(&self) -> &Entry {
         &self.entries[0]
     }
