@@ -23,6 +23,7 @@ struct Sums {
     rounds: u64,
     kills: u64,
     stops: u64,
+    growths: u64,
     operations: u64,
     records: u64,
     lost: u64,
@@ -35,6 +36,7 @@ impl Sums {
         self.rounds += other.rounds;
         self.kills += other.kills;
         self.stops += other.stops;
+        self.growths += other.growths;
         self.operations += other.operations;
         self.records += other.records;
         self.lost += other.lost;
@@ -51,6 +53,7 @@ impl Sums {
             rounds: 1,
             kills: round.kills,
             stops: round.stops,
+            growths: round.growths,
             operations: round.operations,
             records: round.records,
             lost: count(Kind::Lost),
@@ -207,6 +210,7 @@ impl Report {
             "rounds",
             "kills",
             "stops",
+            "growths",
             "operations",
             "records",
             "lost",
@@ -220,6 +224,7 @@ impl Report {
                 sums.rounds,
                 sums.kills,
                 sums.stops,
+                sums.growths,
                 sums.operations,
                 sums.records,
                 sums.lost,

@@ -10,6 +10,7 @@ mod latest;
 mod mpsc;
 mod owners;
 mod stream;
+mod tallies;
 
 use serde::Serialize;
 
@@ -85,6 +86,7 @@ pub(super) fn judge(evidence: &Evidence<'_>) -> Vec<Finding> {
             let streams = owners::streams(evidence, &mut findings);
             stream::check(evidence, &streams, &mut findings);
             durable::check(evidence, &streams, &mut findings);
+            tallies::ring(evidence, &mut findings);
         }
         Pattern::Broadcast | Pattern::Frames => {
             let streams = owners::streams(evidence, &mut findings);
@@ -124,10 +126,10 @@ fn endings(run: &Run, evidence: &Evidence<'_>, findings: &mut Findings) {
 }
 
 impl Run {
-    /// Records that it received.
-    pub(super) fn records(&self) -> u64 {
-        let got = self.entries.iter().filter(|entry| entry.what == What::Got);
-        got.count() as u64
+    /// How often it wrote this.
+    pub(super) fn count(&self, what: What) -> u64 {
+        let found = self.entries.iter().filter(|entry| entry.what == what);
+        found.count() as u64
     }
 }
 
@@ -178,14 +180,12 @@ impl Evidence<'_> {
     }
 }
 
-/// A store takes a moment to be seen by other processors, and their clocks differ a little; the clock is read before both
-/// have come about. So long, in nanoseconds, a record may be there for its writer only.
-const UNSEEN: u64 = 100_000;
-
 /// What one handle of a reader did: from its [`What::Attached`] to the next one's.
 struct Visit<'a> {
     run: &'a Run,
     entries: &'a [Entry],
+    /// When the run wrote the entry before these.
+    before: Option<u64>,
     /// Whether the next handle, or a kill, came after it.
     killed: bool,
 }
@@ -203,19 +203,26 @@ fn visits<'a>(run: &'a Run) -> impl Iterator<Item = Visit<'a>> {
     begins.into_iter().zip(ends).map(move |(begin, end)| Visit {
         run,
         entries: &run.entries[begin..end],
+        before: begin.checked_sub(1).map(|at| run.entries[at].at_ns),
         killed: end == run.entries.len() && run.killed.is_some(),
     })
 }
 
 impl Visit<'_> {
+    /// How often this was written.
+    fn count(&self, what: What) -> u64 {
+        let found = self.entries.iter().filter(|entry| entry.what == what);
+        found.count() as u64
+    }
+
     fn attached(&self) -> &Entry {
         &self.entries[0]
     }
 
-    /// Each entry, with a time at which everything that was acknowledged until then could be seen by what led to it.
+    /// Each entry, with the time after which everything was looked at that led to it.
     fn steps(&self) -> impl Iterator<Item = (u64, &Entry)> {
         self.entries
             .windows(2)
-            .map(|pair| (pair[0].at_ns.saturating_sub(UNSEEN), &pair[1]))
+            .map(|pair| (pair[0].at_ns, &pair[1]))
     }
 }

@@ -7,31 +7,35 @@ use super::super::journal::{Entry, What};
 use super::super::plan::Part;
 use super::super::worker::BATCH;
 use super::owners::{End, Tenure, tenures};
-use super::{Evidence, Findings, Kind, Named, Run, visits};
+use super::{Evidence, Findings, Kind, Named, Run, tallies, visits};
 
 /// A sender, as it says itself.
 #[derive(Debug)]
-struct Sent {
-    source: u64,
+pub(super) struct Sent {
+    pub(super) source: u64,
+    /// It was not there yet.
+    looked_ns: u64,
     attached_ns: u64,
-    seat: u32,
+    pub(super) seat: u32,
     epoch: u64,
+    /// Records that it says were refused.
+    pub(super) dropped: u64,
     acked: u64,
     /// With so many records, if it left in an orderly way.
     closing: Option<u64>,
     /// It was told that the channel is closed or removed.
     ended: bool,
-    killed: bool,
+    pub(super) killed: bool,
 }
 
 /// What receivers were told of it.
 #[derive(Debug, Default, Clone, Copy)]
-struct Heard {
-    latest: u64,
+pub(super) struct Heard {
+    pub(super) latest: u64,
     /// Acknowledged: not to come again.
     processed: u64,
     /// In which stream.
-    stream: Option<usize>,
+    pub(super) stream: Option<usize>,
     ended: Option<What>,
 }
 
@@ -48,18 +52,17 @@ pub(super) fn check(evidence: &Evidence<'_>, findings: &mut Findings) {
         {
             stream = Place {
                 number: stream.number + 1,
-                began_ns: before.last_ns.min(tenure.opened_ns),
+                opened_ns: tenure.opened_ns,
             };
         }
         let entries = entries_of(&tenure, evidence);
         receive(
             &tenure, entries, stream, &sent, &by_source, &mut heard, findings,
         );
-        if entries
-            .iter()
-            .any(|entry| entry.what == What::Closing && entry.flag == 1)
-        {
+        let is_drained = |entry: &Entry| entry.what == What::Closing && entry.flag == 1;
+        if entries.iter().any(is_drained) {
             drained = Some(stream.number);
+            tallies::lanes(entries, stream.number, &sent, &heard, findings);
         }
         before = Some(tenure);
     }
@@ -91,9 +94,11 @@ fn senders(run: &Run) -> Vec<Sent> {
             .find(|entry| entry.what == What::Closing);
         Sent {
             source: attached.source,
+            looked_ns: visit.before.unwrap_or(0),
             attached_ns: attached.at_ns,
             seat: attached.count,
             epoch: attached.sequence,
+            dropped: visit.count(What::Dropped),
             acked: acks.next_back().map_or(0, |entry| entry.sequence),
             closing: closing.map(|entry| entry.sequence),
             ended: visit.entries.iter().any(|entry| entry.what == What::Ended),
@@ -161,11 +166,11 @@ fn goes_on(
     tenure.adopted && !over && !removed
 }
 
-/// Which stream, and since when.
+/// Which stream, and since when: whoever came later is in this one, or in one after it.
 #[derive(Debug, Default, Clone, Copy)]
 struct Place {
     number: usize,
-    began_ns: u64,
+    opened_ns: u64,
 }
 
 /// Everything that one receiver was told.
@@ -232,16 +237,7 @@ fn receive(
                 }
             }
             What::SenderClosed | What::SenderDied => {
-                // Seats and epochs are those of others once the channel was made anew.
-                let is_it = |sender: &&Sent| {
-                    (sender.seat, sender.epoch) == (entry.count, sequence)
-                        && match heard.get(&sender.source).and_then(|heard| heard.stream) {
-                            Some(old) => old == stream.number,
-                            None => !sender.ended && sender.attached_ns >= stream.began_ns,
-                        }
-                };
-                let mut which = sent.iter().filter(is_it);
-                let (Some(sender), None) = (which.next(), which.next()) else {
+                let Some(sender) = whose(entry, stream, sent, heard) else {
                     continue;
                 };
                 let all = heard.entry(sender.source).or_default();
@@ -252,6 +248,30 @@ fn receive(
             _ => {}
         }
     }
+}
+
+/// Whose end a receiver was told of, if that is certain: a channel that is made anew gives the same seats and epochs again,
+/// and whoever has one in the old channel may not know yet that it is over.
+fn whose<'a>(
+    entry: &Entry,
+    stream: Place,
+    sent: &'a [Sent],
+    heard: &BTreeMap<u64, Heard>,
+) -> Option<&'a Sent> {
+    let heard_in = |sender: &Sent| heard.get(&sender.source).and_then(|heard| heard.stream);
+    let of_seat = || {
+        let id = (entry.count, entry.sequence);
+        sent.iter()
+            .filter(move |sender| (sender.seat, sender.epoch) == id)
+    };
+    // Records say who sent them.
+    let known = of_seat().find(|sender| heard_in(sender) == Some(stream.number));
+    known.or_else(|| {
+        of_seat().find(|sender| {
+            let came = sender.looked_ns >= stream.opened_ns && sender.attached_ns <= entry.at_ns;
+            came && heard_in(sender).is_none()
+        })
+    })
 }
 
 fn unheard_of(entry: &Entry, name: &Named, findings: &mut Findings) {
