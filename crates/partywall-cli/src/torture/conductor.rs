@@ -10,12 +10,11 @@ use clap::ValueEnum;
 use partywall::{ManageError, Namespace, OpenError, inspect, manage};
 
 use super::TortureArguments;
-use super::journal::What;
 use super::oracle::{self, Evidence, Finding, Kind};
 use super::plan::{Deed, Part, Plan};
 use super::players::{Place, Player};
 use super::report::{Report, keep};
-use super::worker::{ABANDON, AGAIN, GROW};
+use super::worker::{ABANDON, AGAIN};
 use crate::demo::cast::Pattern;
 use crate::demo::event::now_ns;
 use crate::demo::scratch::{Scratch, random};
@@ -108,7 +107,6 @@ impl Drop for Stage {
 pub(super) struct Round {
     pub(super) kills: u64,
     pub(super) stops: u64,
-    pub(super) growths: u64,
     pub(super) operations: u64,
     pub(super) records: u64,
     pub(super) findings: Vec<Finding>,
@@ -264,7 +262,6 @@ impl Playing<'_> {
             }
             Due::Deed(Deed::Again { slot }) => self.order(slot, AGAIN),
             Due::Deed(Deed::Abandon { slot }) => self.order(slot, ABANDON),
-            Due::Deed(Deed::Grow { slot }) => self.order(slot, GROW),
             Due::Deed(Deed::List) => {
                 if let Err(error) = inspect::list(&self.stage.namespace) {
                     self.problem(format!("channels cannot be listed: {error}"));
@@ -408,8 +405,7 @@ impl Playing<'_> {
         }
         let runs: Vec<oracle::Run> = gone.iter().map(Player::account).collect::<Result<_, _>>()?;
         self.round.operations = runs.iter().map(|run| run.entries.len() as u64).sum();
-        self.round.records = runs.iter().map(|run| run.count(What::Got)).sum();
-        self.round.growths = runs.iter().map(|run| run.count(What::Grown)).sum();
+        self.round.records = runs.iter().map(oracle::Run::records).sum();
         let evidence = Evidence {
             plan: self.plan,
             runs,

@@ -81,24 +81,6 @@ pub(super) enum What {
     Unlocked,
     /// Somebody gave the record up.
     NotRecoverable,
-    /// A writer is about to grow.
-    Growing,
-    /// It has: `count` the generation.
-    Grown,
-    /// What the channel itself counts: `flag` says what, see `Tally`; `count` the seat.
-    Counted,
-}
-
-/// What a channel counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u16)]
-pub(super) enum Tally {
-    /// Records that were refused by policy.
-    Dropped = 1,
-    /// Records that were received through a lane.
-    Received,
-    /// Records of a seat that nobody received.
-    Losses,
 }
 
 /// How a handle came to its end.
@@ -129,7 +111,7 @@ impl Ending {
 }
 
 impl What {
-    const ALL: [What; 28] = [
+    const ALL: [What; 25] = [
         What::Opened,
         What::Acked,
         What::Dropped,
@@ -155,9 +137,6 @@ impl What {
         What::Unlocking,
         What::Unlocked,
         What::NotRecoverable,
-        What::Growing,
-        What::Grown,
-        What::Counted,
     ];
 }
 
@@ -186,14 +165,6 @@ impl Entry {
 
     pub(super) fn flag(self, flag: u16) -> Entry {
         Entry { flag, ..self }
-    }
-
-    /// Of what the channel counts, at this seat.
-    pub(super) fn counted(tally: Tally, seat: u32, number: u64) -> Entry {
-        Entry::new(What::Counted)
-            .flag(tally as u16)
-            .count(seat)
-            .of(0, number)
     }
 
     pub(super) fn count(self, count: u32) -> Entry {

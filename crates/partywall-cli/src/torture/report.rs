@@ -23,7 +23,6 @@ struct Sums {
     rounds: u64,
     kills: u64,
     stops: u64,
-    growths: u64,
     operations: u64,
     records: u64,
     lost: u64,
@@ -36,7 +35,6 @@ impl Sums {
         self.rounds += other.rounds;
         self.kills += other.kills;
         self.stops += other.stops;
-        self.growths += other.growths;
         self.operations += other.operations;
         self.records += other.records;
         self.lost += other.lost;
@@ -53,7 +51,6 @@ impl Sums {
             rounds: 1,
             kills: round.kills,
             stops: round.stops,
-            growths: round.growths,
             operations: round.operations,
             records: round.records,
             lost: count(Kind::Lost),
@@ -210,7 +207,6 @@ impl Report {
             "rounds",
             "kills",
             "stops",
-            "growths",
             "operations",
             "records",
             "lost",
@@ -224,7 +220,6 @@ impl Report {
                 sums.rounds,
                 sums.kills,
                 sums.stops,
-                sums.growths,
                 sums.operations,
                 sums.records,
                 sums.lost,

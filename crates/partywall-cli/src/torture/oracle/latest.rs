@@ -81,7 +81,7 @@ fn look(visit: &Visit<'_>, evidence: &Evidence<'_>, streams: &[Stream], findings
 /// A reader that follows may have come to a later stream, whose values it has not seen.
 fn followed(visit: &Visit<'_>, streams: &[Stream], at: usize) -> bool {
     let attached = visit.attached();
-    !streams[at].was_in(attached.count) || at + 1 < streams.len()
+    streams[at].last().generation != attached.count || at + 1 < streams.len()
 }
 
 /// The stream that a reader that has seen nothing is at, if there is no doubt.
@@ -93,7 +93,8 @@ fn the_stream(
     streams: &[Stream],
 ) -> Option<usize> {
     let attached = visit.attached();
-    let mut candidates = (0..streams.len()).filter(|&at| streams[at].was_in(attached.count));
+    let of_generation = |stream: &Stream| stream.last().generation == attached.count;
+    let mut candidates = (0..streams.len()).filter(|&at| of_generation(&streams[at]));
     let only = candidates.next()?;
     let closed = matches!(streams[only].last().end, End::Closed(_));
     let doubt = candidates.next().is_some()

@@ -10,7 +10,6 @@ mod latest;
 mod mpsc;
 mod owners;
 mod stream;
-mod tallies;
 
 use serde::Serialize;
 
@@ -86,7 +85,6 @@ pub(super) fn judge(evidence: &Evidence<'_>) -> Vec<Finding> {
             let streams = owners::streams(evidence, &mut findings);
             stream::check(evidence, &streams, &mut findings);
             durable::check(evidence, &streams, &mut findings);
-            tallies::ring(evidence, &mut findings);
         }
         Pattern::Broadcast | Pattern::Frames => {
             let streams = owners::streams(evidence, &mut findings);
@@ -126,10 +124,10 @@ fn endings(run: &Run, evidence: &Evidence<'_>, findings: &mut Findings) {
 }
 
 impl Run {
-    /// How often it wrote this.
-    pub(super) fn count(&self, what: What) -> u64 {
-        let found = self.entries.iter().filter(|entry| entry.what == what);
-        found.count() as u64
+    /// Records that it received.
+    pub(super) fn records(&self) -> u64 {
+        let got = self.entries.iter().filter(|entry| entry.what == What::Got);
+        got.count() as u64
     }
 }
 
@@ -209,12 +207,6 @@ fn visits<'a>(run: &'a Run) -> impl Iterator<Item = Visit<'a>> {
 }
 
 impl Visit<'_> {
-    /// How often this was written.
-    fn count(&self, what: What) -> u64 {
-        let found = self.entries.iter().filter(|entry| entry.what == what);
-        found.count() as u64
-    }
-
     fn attached(&self) -> &Entry {
         &self.entries[0]
     }

@@ -7,35 +7,33 @@ use super::super::journal::{Entry, What};
 use super::super::plan::Part;
 use super::super::worker::BATCH;
 use super::owners::{End, Tenure, tenures};
-use super::{Evidence, Findings, Kind, Named, Run, tallies, visits};
+use super::{Evidence, Findings, Kind, Named, Run, visits};
 
 /// A sender, as it says itself.
 #[derive(Debug)]
-pub(super) struct Sent {
-    pub(super) source: u64,
+struct Sent {
+    source: u64,
     /// It was not there yet.
     looked_ns: u64,
     attached_ns: u64,
-    pub(super) seat: u32,
+    seat: u32,
     epoch: u64,
-    /// Records that it says were refused.
-    pub(super) dropped: u64,
     acked: u64,
     /// With so many records, if it left in an orderly way.
     closing: Option<u64>,
     /// It was told that the channel is closed or removed.
     ended: bool,
-    pub(super) killed: bool,
+    killed: bool,
 }
 
 /// What receivers were told of it.
 #[derive(Debug, Default, Clone, Copy)]
-pub(super) struct Heard {
-    pub(super) latest: u64,
+struct Heard {
+    latest: u64,
     /// Acknowledged: not to come again.
     processed: u64,
     /// In which stream.
-    pub(super) stream: Option<usize>,
+    stream: Option<usize>,
     ended: Option<What>,
 }
 
@@ -59,10 +57,11 @@ pub(super) fn check(evidence: &Evidence<'_>, findings: &mut Findings) {
         receive(
             &tenure, entries, stream, &sent, &by_source, &mut heard, findings,
         );
-        let is_drained = |entry: &Entry| entry.what == What::Closing && entry.flag == 1;
-        if entries.iter().any(is_drained) {
+        if entries
+            .iter()
+            .any(|entry| entry.what == What::Closing && entry.flag == 1)
+        {
             drained = Some(stream.number);
-            tallies::lanes(entries, stream.number, &sent, &heard, findings);
         }
         before = Some(tenure);
     }
@@ -98,7 +97,6 @@ fn senders(run: &Run) -> Vec<Sent> {
             attached_ns: attached.at_ns,
             seat: attached.count,
             epoch: attached.sequence,
-            dropped: visit.count(What::Dropped),
             acked: acks.next_back().map_or(0, |entry| entry.sequence),
             closing: closing.map(|entry| entry.sequence),
             ended: visit.entries.iter().any(|entry| entry.what == What::Ended),

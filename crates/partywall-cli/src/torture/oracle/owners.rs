@@ -24,8 +24,6 @@ pub(super) struct Tenure {
     pub(super) last_ns: u64,
     pub(super) adopted: bool,
     pub(super) generation: u32,
-    /// The last one that it can have come to by growing.
-    pub(super) grown: u32,
     /// Records that it found.
     pub(super) base: u64,
     /// When it had how many.
@@ -74,11 +72,6 @@ impl Stream {
         })
     }
 
-    /// Whether it can have been in this generation.
-    pub(super) fn was_in(&self, generation: u32) -> bool {
-        (self.tenures[0].generation..=self.last().grown).contains(&generation)
-    }
-
     pub(super) fn opened_ns(&self) -> u64 {
         self.tenures[0].opened_ns
     }
@@ -116,7 +109,6 @@ fn of_run(run: &Run) -> Vec<Tenure> {
                 last_ns: at_ns,
                 adopted: flag == 1,
                 generation: count,
-                grown: count,
                 base: sequence,
                 acks: Vec::new(),
                 end: End::Killed,
@@ -129,9 +121,6 @@ fn of_run(run: &Run) -> Vec<Tenure> {
         };
         tenure.last_ns = at_ns;
         match entry.what {
-            // It may have grown when it was killed.
-            What::Growing => tenure.grown += 1,
-            What::Grown => tenure.grown = count,
             What::Acked => tenure.acks.push((at_ns, sequence)),
             What::Closing => tenure.end = End::Closed(sequence),
             What::Abandoning => tenure.end = End::Abandoned,

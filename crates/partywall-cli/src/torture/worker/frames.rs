@@ -10,27 +10,18 @@ use super::super::journal::{Entry, What};
 use super::super::plan;
 use super::{GLANCE, Order, Problem, Worker, attach, open_owner};
 
-/// Bytes; more than a pool begins with.
-const LARGEST_POOL: u64 = 64 << 20;
-
 pub(super) fn publish(worker: &mut Worker) -> Result<(), Problem> {
     loop {
-        let mut publisher = open_owner(worker, |worker| options(worker).open(worker.channel()))?;
+        let publisher = open_owner(worker, |worker| options(worker).open(worker.channel()))?;
         let source = worker.next_source();
         let mut latest = publisher.sequence();
         let opened = Entry::new(What::Opened)
             .flag(publisher.adopted().into())
             .count(publisher.generation() as u32);
         worker.note(opened.of(source, latest))?;
-        worker.has_room_for(publisher.max_frame());
         loop {
             match worker.order() {
                 Order::GoOn => {}
-                Order::Grow => {
-                    if grow(worker, &mut publisher, latest)? {
-                        break;
-                    }
-                }
                 Order::Finish | Order::Again => {
                     worker.note(Entry::new(What::Closing).of(0, latest))?;
                     publisher.close()?;
@@ -68,26 +59,6 @@ fn options(worker: &Worker) -> PublisherOptions {
         })
         .block_timeout(Some(GLANCE))
         .wait(worker.wait())
-}
-
-/// More frames, or larger ones; `true` if the channel was taken away.
-fn grow(worker: &mut Worker, publisher: &mut Publisher, latest: u64) -> Result<bool, Problem> {
-    let (slots, frame) = (publisher.slots() as u64, publisher.max_frame() as u64);
-    let (slots, frame) = if worker.random.once_in(2) {
-        (0, (2 * frame).min(4 * worker.options().record))
-    } else {
-        (2 * slots, 0)
-    };
-    if slots.max(publisher.slots() as u64) * frame.max(publisher.max_frame() as u64) > LARGEST_POOL
-    {
-        return Ok(false);
-    }
-    let gone = worker.grow(latest, || {
-        publisher.grow(slots as u32, frame as u32)?;
-        Ok(publisher.generation())
-    })?;
-    worker.has_room_for(publisher.max_frame());
-    Ok(gone)
 }
 
 /// One frame; `true` if the channel was taken away.

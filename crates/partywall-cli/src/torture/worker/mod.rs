@@ -15,15 +15,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 
-use partywall::inspect;
 use partywall::record::{Record, Schema};
-use partywall::{GrowError, Namespace, OpenError, RecvError, SendError, WaitStrategy};
+use partywall::{Namespace, OpenError, RecvError, SendError, WaitStrategy};
 use rustix::process::{Signal, set_parent_process_death_signal};
 use serde::{Deserialize, Serialize};
 
 use super::Fault;
 use super::content::{Content, HEADER};
-use super::journal::{Ending, Entry, Journal, Tally, What};
+use super::journal::{Ending, Entry, Journal, What};
 use super::plan::{Options, Part, Random, Slot, Wait};
 use crate::demo::cast::Pattern;
 use crate::demo::part::has_gone;
@@ -38,12 +37,6 @@ const PAUSE: Duration = Duration::from_millis(2);
 
 /// Records that one call may commit.
 pub(super) const BATCH: u64 = 16;
-
-/// A plan with longer records than this wants them as long as can be.
-const LONG_RECORD: u64 = 1024;
-
-/// A channel grows to so many times what it began with, and not further.
-const GROWS_TO: u64 = 8;
 
 /// Every so many records a fault is made.
 const FAULT_EVERY: u64 = 37;
@@ -67,7 +60,6 @@ pub(super) struct Assignment {
 /// Orders on standard input, one byte each. Its end is [`FINISH`].
 pub(super) const AGAIN: u8 = b'a';
 pub(super) const ABANDON: u8 = b'b';
-pub(super) const GROW: u8 = b'g';
 pub(super) const FINISH: u8 = b'f';
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +67,6 @@ enum Order {
     GoOn,
     Again,
     Abandon,
-    Grow,
     Finish,
 }
 
@@ -94,8 +85,6 @@ struct Worker {
     orders: Arc<Orders>,
     /// Times that it opened the channel.
     opened: u64,
-    /// The longest record, where they vary.
-    longest: u64,
     record: Vec<u8>,
 }
 
@@ -132,7 +121,6 @@ impl Worker {
             random: Random::new(assignment.seed),
             orders: Arc::default(),
             opened: 0,
-            longest: assignment.options.record,
             record: Vec::new(),
             assignment,
         })
@@ -206,14 +194,13 @@ impl Worker {
         match self.orders.next.swap(0, Ordering::Relaxed) {
             AGAIN => Order::Again,
             ABANDON => Order::Abandon,
-            GROW => Order::Grow,
             _ => Order::GoOn,
         }
     }
 
     /// Makes the next record, and says how often to commit it: once, if no fault is wanted.
     fn compose(&mut self, sequence: u64, birth: u64) -> usize {
-        let longest = self.longest.max(HEADER as u64);
+        let longest = self.options().record.max(HEADER as u64);
         let len = if self.options().schema {
             longest
         } else if self.random.once_in(4) {
@@ -240,43 +227,6 @@ impl Worker {
             Some(Fault::Skip) => 0,
             Some(Fault::Twice) => 2,
         }
-    }
-
-    /// The channel has room for records of so many bytes: makes such, if the plan is to make long ones at all.
-    fn has_room_for(&mut self, longest: usize) {
-        if !self.options().schema && self.options().record > LONG_RECORD {
-            self.longest = longest as u64;
-        }
-    }
-
-    /// Notes that the channel grew, to the generation that `grow` says; `true` if it was taken away.
-    fn grow(
-        &mut self,
-        latest: u64,
-        grow: impl FnOnce() -> Result<u64, GrowError>,
-    ) -> Result<bool, Problem> {
-        self.note(Entry::new(What::Growing).of(0, latest))?;
-        match grow() {
-            Ok(generation) => {
-                let grown = Entry::new(What::Grown).count(generation as u32);
-                self.note(grown.of(0, latest))?;
-                Ok(false)
-            }
-            // Somebody has not come over yet.
-            Err(GrowError::Unfinished { .. }) => Ok(false),
-            Err(GrowError::Owner(error)) => self.refused(error),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Notes how many records the channel says that its owners refused, if it is still the one of this process.
-    fn count_dropped(&mut self, generation: u64) -> Result<(), Problem> {
-        if let Ok(info) = inspect::inspect(&self.namespace, self.channel())
-            && (info.owner_pid, info.generation) == (std::process::id(), generation)
-        {
-            self.note(Entry::counted(Tally::Dropped, 0, info.counters.dropped))?;
-        }
-        Ok(())
     }
 
     /// Notes what was received; the sequence as the channel says it, if it does. Gives the content, if it is whole.

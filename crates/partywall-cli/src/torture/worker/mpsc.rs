@@ -7,9 +7,9 @@ use partywall::mpsc::{
     Event, Overflow, Receiver, ReceiverOptions, Sender, SenderId, SenderOptions, Sent,
 };
 
-use super::super::journal::{Entry, Tally, What};
+use super::super::journal::{Entry, What};
 use super::super::plan;
-use super::{BATCH, GLANCE, GROWS_TO, Order, Problem, Worker, attach, open_owner};
+use super::{BATCH, GLANCE, Order, Problem, Worker, attach, open_owner};
 
 /// After this time without news every lane was looked at several times, and every dead sender was found.
 const QUIET: Duration = Duration::from_millis(350);
@@ -32,9 +32,6 @@ pub(super) fn receive(worker: &mut Worker) -> Result<(), Problem> {
         worker.note(opened.of(source, 0))?;
         loop {
             let order = worker.order();
-            if order == Order::Grow && grow(worker, &mut receiver)? {
-                break;
-            }
             if matches!(order, Order::Again | Order::Abandon) {
                 if order == Order::Again {
                     worker.note(Entry::new(What::Closing))?;
@@ -51,7 +48,6 @@ pub(super) fn receive(worker: &mut Worker) -> Result<(), Problem> {
                 Ok(event) => told(worker, &mut receiver, &event, &payload)?,
                 // All senders have left: what they sent is received.
                 Err(RecvError::TimedOut { .. }) if finish => {
-                    count(worker, &receiver)?;
                     worker.note(Entry::new(What::Closing).flag(1))?;
                     receiver.close()?;
                     return Ok(());
@@ -64,28 +60,6 @@ pub(super) fn receive(worker: &mut Worker) -> Result<(), Problem> {
             }
         }
     }
-}
-
-/// Larger lanes; `true` if the channel was taken away.
-fn grow(worker: &mut Worker, receiver: &mut Receiver) -> Result<bool, Problem> {
-    let lane = 2 * receiver.lane_capacity();
-    if lane > GROWS_TO * worker.options().capacity {
-        return Ok(false);
-    }
-    worker.grow(0, || {
-        receiver.grow(lane)?;
-        Ok(receiver.generation())
-    })
-}
-
-/// Notes what the channel says of each lane.
-fn count(worker: &mut Worker, receiver: &Receiver) -> Result<(), Problem> {
-    for seat in 0..receiver.seats() {
-        let lane = receiver.lane(seat).unwrap_or_default();
-        worker.note(Entry::counted(Tally::Received, seat, lane.received))?;
-        worker.note(Entry::counted(Tally::Dropped, seat, lane.dropped))?;
-    }
-    Ok(())
 }
 
 fn told(
