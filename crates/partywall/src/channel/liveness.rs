@@ -1,7 +1,8 @@
 //! Liveness is a kernel lock, and nothing else: bytes of the channel's lock file.
 //!
-//! Byte 0 is the owner's. Byte 1 is held over "search a durable consumer's name and claim a seat". The byte
-//! of seat s in generation g is `256 * g + s`.
+//! Byte 0 is the owner's. Byte 1 is held over "search a durable consumer's name and claim a seat". Byte 2 is held
+//! while files of the channel get names or lose them: a removal by force does not have byte 0. The byte of seat s in
+//! generation g is `256 * g + s`.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -13,6 +14,9 @@ use crate::protocol::SeatLocks;
 pub(crate) const OWNER: u64 = 0;
 /// Held while a durable consumer's seat is looked for and claimed.
 pub(crate) const NAMES: u64 = 1;
+
+/// Held, as the last, while files of the channel get names or lose them.
+pub(crate) const FILES: u64 = 2;
 
 /// How long a claimant tries: whoever evicts, removes or claims holds a byte for moments only.
 pub(crate) const PATIENCE: Duration = Duration::from_millis(50);
