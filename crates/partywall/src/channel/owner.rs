@@ -89,6 +89,23 @@ pub(crate) trait OwnerRole: Sized {
     fn older(&mut self) -> Option<&mut Vec<Older<Self>>> {
         None
     }
+
+    /// Whether peers of older generations, or what lies there, come into this one.
+    fn follows_older(&mut self) -> bool {
+        self.older().is_some()
+    }
+
+    /// Takes those generations over.
+    fn keep(&mut self, older: Vec<Older<Self>>) {
+        if let Some(kept) = self.older() {
+            *kept = older;
+        }
+    }
+
+    /// Whether the owner itself still needs the generations before this one.
+    fn needs_older(&self) -> bool {
+        false
+    }
 }
 
 /// Whether what an owner wrote about its channel still stands.
@@ -643,14 +660,7 @@ impl<R: OwnerRole> Owned<R> {
             role: old,
             durable_only: closed,
         });
-        self.keep(older);
-    }
-
-    /// Older generations, from whom somebody may still come.
-    fn keep(&mut self, older: Vec<Older<R>>) {
-        if let Some(kept) = self.role.older() {
-            *kept = older;
-        }
+        self.role.keep(older);
     }
 
     /// Takes over the older generations of a dead owner, as far as somebody may still come from there.
@@ -659,7 +669,7 @@ impl<R: OwnerRole> Owned<R> {
     /// If one of them cannot be looked at: then it may be needed. One that is damaged is given up, and those who sit
     /// there are told.
     fn open_older(&mut self) -> Result<(), OpenError> {
-        if self.role.older().is_none() {
+        if !self.role.follows_older() {
             return Ok(());
         }
         let mut older = Vec::new();
@@ -688,7 +698,7 @@ impl<R: OwnerRole> Owned<R> {
             }
         }
         older.reverse();
-        self.keep(older);
+        self.role.keep(older);
         Ok(())
     }
 
@@ -776,8 +786,16 @@ impl<R: OwnerRole> Owned<R> {
         Ok(self.oldest < self.header.generation)
     }
 
-    /// Whether a seat of an older generation is claimed.
+    /// The oldest generation that is kept.
+    pub(crate) fn oldest(&self) -> u64 {
+        self.oldest
+    }
+
+    /// Whether a seat of an older generation is claimed, or the owner is not done with it.
     fn is_needed(&mut self, number: u64) -> Result<bool, OpenError> {
+        if self.role.needs_older() {
+            return Ok(true);
+        }
         let lock = &self.lock;
         let users = |peers: &Region<ReadOnly>, seats| {
             removal::users_of(peers, seats, number, lock).map_or(true, |users| !users.none())
