@@ -625,7 +625,7 @@ impl<R: OwnerRole> Owned<R> {
     /// Makes the segments of the next generation; nobody looks at them yet. Of what cannot be made nothing is
     /// left.
     fn make_next(&self, wanted: &Wanted, base: Base) -> Result<(Header, R), OpenError> {
-        let next = self.header.generation.wrapping_add(1);
+        let next = self.next_number(base)?;
         // An index that a durable consumer holds must exist in the new generation too.
         let seats = if R::PATTERN.has_durable_peers() {
             wanted.seats.max(self.header.seat_count)
@@ -640,6 +640,38 @@ impl<R: OwnerRole> Owned<R> {
         };
         generation::create(&self.channel, next, self.header.instance, &wanted, base)
             .inspect_err(|_| self.remove_generation(next))
+    }
+
+    /// The next generation's number, if there is one after this, and something can begin at that base. No honest owner
+    /// comes so far.
+    fn next_number(&self, base: Base) -> Result<u64, OpenError> {
+        let (word, place, found, expected) = match self.header.generation.checked_add(1) {
+            None => (
+                "generation",
+                header::GENERATION,
+                self.header.generation,
+                "less than 2^64 - 1: there is no number after that",
+            ),
+            Some(next) => match segment::wrong_base(R::PATTERN, base.position) {
+                None => return Ok(next),
+                Some(expected) => (
+                    "base of the next generation",
+                    header::BASE_SEQ,
+                    base.position,
+                    expected,
+                ),
+            },
+        };
+        Err(OpenError::Damaged {
+            channel: self.channel.name().to_owned(),
+            file: owner_file(self.header.generation),
+            lie: Lie {
+                word,
+                place,
+                expected,
+                found,
+            },
+        })
     }
 
     fn switch_to(&mut self, (header, role): (Header, R)) {

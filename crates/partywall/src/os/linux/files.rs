@@ -355,6 +355,13 @@ impl Directory {
         }))
     }
 
+    /// How many files there can be in this file system, if there are so many now and none can be added.
+    pub(crate) fn most_files(&self) -> Option<u64> {
+        let stat = fs::fstatvfs(&self.descriptor).ok()?;
+        // Without a limit both are 0.
+        (stat.f_files != 0 && stat.f_favail == 0).then_some(stat.f_files)
+    }
+
     /// Bytes that can still be reserved here.
     pub(crate) fn free_bytes(&self) -> io::Result<u64> {
         let stat = fs::fstatvfs(&self.descriptor)?;
@@ -381,15 +388,22 @@ fn expect_allowed(len: u64) -> io::Result<()> {
 impl File {
     /// Reserves memory for a part of the file: a store to it cannot fail afterwards. What was there stays.
     pub(crate) fn reserve(&self, at: u64, len: u64) -> io::Result<()> {
+        /// So much is got between two signals on the slowest machine.
+        const LEAST: u64 = 64 << 10;
         fault_point();
         expect_allowed(at.saturating_add(len))?;
-        loop {
-            match fs::fallocate(&self.0, fs::FallocateFlags::empty(), at, len) {
-                Ok(()) => return Ok(()),
-                Err(rustix::io::Errno::INTR) => {}
+        // In one call first. A signal undoes all of that call's work: where they come often, a large reservation would never
+        // end, and so each one that was interrupted is tried again in smaller pieces.
+        let (mut done, mut piece) = (0, len);
+        while done < len {
+            let wanted = piece.min(len - done);
+            match fs::fallocate(&self.0, fs::FallocateFlags::empty(), at + done, wanted) {
+                Ok(()) => done += wanted,
+                Err(rustix::io::Errno::INTR) => piece = (piece / 2).max(LEAST),
                 Err(error) => return Err(error.into()),
             }
         }
+        Ok(())
     }
 
     /// Reads from a file into a buffer; how many bytes there were.
