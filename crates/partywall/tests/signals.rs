@@ -208,22 +208,3 @@ fn contend(namespace: Namespace) {
         guard.commit().unwrap();
     }
 }
-
-#[test]
-fn a_large_reservation_ends_though_signals_come_faster_than_it() {
-    interruptible();
-    let place = Arc::new(Place::new());
-    let maker = end(&place.namespace, |namespace| {
-        let options = ring::ProducerOptions::new().namespace(namespace);
-        options
-            .capacity(256 << 20)
-            .open("large")
-            .unwrap()
-            .close()
-            .unwrap();
-    });
-    let before = INTERRUPTIONS.load(SeqCst);
-    // Far less than what so much memory needs to be cleared.
-    storm(vec![maker], Duration::from_micros(200));
-    assert!(INTERRUPTIONS.load(SeqCst) > before);
-}

@@ -29,7 +29,7 @@ pub(crate) fn seat_byte(generation: u64, seat: u32) -> u64 {
     generation
         .wrapping_mul(256)
         .wrapping_add(u64::from(seat))
-        // Offsets of locks are signed.
+        // Offsets of locks are signed. No generation that a root may name comes so far.
         & (i64::MAX as u64)
 }
 

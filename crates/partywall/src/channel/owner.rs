@@ -15,7 +15,7 @@ use super::schema;
 use super::segment::{self, Header, Opened};
 use crate::error::{Denied, OpenError};
 use crate::layout::header::{self, FLAG_CONFIDENTIAL, FLAG_KEEP, Pattern, Phase, Side, State};
-use crate::layout::root::CURRENT;
+use crate::layout::root::{CURRENT, LAST};
 use crate::layout::verdict::{self, Evicted};
 use crate::layout::{MAX_SEATS, owner, peers, seat};
 use crate::memory::{ReadOnly, Region, Shared, SharedMut, Writable};
@@ -645,22 +645,15 @@ impl<R: OwnerRole> Owned<R> {
     /// The next generation's number, if there is one after this, and something can begin at that base. No honest owner
     /// comes so far.
     fn next_number(&self, base: Base) -> Result<u64, OpenError> {
-        let (word, place, found, expected) = match self.header.generation.checked_add(1) {
-            None => (
-                "generation",
-                header::GENERATION,
-                self.header.generation,
-                "less than 2^64 - 1: there is no number after that",
-            ),
-            Some(next) => match segment::wrong_base(R::PATTERN, base.position) {
-                None => return Ok(next),
-                Some(expected) => (
-                    "base of the next generation",
-                    header::BASE_SEQ,
-                    base.position,
-                    expected,
-                ),
-            },
+        let next = self.header.generation + 1;
+        let (word, place, found, expected) = if next > LAST {
+            let expected = "2^55 - 1 at most: no generation follows the last";
+            ("generation", header::GENERATION, next, expected)
+        } else if let Some(expected) = segment::wrong_base(R::PATTERN, base.position) {
+            let word = "base of the next generation";
+            (word, header::BASE_SEQ, base.position, expected)
+        } else {
+            return Ok(next);
         };
         Err(OpenError::Damaged {
             channel: self.channel.name().to_owned(),
