@@ -212,10 +212,20 @@ pub(crate) fn open<R: OwnerRole>(
     name: &str,
     wanted: &Wanted,
 ) -> Result<Owned<R>, OpenError> {
-    let owned = open_with_files(namespace, name, wanted)?;
-    // From here on it can be removed by force.
-    let _ = owned.lock.unlock(FILES);
-    Ok(owned)
+    for _ in 0..256 {
+        let owned = open_with_files(namespace, name, wanted)?;
+        // Force does not wait for ever for the lock on the files. Who was that slow begins again.
+        if owned.channel.still_named(&owned.lock) {
+            // From here on it can be removed.
+            let _ = owned.lock.unlock(FILES);
+            return Ok(owned);
+        }
+    }
+    Err(OpenError::System {
+        channel: name.to_owned(),
+        operation: "open the channel",
+        source: std::io::Error::other("it is removed again and again"),
+    })
 }
 
 /// The same, with the lock on its files still held.
