@@ -178,7 +178,7 @@ fn a_forced_remover_that_was_stopped_anywhere_takes_no_other_channel_apart() {
         assert_eq!(place.files(), Vec::<String>::new(), "point {point}");
     }
     println!("waited for the remover, stayed, went: {met:?}");
-    assert!(met.iter().sum::<u32>() > 5);
+    assert!(met[0] > 5 && met[2] > 0, "{met:?}");
 }
 
 /// Whether a child of ours has stopped; if not it has ended.

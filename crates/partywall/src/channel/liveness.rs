@@ -36,15 +36,19 @@ pub(crate) fn seat_byte(generation: u64, seat: u32) -> u64 {
 /// Locks a byte that others hold only for moments, unless its holder is there to stay.
 pub(crate) fn lock_patiently(lock: &LockFile, byte: u64) -> io::Result<bool> {
     let end = Instant::now() + PATIENCE;
-    loop {
-        if lock.try_lock(byte)? {
-            return Ok(true);
+    while !lock.try_lock(byte)? {
+        // Only looked at while it is held, so that it is tried a number of times that does not depend on the clock.
+        loop {
+            if Instant::now() >= end {
+                return Ok(false);
+            }
+            if !lock.is_locked(byte)? {
+                break;
+            }
+            std::thread::sleep(PAUSE);
         }
-        if Instant::now() >= end {
-            return Ok(false);
-        }
-        std::thread::sleep(PAUSE);
     }
+    Ok(true)
 }
 
 /// How somebody learns who holds a byte.
