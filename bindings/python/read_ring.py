@@ -357,7 +357,7 @@ class Channel:
             self.oldest = self.root.load(R_OLDEST)
             if self.oldest <= self.current or self.root.load(R_CURRENT) == self.current:
                 break
-        if self.current == 0 or self.oldest == 0 or (self.current - self.oldest) & WORD > 1 << 16:
+        if not 0 < self.current < 1 << 55 or self.oldest == 0 or (self.current - self.oldest) & WORD > 1 << 16:
             raise damaged(f"root: generations {self.oldest} to {self.current}")
 
     def generation(self, number, writable=False):
@@ -406,7 +406,7 @@ def seat_byte(generation, seat):
 
 
 def next_epoch(epoch):
-    return ((epoch + 1) & ((1 << 48) - 1)) or 1
+    return ((epoch + 1) & ((1 << 48) - 1)) or 2
 
 
 def claim_of(state):

@@ -97,6 +97,16 @@ pub enum OpenError {
         /// Bytes.
         free: u64,
     },
+    /// No file can be added to the file system, though there may be memory.
+    #[error(
+        "channel {channel}: its file system holds {files} files and directories, and no more (inodes); remove old channels (`partywall clean`), or mount the tmpfs with a larger nr_inodes"
+    )]
+    NoInodes {
+        /// The channel's name.
+        channel: String,
+        /// How many there are.
+        files: u64,
+    },
     /// A file that is not Partywall's has a place that a channel's file should have.
     #[error(
         "channel {channel}: {file} is not a Partywall segment (expected magic \"PRTYWALL\", found {found:#018x}); remove it by `partywall rm --force {channel}`"

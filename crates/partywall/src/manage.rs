@@ -1,7 +1,9 @@
 //! Removing channels and giving up durable consumers.
 
+use std::time::{Duration, Instant};
+
 use crate::channel::directory::ChannelDirectory;
-use crate::channel::liveness::{OWNER, lock_patiently, seat_byte};
+use crate::channel::liveness::{FILES, OWNER, lock_patiently, seat_byte};
 use crate::channel::namespace::Namespace;
 use crate::channel::root::{self, Found};
 use crate::channel::{generation, owner, removal};
@@ -13,6 +15,10 @@ use crate::layout::seat::{self, Claim, SeatState};
 use crate::memory::Shared;
 use crate::os::LockFile;
 use crate::protocol::seats;
+
+/// How long a removal by force waits for whoever is just making or removing the files. Stopped in the middle of that, he
+/// would keep the channel for ever.
+const STOPPED: Duration = Duration::from_secs(1);
 
 /// A channel that was removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,8 +72,7 @@ pub fn remove(namespace: &Namespace, channel: &str, force: bool) -> Result<Remov
             });
         }
         Err(OpenError::AlreadyOwned { .. }) => {
-            let directory = open(namespace, channel)?;
-            mark_and_remove(&directory)?;
+            remove_from_owner(namespace, channel)?;
             return Ok(removed());
         }
         Err(error) => return Err(error.into()),
@@ -88,6 +93,30 @@ pub fn remove(namespace: &Namespace, channel: &str, force: bool) -> Result<Remov
         }
     }
     Ok(removed())
+}
+
+/// Removes a channel whose owner lives, and does not let go.
+fn remove_from_owner(namespace: &Namespace, channel: &str) -> Result<(), OpenError> {
+    let end = Instant::now() + STOPPED;
+    loop {
+        let Some(directory) = ChannelDirectory::open(namespace, channel, false)? else {
+            // Somebody else has removed it.
+            return Ok(());
+        };
+        // Whoever makes or removes files here lets us wait until he is ready, unless he was stopped.
+        let locked = match directory.open_lock(false)? {
+            Some(lock) => {
+                let locked = lock_patiently(&lock, FILES)
+                    .map_err(|error| directory.error(Denied::Lock, "lock the channel", error))?;
+                locked.then_some(lock)
+            }
+            None => None,
+        };
+        let ours = matches!(&locked, Some(lock) if directory.still_named(lock));
+        if ours || Instant::now() >= end {
+            return mark_and_remove(&directory);
+        }
+    }
 }
 
 /// Even what is damaged: a root that cannot be read is removed unmarked.

@@ -3,10 +3,13 @@
 
 mod common;
 
-use std::process::ExitCode;
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode, Stdio};
 
 use common::Place;
-use partywall::{RecvError, SendError, inspect};
+use partywall::ring::{ConsumerOptions, ProducerOptions};
+use partywall::{Namespace, RecvError, SendError, inspect, mpsc};
 
 /// Forks; the child does something and ends with its code, without running this process's destructors.
 fn in_child(act: impl FnOnce() -> u8) -> i32 {
@@ -100,10 +103,108 @@ fn a_child_that_outlives_its_parent_does_not_keep_the_channel() {
     assert!(adopted.unwrap());
 }
 
+const THREADS: &str = "PARTYWALL_FORK_THREADS";
+
+/// A program with threads at work, which starts other programs meanwhile, by fork and by what the library prefers.
+fn work_and_start_programs(place: &str) {
+    let namespace = Namespace::open(place).unwrap();
+    let options = ProducerOptions::new()
+        .namespace(namespace.clone())
+        .capacity(4096);
+    let mut producer = options.open("c").unwrap();
+    let mut consumer = ConsumerOptions::new()
+        .namespace(namespace.clone())
+        .attach("c")
+        .unwrap();
+    std::thread::spawn(move || {
+        for number in 0_u64.. {
+            producer.send(&number.to_le_bytes()).unwrap();
+        }
+    });
+    let collector = mpsc::ReceiverOptions::new().namespace(namespace.clone());
+    let mut receiver = collector.lane_capacity(4096).open("m").unwrap();
+    let mut sender = mpsc::SenderOptions::new()
+        .namespace(namespace)
+        .attach("m")
+        .unwrap();
+    std::thread::spawn(move || {
+        for number in 0_u64.. {
+            assert_eq!(consumer.recv().unwrap()[..], number.to_le_bytes());
+            sender.send(&number.to_le_bytes()).unwrap();
+        }
+    });
+    std::thread::spawn(move || {
+        for number in 0_u64.. {
+            let record = loop {
+                if let Some(record) = receiver.recv().unwrap().record() {
+                    break record;
+                }
+            };
+            assert_eq!(record[..], number.to_le_bytes());
+        }
+    });
+    let start = |program: &str, argument: &str, by_fork: bool| {
+        let mut command = Command::new(program);
+        command.arg(argument).stdout(Stdio::null());
+        if by_fork {
+            // SAFETY: it does nothing between fork and exec; that there is something makes the library fork.
+            unsafe { command.pre_exec(|| Ok(())) };
+        }
+        command.spawn().unwrap()
+    };
+    for round in 0..60 {
+        let status = start("true", "", round % 2 == 0).wait().unwrap();
+        assert!(status.success());
+    }
+    for by_fork in [false, true] {
+        println!("{}", start("sleep", "600", by_fork).id());
+    }
+    println!("working");
+    loop {
+        std::thread::park();
+    }
+}
+
+/// The owner of two channels and the holder of two seats, with threads, is killed; the programs that it started live on.
+fn programs_started_while_threads_send_keep_no_lock() {
+    let place = Place::new();
+    let mut program = Command::new(std::env::current_exe().unwrap());
+    program.env(THREADS, place.path()).stdout(Stdio::piped());
+    let mut program = program.spawn().unwrap();
+    let output = BufReader::new(program.stdout.take().unwrap());
+    let said: Vec<String> = output.lines().map_while(Result::ok).take(3).collect();
+    assert_eq!(said[2..], ["working"]);
+    program.kill().unwrap();
+    program.wait().unwrap();
+    for channel in ["c", "m"] {
+        let info = inspect::inspect(&place.namespace, channel).unwrap();
+        assert_eq!(info.owner, inspect::Liveness::Dead);
+        assert_eq!(info.seats[0].holder, inspect::Liveness::Dead);
+    }
+    let mut producer = place.producer().open("c").unwrap();
+    assert!(producer.adopted());
+    let mut consumer = place.consumer().attach("c").unwrap();
+    // What the dead consumer holds back is given up.
+    for _ in 0..1000 {
+        producer.send(b"a record").unwrap();
+        assert_eq!(&consumer.recv().unwrap()[..], b"a record");
+    }
+    for process in &said[..2] {
+        let alive = std::fs::read_to_string(format!("/proc/{process}/comm")).unwrap();
+        assert_eq!(alive, "sleep\n");
+        let process = rustix::process::Pid::from_raw(process.parse().unwrap()).unwrap();
+        rustix::process::kill_process(process, rustix::process::Signal::KILL).unwrap();
+    }
+}
+
 /// Without the harness, whose threads a fork would not carry over.
 fn main() -> ExitCode {
+    if let Ok(place) = std::env::var(THREADS) {
+        work_and_start_programs(&place);
+    }
     children_get_an_error_and_harm_nobody();
     a_child_that_outlives_its_parent_does_not_keep_the_channel();
-    println!("2 passed, 0 failed");
+    programs_started_while_threads_send_keep_no_lock();
+    println!("3 passed, 0 failed");
     ExitCode::SUCCESS
 }

@@ -38,7 +38,8 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     storm();
-    println!("1 passed, 0 failed");
+    a_forced_remover_that_was_stopped_anywhere_takes_no_other_channel_apart();
+    println!("2 passed, 0 failed");
     ExitCode::SUCCESS
 }
 
@@ -117,6 +118,78 @@ fn reap(alive: &mut Vec<(Child, Instant, String)>, tally: &mut Tally) {
     std::thread::yield_now();
 }
 
+/// It found a channel with a live owner, and stops. Meanwhile the owner leaves, and another makes the channel anew: when the
+/// remover goes on, that one stays whole, or goes whole and its owner is told.
+fn a_forced_remover_that_was_stopped_anywhere_takes_no_other_channel_apart() {
+    let mut met = [0; 3];
+    for point in 1.. {
+        let place = Place::new();
+        let open = || {
+            place
+                .producer()
+                .heartbeat(false)
+                .alone(Alone::Discard)
+                .open("c")
+        };
+        let first = open().unwrap();
+        let role = format!("{} - ring c rm 1", place.path().display());
+        let mut remover = Command::new(env::current_exe().unwrap());
+        remover.env(ROLE, role).env(FAULT, format!("stop:{point}"));
+        let mut remover = remover.stdin(Stdio::null()).spawn().unwrap();
+        let pid = rustix::process::Pid::from_child(&remover);
+        if !stopped(pid) {
+            break;
+        }
+        drop(first);
+        let second = open();
+        rustix::process::kill_process(pid, rustix::process::Signal::CONT).unwrap();
+        assert!(remover.wait().unwrap().success(), "point {point}");
+        let third = match second {
+            Err(OpenError::AlreadyOwned { .. }) => {
+                met[0] += 1;
+                open().unwrap()
+            }
+            Err(error) => panic!("point {point}: {error}"),
+            Ok(mut second) => match open() {
+                Err(OpenError::AlreadyOwned { .. }) => {
+                    met[1] += 1;
+                    second
+                }
+                Err(error) => panic!("point {point}: {error}"),
+                Ok(third) => {
+                    met[2] += 1;
+                    // It looks for that once in a while.
+                    let begun = Instant::now();
+                    let told = std::iter::repeat_with(|| second.send(&[1; 100]).err())
+                        .find(|told| told.is_some() || begun.elapsed() > Duration::from_secs(5))
+                        .flatten();
+                    let fine = matches!(told, Some(SendError::Deleted { .. }));
+                    assert!(fine, "point {point}: {told:?}");
+                    third
+                }
+            },
+        };
+        let mut third = third;
+        let mut consumer = place.consumer().heartbeat(false).attach("c").unwrap();
+        third.send(b"a record").unwrap();
+        assert_eq!(&consumer.recv().unwrap()[..], b"a record");
+        drop(consumer);
+        third.close().unwrap();
+        assert_eq!(place.files(), Vec::<String>::new(), "point {point}");
+    }
+    println!("waited for the remover, stayed, went: {met:?}");
+    assert!(met[0] > 5 && met[2] > 0, "{met:?}");
+}
+
+/// Whether a child of ours has stopped; if not it has ended.
+fn stopped(pid: rustix::process::Pid) -> bool {
+    let options = rustix::process::WaitIdOptions::STOPPED
+        | rustix::process::WaitIdOptions::EXITED
+        | rustix::process::WaitIdOptions::NOWAIT;
+    let what = rustix::process::waitid(rustix::process::WaitId::Pid(pid), options);
+    what.unwrap().unwrap().stopped()
+}
+
 /// What the dead have left goes, at the latest by force, and nothing of it is left.
 fn sweep_up(place: &Place) {
     for name in place.files() {
@@ -160,6 +233,7 @@ impl Actor {
         match &self.act[..] {
             "own" => self.own(),
             "join" => self.join(),
+            "rm" => drop(manage::remove(&self.namespace, &self.channel, true).unwrap()),
             "remove" => {
                 let force = self.random.below(2) == 0;
                 match manage::remove(&self.namespace, &self.channel, force) {

@@ -49,6 +49,11 @@ fn system(
     source: io::Error,
 ) -> OpenError {
     let channel = channel.to_owned();
+    if source.kind() == io::ErrorKind::StorageFull
+        && let Some(files) = namespace.directory().most_files()
+    {
+        return OpenError::NoInodes { channel, files };
+    }
     if source.kind() != io::ErrorKind::PermissionDenied {
         return OpenError::System {
             channel,

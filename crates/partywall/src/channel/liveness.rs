@@ -1,7 +1,8 @@
 //! Liveness is a kernel lock, and nothing else: bytes of the channel's lock file.
 //!
-//! Byte 0 is the owner's. Byte 1 is held over "search a durable consumer's name and claim a seat". The byte
-//! of seat s in generation g is `256 * g + s`.
+//! Byte 0 is the owner's. Byte 1 is held over "search a durable consumer's name and claim a seat". Byte 2 is held
+//! while files of the channel get names or lose them: a removal by force does not have byte 0. The byte of seat s in
+//! generation g is `256 * g + s`.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -14,6 +15,9 @@ pub(crate) const OWNER: u64 = 0;
 /// Held while a durable consumer's seat is looked for and claimed.
 pub(crate) const NAMES: u64 = 1;
 
+/// Held, as the last, while files of the channel get names or lose them.
+pub(crate) const FILES: u64 = 2;
+
 /// How long a claimant tries: whoever evicts, removes or claims holds a byte for moments only.
 pub(crate) const PATIENCE: Duration = Duration::from_millis(50);
 
@@ -25,22 +29,26 @@ pub(crate) fn seat_byte(generation: u64, seat: u32) -> u64 {
     generation
         .wrapping_mul(256)
         .wrapping_add(u64::from(seat))
-        // Offsets of locks are signed.
+        // Offsets of locks are signed. No generation that a root may name comes so far.
         & (i64::MAX as u64)
 }
 
 /// Locks a byte that others hold only for moments, unless its holder is there to stay.
 pub(crate) fn lock_patiently(lock: &LockFile, byte: u64) -> io::Result<bool> {
     let end = Instant::now() + PATIENCE;
-    loop {
-        if lock.try_lock(byte)? {
-            return Ok(true);
+    while !lock.try_lock(byte)? {
+        // Only looked at while it is held, so that it is tried a number of times that does not depend on the clock.
+        loop {
+            if Instant::now() >= end {
+                return Ok(false);
+            }
+            if !lock.is_locked(byte)? {
+                break;
+            }
+            std::thread::sleep(PAUSE);
         }
-        if Instant::now() >= end {
-            return Ok(false);
-        }
-        std::thread::sleep(PAUSE);
     }
+    Ok(true)
 }
 
 /// How somebody learns who holds a byte.

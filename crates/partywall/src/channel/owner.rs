@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use super::directory::{ChannelDirectory, ROOT, owner_file, peers_file};
 use super::generation::{self, Base, Wanted};
-use super::liveness::{GenerationLocks, OWNER, lock_patiently, seat_byte};
+use super::liveness::{FILES, GenerationLocks, OWNER, lock_patiently, seat_byte};
 use super::namespace::Namespace;
 use super::removal;
 use super::root::{self, Found};
@@ -15,7 +15,7 @@ use super::schema;
 use super::segment::{self, Header, Opened};
 use crate::error::{Denied, OpenError};
 use crate::layout::header::{self, FLAG_CONFIDENTIAL, FLAG_KEEP, Pattern, Phase, Side, State};
-use crate::layout::root::CURRENT;
+use crate::layout::root::{CURRENT, LAST};
 use crate::layout::verdict::{self, Evicted};
 use crate::layout::{MAX_SEATS, owner, peers, seat};
 use crate::memory::{ReadOnly, Region, Shared, SharedMut, Writable};
@@ -132,7 +132,7 @@ pub(crate) struct Owned<R> {
     oldest: u64,
 }
 
-/// A channel directory whose owner lock we hold and whose names are the ones we locked.
+/// A channel directory whose owner lock we hold, and that of its files, and whose names are the ones we locked.
 #[derive(Debug)]
 pub(crate) struct Claimed {
     pub(crate) channel: ChannelDirectory,
@@ -170,8 +170,10 @@ pub(crate) fn claim(
             }
             return Ok(None);
         };
-        let locked = lock_patiently(&lock, OWNER)
-            .map_err(|error| channel.error(Denied::Lock, "lock the channel", error))?;
+        let system = |error| channel.error(Denied::Lock, "lock the channel", error);
+        // Who has the first and not the second waits for one who removes the channel by force, for moments only.
+        let locked = lock_patiently(&lock, OWNER).map_err(system)?
+            && lock_patiently(&lock, FILES).map_err(system)?;
         if !locked {
             return Err(OpenError::AlreadyOwned {
                 channel: name.to_owned(),
@@ -206,6 +208,28 @@ fn owner_pid(channel: &ChannelDirectory) -> u32 {
 
 /// Creates a channel, or adopts the one that is there.
 pub(crate) fn open<R: OwnerRole>(
+    namespace: &Namespace,
+    name: &str,
+    wanted: &Wanted,
+) -> Result<Owned<R>, OpenError> {
+    for _ in 0..256 {
+        let owned = open_with_files(namespace, name, wanted)?;
+        // Force does not wait for ever for the lock on the files. Who was that slow begins again.
+        if owned.channel.still_named(&owned.lock) {
+            // From here on it can be removed.
+            let _ = owned.lock.unlock(FILES);
+            return Ok(owned);
+        }
+    }
+    Err(OpenError::System {
+        channel: name.to_owned(),
+        operation: "open the channel",
+        source: std::io::Error::other("it is removed again and again"),
+    })
+}
+
+/// The same, with the lock on its files still held.
+fn open_with_files<R: OwnerRole>(
     namespace: &Namespace,
     name: &str,
     wanted: &Wanted,
@@ -556,7 +580,10 @@ impl<R: OwnerRole> Owned<R> {
         } else {
             self.role.base()
         };
-        let mut made = self.make_next(wanted, base)?;
+        let mut made = match self.with_files(|owned| owned.make_next(wanted, base)) {
+            Some(made) => made?,
+            None => return Err(self.being_removed()),
+        };
         let (_, role) = &mut made;
         role.succeed(&self.role);
         if same {
@@ -608,7 +635,7 @@ impl<R: OwnerRole> Owned<R> {
     /// Makes the segments of the next generation; nobody looks at them yet. Of what cannot be made nothing is
     /// left.
     fn make_next(&self, wanted: &Wanted, base: Base) -> Result<(Header, R), OpenError> {
-        let next = self.header.generation.wrapping_add(1);
+        let next = self.next_number(base)?;
         // An index that a durable consumer holds must exist in the new generation too.
         let seats = if R::PATTERN.has_durable_peers() {
             wanted.seats.max(self.header.seat_count)
@@ -623,6 +650,31 @@ impl<R: OwnerRole> Owned<R> {
         };
         generation::create(&self.channel, next, self.header.instance, &wanted, base)
             .inspect_err(|_| self.remove_generation(next))
+    }
+
+    /// The next generation's number, if there is one after this, and something can begin at that base. No honest owner
+    /// comes so far.
+    fn next_number(&self, base: Base) -> Result<u64, OpenError> {
+        let next = self.header.generation + 1;
+        let (word, place, found, expected) = if next > LAST {
+            let expected = "2^55 - 1 at most: no generation follows the last";
+            ("generation", header::GENERATION, next, expected)
+        } else if let Some(expected) = segment::wrong_base(R::PATTERN, base.position) {
+            let word = "base of the next generation";
+            (word, header::BASE_SEQ, base.position, expected)
+        } else {
+            return Ok(next);
+        };
+        Err(OpenError::Damaged {
+            channel: self.channel.name().to_owned(),
+            file: owner_file(self.header.generation),
+            lie: Lie {
+                word,
+                place,
+                expected,
+                found,
+            },
+        })
     }
 
     fn switch_to(&mut self, (header, role): (Header, R)) {
@@ -750,13 +802,18 @@ impl<R: OwnerRole> Owned<R> {
         }
         while self.oldest < self.header.generation {
             let number = self.oldest;
-            // After a removal by force, the names may be another's.
-            if self.is_needed(number)? || !self.channel.still_named(&self.lock) {
+            if self.is_needed(number)? {
                 break;
             }
-            root::advance_oldest(&self.root, number + 1);
+            // After a removal by force, the names may be another's.
+            let removed = self.with_files(|owned| {
+                root::advance_oldest(&owned.root, number + 1);
+                owned.remove_generation(number);
+            });
+            if removed.is_none() {
+                break;
+            }
             self.oldest = number + 1;
-            self.remove_generation(number);
             if let Some(older) = self.role.older() {
                 older.retain(|before| before.generation != number);
             }
@@ -881,10 +938,28 @@ impl<R: OwnerRole> Owned<R> {
         owner.store32(header::STATE, State::CLOSED.0, Release);
         park::ring_for_peers(owner);
         root::ring(&self.root);
-        // After a removal by force, the names may be another's.
-        if self.header.flags & FLAG_KEEP == 0 && self.channel.still_named(&self.lock) {
+        if self.header.flags & FLAG_KEEP == 0 {
             // What cannot be removed now, the last consumer or `partywall clean` removes.
-            let _ = removal::remove_if_unused(&self.channel, &self.lock);
+            self.with_files(|owned| drop(removal::remove_if_unused(&owned.channel, &owned.lock)));
+        }
+    }
+
+    /// Does something with the names of the channel's files; `None` if they are not ours any more, or are just being
+    /// removed by force.
+    fn with_files<T>(&self, act: impl FnOnce(&Self) -> T) -> Option<T> {
+        if !matches!(lock_patiently(&self.lock, FILES), Ok(true)) {
+            return None;
+        }
+        let done = self.channel.still_named(&self.lock).then(|| act(self));
+        let _ = self.lock.unlock(FILES);
+        done
+    }
+
+    fn being_removed(&self) -> OpenError {
+        OpenError::System {
+            channel: self.channel.name().to_owned(),
+            operation: "make a new generation",
+            source: std::io::Error::other("the channel is just being removed, or was"),
         }
     }
 }

@@ -1,4 +1,6 @@
-//! Removing a channel. Always under the owner lock, and only while the names still mean what was locked.
+//! Removing a channel. Always under the owner lock, or by force without it, and always under the lock of the channel's
+//! files, and only while the names still mean what was locked: who makes files has both, so nobody removes what another
+//! is just making, or has made of the same name meanwhile.
 //!
 //! DELETED is stored before any name goes, so that joiners and sleepers see it; the lock file's name goes
 //! last, so that whoever makes a channel of the same name meanwhile waits for us or finds our work to
@@ -10,7 +12,7 @@ use std::time::Instant;
 
 use super::directory::{ChannelDirectory, LOCK, ROOT, UNFINISHED, owner_file, peers_file};
 use super::generation;
-use super::liveness::{OWNER, PATIENCE, PAUSE, seat_byte};
+use super::liveness::{FILES, OWNER, PATIENCE, PAUSE, lock_patiently, seat_byte};
 use super::root::{self, Found};
 use crate::error::{Denied, OpenError};
 use crate::layout::header::State;
@@ -55,7 +57,7 @@ pub(crate) fn users_of(
     Ok(users)
 }
 
-/// Removes a channel whose owner lock the caller holds, if nobody needs it; whether it did.
+/// Removes a channel whose owner lock the caller holds, and that of its files, if nobody needs it; whether it did.
 ///
 /// Every seat is locked while that is decided, so that nobody can sit down meanwhile; a seat that is just
 /// being looked at counts as needed, and the channel stays for the next who leaves.
@@ -103,7 +105,7 @@ pub(crate) fn remove_if_unused(
     Ok(unused)
 }
 
-/// Removes a channel, used or not. The caller holds the owner lock. Whoever still has it open goes on in
+/// Removes a channel, used or not. The caller holds the lock of its files. Whoever still has it open goes on in
 /// its memory until it sees DELETED.
 pub(crate) fn remove(
     channel: &ChannelDirectory,
@@ -208,9 +210,12 @@ pub(crate) fn remove_if_closed_and_unused(channel: &ChannelDirectory, lock: &Loc
         }
         std::thread::sleep(PAUSE);
     }
-    if channel.still_named(lock) && closed() == Some(true) {
-        // What cannot be removed now is for the next owner or `partywall clean`.
-        let _ = remove_if_unused(channel, lock);
+    if matches!(lock_patiently(lock, FILES), Ok(true)) {
+        if channel.still_named(lock) && closed() == Some(true) {
+            // What cannot be removed now is for the next owner or `partywall clean`.
+            let _ = remove_if_unused(channel, lock);
+        }
+        let _ = lock.unlock(FILES);
     }
     let _ = lock.unlock(OWNER);
 }

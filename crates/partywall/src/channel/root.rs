@@ -6,7 +6,7 @@ use super::directory::{ChannelDirectory, ROOT};
 use super::segment::{self, Header, Opened};
 use crate::error::OpenError;
 use crate::layout::header::{self, Side, State};
-use crate::layout::root::{self, CURRENT, OLDEST, ROOT_BELL};
+use crate::layout::root::{self, CURRENT, LAST, OLDEST, ROOT_BELL};
 use crate::memory::{Doorbell, ReadOnly, Region, Shared, SharedMut, Writable};
 use crate::protocol::Lie;
 
@@ -26,7 +26,7 @@ pub(crate) fn generations(root: &impl Shared) -> Result<Generations, Lie> {
     loop {
         // SYNC generation: publishes the generation's segments, which were complete and named before.
         let oldest = root.load(OLDEST, Acquire);
-        if current != 0 && oldest != 0 && current.wrapping_sub(oldest) <= MOST_KEPT {
+        if oldest != 0 && current <= LAST && current.wrapping_sub(oldest) <= MOST_KEPT {
             return Ok(Generations { oldest, current });
         }
         // The owner may have advanced both between our two loads. A contradiction with a `current` that
@@ -36,7 +36,7 @@ pub(crate) fn generations(root: &impl Shared) -> Result<Generations, Lie> {
             return Err(Lie {
                 word: "current generation",
                 place: CURRENT,
-                expected: "not 0, and not before the oldest",
+                expected: "1 to 2^55 - 1, and not before the oldest",
                 found: current,
             });
         }

@@ -366,22 +366,8 @@ pub(crate) fn check_header(
             found,
         ));
     }
-    if pattern == Pattern::Ring && header.base_seq & 7 != 0 {
-        let found = header.base_seq;
-        return Err(lie("base_seq", header::BASE_SEQ, "a multiple of 8", found));
-    }
-    let of_slots = matches!(
-        pattern,
-        Pattern::Snapshot | Pattern::Broadcast | Pattern::Guarded
-    );
-    if of_slots && header.base_seq > slots::LAST_VERSION {
-        let (found, expected) = (header.base_seq, "a version, at most 2^62");
-        return Err(lie("base_seq", header::BASE_SEQ, expected, found));
-    }
-    // Marks are twice a frame's number, and compared by the sign of their difference.
-    if pattern == Pattern::Frames && header.base_seq >> 61 != 0 {
-        let found = header.base_seq;
-        return Err(lie("base_seq", header::BASE_SEQ, "less than 2^61", found));
+    if let Some(expected) = wrong_base(pattern, header.base_seq) {
+        return Err(lie("base_seq", header::BASE_SEQ, expected, header.base_seq));
     }
     let expected = geometry.total_size;
     if size != expected {
@@ -424,6 +410,19 @@ pub(crate) fn open_lane(
     Ok(Some(lane))
 }
 
+/// What a generation's base would have to be, if it may not be this one.
+pub(crate) fn wrong_base(pattern: Pattern, base: u64) -> Option<&'static str> {
+    match pattern {
+        Pattern::Ring if base & 7 != 0 => Some("a multiple of 8"),
+        Pattern::Snapshot | Pattern::Broadcast | Pattern::Guarded if base > slots::LAST_VERSION => {
+            Some("a version, at most 2^62")
+        }
+        // Marks are twice a frame's number, and compared by the sign of their difference.
+        Pattern::Frames if base >> 61 != 0 => Some("less than 2^61"),
+        _ => None,
+    }
+}
+
 fn no_space(
     channel: &ChannelDirectory,
     operation: &'static str,
@@ -431,6 +430,10 @@ fn no_space(
     error: io::Error,
 ) -> OpenError {
     match error.kind() {
+        // Without a file that could be made, no number of bytes helps.
+        io::ErrorKind::StorageFull if channel.files().most_files().is_some() => {
+            channel.error(Denied::Make, operation, error)
+        }
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => OpenError::NoSpace {
             channel: channel.name().to_owned(),
             needed,

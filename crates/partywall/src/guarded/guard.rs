@@ -180,6 +180,10 @@ impl<'a> Guard<'a> {
         } else {
             0
         };
+        if let Err(lie) = held.slots().expect_more() {
+            let channel = channel(self.record);
+            return Err(SendError::Damaged { channel, lie });
+        }
         held.commit(&self.value, self.kind, time_ns);
         let sequence = held.slots().version();
         self.unreadable = false;

@@ -269,6 +269,10 @@ impl<K: SlotPattern> Writing<K> {
             0
         };
         let writer = &mut self.handle.role_mut().writer;
+        if let Err(lie) = writer.expect_more() {
+            let channel = self.handle.channel().to_owned();
+            return Err(SendError::Damaged { channel, lie });
+        }
         writer.put(bytes, kind, time_ns);
         let sequence = writer.version();
         self.handle.wake_sleepers();

@@ -15,3 +15,5 @@ block! {
 
 /// Bytes of the root segment.
 pub(crate) const SIZE: u64 = PAGE;
+/// The last generation there can be: so that each seat of each has a byte of its own to lock.
+pub(crate) const LAST: u64 = (1 << 55) - 1;

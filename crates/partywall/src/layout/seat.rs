@@ -93,9 +93,13 @@ impl SeatState {
         self.0 >> 16
     }
 
-    /// The next holder's epoch; never 0, for that means that no epoch was evicted.
+    /// The next holder's epoch; never 0, for that means that no epoch was evicted, and odd after even and even after odd,
+    /// for counts lie at an epoch's place modulo 2.
     pub(crate) fn next_epoch(self) -> u64 {
-        ((self.epoch() + 1) & (u64::MAX >> 16)).max(1)
+        match (self.epoch() + 1) & (u64::MAX >> 16) {
+            0 => 2,
+            next => next,
+        }
     }
 
     pub(crate) fn durable(self) -> bool {
@@ -134,6 +138,21 @@ impl SeatState {
             Some(Claim::Absent) => "absent",
             Some(Claim::Left) => "left",
             None => "unknown",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Claim, SeatState};
+
+    #[test]
+    fn epochs_are_never_0_and_odd_and_even_in_turn_also_where_they_wrap() {
+        for epoch in (0..3).chain((1 << 48) - 3..1 << 48) {
+            let state = SeatState::new(epoch, Claim::Free, false);
+            let next = state.next_epoch();
+            assert!(next != 0 && next < 1 << 48);
+            assert_ne!(next & 1, epoch & 1, "after {epoch}");
         }
     }
 }

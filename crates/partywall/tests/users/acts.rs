@@ -40,6 +40,8 @@ pub(crate) fn perform(act: &str) {
         ("intrude", [place, home, owner, channel]) => {
             intruder::intrude(Path::new(place), Path::new(home), number(owner), channel);
         }
+        ("run_out_of_bytes", []) => crate::scarce::run_out_of_bytes(),
+        ("run_out_of_files", []) => crate::scarce::run_out_of_files(),
         _ => panic!("no such act: {act} {arguments:?}"),
     }
 }

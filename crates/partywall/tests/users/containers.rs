@@ -18,6 +18,10 @@ pub(crate) const TESTS: &[Test] = &[
         "a_container_with_users_of_its_own_shares_a_channel",
         a_container_with_users_of_its_own_shares_a_channel,
     ),
+    (
+        "a_container_whose_clock_is_days_ahead_shares_a_channel",
+        a_container_whose_clock_is_days_ahead_shares_a_channel,
+    ),
 ];
 
 const NEW: [&str; 5] = [
@@ -161,6 +165,49 @@ fn a_container_with_users_of_its_own_shares_a_channel() {
     let place = place.to_str().unwrap();
     let mut consumer = Actor::start(crate::stage::act("consume", &[place]));
     assert_eq!(consumer.hear(), "alive");
+    producer.kill();
+    assert_eq!(consumer.hear(), "owner died");
+}
+
+/// Not even the clock that stamps signs of life has to be the same: those are for people, to whom the other side may seem
+/// stuck. Whether it lives is a lock.
+fn a_container_whose_clock_is_days_ahead_shares_a_channel() {
+    const AHEAD: [&str; 3] = ["--time", "--boottime", "1000000"];
+    if !is_root() || !can_unshare(&AHEAD) {
+        return;
+    }
+    let stage = Stage::new();
+    let (here, there) = (stage.path().join("namespace"), "/mnt/namespace");
+    let here = here.to_str().unwrap();
+    let produce = || Actor::start(crate::stage::act("produce", &[here]));
+    let consume = || contained(&stage, "/mnt", None, &AHEAD, &["consume", there]);
+    let mut producer = produce();
+    assert_eq!(producer.hear(), "open");
+    let mut consumer = consume();
+    // By its clock, the producer has not stirred for days.
+    assert_eq!(consumer.hear(), "stuck");
+    for number in 0..1000 {
+        let record = format!("{number:0100}");
+        assert_eq!(producer.ask(&record), "sent");
+        assert_eq!(consumer.hear(), record);
+    }
+    producer.kill();
+    assert_eq!(consumer.hear(), "owner died");
+    // The other way round: a producer from the future, and one here who dies.
+    let mut producer = contained(&stage, "/mnt", None, &AHEAD, &["produce", there]);
+    assert_eq!(producer.hear(), "open");
+    let mut consumer = Actor::start(crate::stage::act("consume", &[here]));
+    assert_eq!(consumer.hear(), "alive");
+    assert_eq!(producer.ask("one"), "sent");
+    assert_eq!(consumer.hear(), "one");
+    consumer.kill();
+    let mut consumer = Actor::start(crate::stage::act("consume", &[here]));
+    assert_eq!(consumer.hear(), "alive");
+    for number in 0..1000 {
+        let record = format!("{number:0100}");
+        assert_eq!(producer.ask(&record), "sent");
+        assert_eq!(consumer.hear(), record);
+    }
     producer.kill();
     assert_eq!(consumer.hear(), "owner died");
 }

@@ -10,6 +10,7 @@ mod containers;
 mod intruder;
 mod permissions;
 mod reader;
+mod scarce;
 mod stage;
 
 use std::panic::catch_unwind;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         reader::TESTS,
         confidential::TESTS,
         containers::TESTS,
+        scarce::TESTS,
     ];
     let (mut passed, mut failed) = (0, 0);
     for &(name, test) in tests.into_iter().flatten() {

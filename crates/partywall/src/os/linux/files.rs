@@ -355,6 +355,13 @@ impl Directory {
         }))
     }
 
+    /// How many files there can be in this file system, if there are so many now and none can be added.
+    pub(crate) fn most_files(&self) -> Option<u64> {
+        let stat = fs::fstatvfs(&self.descriptor).ok()?;
+        // Without a limit both are 0.
+        (stat.f_files != 0 && stat.f_favail == 0).then_some(stat.f_files)
+    }
+
     /// Bytes that can still be reserved here.
     pub(crate) fn free_bytes(&self) -> io::Result<u64> {
         let stat = fs::fstatvfs(&self.descriptor)?;
@@ -378,18 +385,36 @@ fn expect_allowed(len: u64) -> io::Result<()> {
     }
 }
 
+/// Reserves a part of a file, in one call if that is not interrupted. On many kernels (6.18 is none of them) a signal undoes
+/// all of its call's work: where they come often, a large reservation would never end, and so each one that was
+/// interrupted is tried again in smaller pieces.
+fn in_pieces(
+    at: u64,
+    len: u64,
+    mut reserve: impl FnMut(u64, u64) -> rustix::io::Result<()>,
+) -> io::Result<()> {
+    /// So much is got between two signals on the slowest machine.
+    const LEAST: u64 = 64 << 10;
+    let (mut done, mut piece) = (0, len);
+    while done < len {
+        let wanted = piece.min(len - done);
+        match reserve(at + done, wanted) {
+            Ok(()) => done += wanted,
+            Err(rustix::io::Errno::INTR) => piece = (piece / 2).max(LEAST),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
 impl File {
     /// Reserves memory for a part of the file: a store to it cannot fail afterwards. What was there stays.
     pub(crate) fn reserve(&self, at: u64, len: u64) -> io::Result<()> {
         fault_point();
         expect_allowed(at.saturating_add(len))?;
-        loop {
-            match fs::fallocate(&self.0, fs::FallocateFlags::empty(), at, len) {
-                Ok(()) => return Ok(()),
-                Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
+        in_pieces(at, len, |at, len| {
+            fs::fallocate(&self.0, fs::FallocateFlags::empty(), at, len)
+        })
     }
 
     /// Reads from a file into a buffer; how many bytes there were.
@@ -495,5 +520,52 @@ impl DirectoryWatch {
         let _ = rustix::event::poll(&mut poll, Some(&timeout));
         let mut buffer = [0_u8; 4096];
         while rustix::io::read(&self.queue, &mut buffer).is_ok_and(|read| read > 0) {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::Errno;
+
+    use super::in_pieces;
+
+    #[test]
+    fn a_large_reservation_ends_though_signals_come_faster_than_it() {
+        let mut reserved = Vec::new();
+        let mut calls = 0;
+        // A kernel that gets a megabyte done between two signals.
+        in_pieces(4096, (100 << 20) + 4096, |at, len| {
+            calls += 1;
+            assert!(calls < 1000, "it does not end");
+            if len > 1 << 20 {
+                return Err(Errno::INTR);
+            }
+            reserved.push((at, len));
+            Ok(())
+        })
+        .unwrap();
+        let mut end = 4096;
+        for (at, len) in reserved {
+            assert_eq!(at, end);
+            end += len;
+        }
+        assert_eq!(end, (100 << 20) + 2 * 4096);
+    }
+
+    #[test]
+    fn an_interrupted_reservation_of_little_is_tried_again_as_it_is() {
+        let mut signals = 5;
+        in_pieces(0, 4096, |_, len| {
+            assert_eq!(len, 4096);
+            signals -= 1;
+            if signals > 0 {
+                Err(Errno::INTR)
+            } else {
+                Ok(())
+            }
+        })
+        .unwrap();
+        let full = in_pieces(0, 4096, |_, _| Err(Errno::NOSPC)).unwrap_err();
+        assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
     }
 }

@@ -226,6 +226,11 @@ impl Directory {
         security::doubt(&directory)
     }
 
+    /// How many files there can be in this file system, if there are so many now: there is no such limit here.
+    pub(crate) fn most_files(&self) -> Option<u64> {
+        None
+    }
+
     /// Bytes that can still be reserved here.
     pub(crate) fn free_bytes(&self) -> io::Result<u64> {
         let mut free = 0_u64;

@@ -85,7 +85,21 @@ impl<O: SharedMut> SlotWriter<O> {
         }
     }
 
-    /// Writes the next version; the caller has checked that it is not too large.
+    /// Whether there is a version after this one: no honest writer comes to the end, and readers would believe none behind it.
+    #[inline(always)]
+    pub(crate) fn expect_more(&self) -> Result<(), Lie> {
+        if self.version < slots::LAST_VERSION {
+            return Ok(());
+        }
+        Err(Lie {
+            word: "write_seq",
+            place: owner::WRITE_SEQ,
+            expected: "less than 2^62: no version follows the last",
+            found: self.version,
+        })
+    }
+
+    /// Writes the next version; the caller has checked that there is one, and that it is not too large.
     #[inline(always)]
     pub(crate) fn put(&mut self, bytes: &[u8], kind: u16, time_ns: u64) {
         let version = self.version + 1;
