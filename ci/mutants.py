@@ -3,7 +3,8 @@
 
 Each mutation of `mutants.toml` is applied to a copy of the workspace, compiled, and tested. It is *caught* if
 tests fail or never end. One that survives is a hole in the tests and makes this script fail, and so does one
-that no longer applies or compiles: then `mutants.toml` has fallen behind the code.
+that no longer applies or compiles: then `mutants.toml` has fallen behind the code. Two are tried at a time, each
+in a copy of its own: a compiler has little to do for a second core.
 
     ci/mutants.py             all of them
     ci/mutants.py join fence  those with one of these words in the name
@@ -15,13 +16,16 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import tomllib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 WORKSPACE = Path(__file__).resolve().parent.parent
 PLACE = WORKSPACE / "target" / "mutants"
-COPY = PLACE / "workspace"
+WORKERS = 2
 # A model that runs into a livelock is as good as one that fails.
 TEST_SECONDS = 120
 # One that changes nothing has to come to its end, however slow the machine is.
@@ -46,25 +50,52 @@ def mutate(path: Path, mutation: dict) -> str:
     return original
 
 
-def cargo(*arguments: str, seconds: int) -> tuple[int | None, str]:
-    """Runs cargo on the copy; `None` if it took too long. Ends whatever it started."""
-    environment = dict(os.environ, CARGO_TARGET_DIR=str(PLACE / "build"), RUST_BACKTRACE="0")
-    process = subprocess.Popen(
-        ["cargo", *arguments],
-        cwd=COPY,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        output, _ = process.communicate(timeout=seconds)
-        return process.returncode, output
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        output, _ = process.communicate()
-        return None, output
+class Workshop:
+    """A copy of the workspace, and what was built of it."""
+
+    def __init__(self, number: int):
+        self.copy = PLACE / f"workspace-{number}"
+        self.build = PLACE / f"build-{number}"
+        shutil.rmtree(self.copy, ignore_errors=True)
+        shutil.copytree(
+            WORKSPACE, self.copy, symlinks=True, ignore=shutil.ignore_patterns("target", ".git")
+        )
+
+    def cargo(self, *arguments: str, seconds: int) -> tuple[int | None, str]:
+        """Runs cargo on the copy; `None` if it took too long. Ends whatever it started."""
+        environment = dict(os.environ, CARGO_TARGET_DIR=str(self.build), RUST_BACKTRACE="0")
+        process = subprocess.Popen(
+            ["cargo", *arguments],
+            cwd=self.copy,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        with RUNNING_LOCK:
+            RUNNING.add(process)
+        try:
+            output, _ = process.communicate(timeout=seconds)
+            return process.returncode, output
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            output, _ = process.communicate()
+            return None, output
+        finally:
+            with RUNNING_LOCK:
+                RUNNING.discard(process)
+
+
+# What has to end when this script is told to.
+RUNNING: set[subprocess.Popen] = set()
+RUNNING_LOCK = threading.Lock()
+
+
+def end_everything() -> None:
+    with RUNNING_LOCK:
+        for process in RUNNING:
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def failed_test(output: str) -> str:
@@ -74,21 +105,21 @@ def failed_test(output: str) -> str:
     return "a test"
 
 
-def run(mutation: dict) -> tuple[bool, str]:
+def run(workshop: Workshop, mutation: dict) -> tuple[bool, str]:
     """Whether all is well, and what happened."""
-    path = COPY / mutation["file"]
+    path = workshop.copy / mutation["file"]
     try:
         original = mutate(path, mutation)
     except Stale as stale:
         return False, f"STALE: {stale}"
     try:
         test = ["test", "--quiet", "-p", "partywall", "--lib"]
-        code, output = cargo(*test, "--no-run", seconds=BUILD_SECONDS)
+        code, output = workshop.cargo(*test, "--no-run", seconds=BUILD_SECONDS)
         if code != 0:
             return False, f"DOES NOT COMPILE:\n{output}"
         test.remove("--quiet")
         seconds = EQUIVALENT_SECONDS if mutation.get("equivalent") else TEST_SECONDS
-        code, output = cargo(*test, "--", mutation["test"], seconds=seconds)
+        code, output = workshop.cargo(*test, "--", mutation["test"], seconds=seconds)
     finally:
         path.write_text(original)
     equivalent = mutation.get("equivalent")
@@ -105,6 +136,27 @@ def run(mutation: dict) -> tuple[bool, str]:
     return True, caught
 
 
+def outcomes(mutations: list[dict]) -> Iterator[tuple[dict, bool, str, float]]:
+    """Tries them all; each with whether all is well, what happened and the seconds it took."""
+    own = threading.local()
+    numbers = iter(range(WORKERS))
+
+    def attempt(mutation: dict) -> tuple[dict, bool, str, float]:
+        if not hasattr(own, "workshop"):
+            own.workshop = Workshop(next(numbers))
+        began = time.monotonic()
+        good, what = run(own.workshop, mutation)
+        return mutation, good, what, time.monotonic() - began
+
+    with ThreadPoolExecutor(WORKERS) as workers:
+        try:
+            yield from workers.map(attempt, mutations)
+        except BaseException:
+            workers.shutdown(wait=False, cancel_futures=True)
+            end_everything()
+            raise
+
+
 def main() -> int:
     mutations = tomllib.loads((WORKSPACE / "ci" / "mutants.toml").read_text())["mutation"]
     words = sys.argv[1:]
@@ -117,16 +169,10 @@ def main() -> int:
         if not mutations:
             print("no mutation has such a name", file=sys.stderr)
             return 2
-    shutil.rmtree(COPY, ignore_errors=True)
-    shutil.copytree(
-        WORKSPACE, COPY, symlinks=True, ignore=shutil.ignore_patterns("target", ".git")
-    )
     bad = 0
-    for mutation in mutations:
-        began = time.monotonic()
-        good, what = run(mutation)
+    for mutation, good, what, seconds in outcomes(mutations):
         bad += not good
-        print(f"{mutation['name']}: {what} ({time.monotonic() - began:.0f} s)", flush=True)
+        print(f"{mutation['name']}: {what} ({seconds:.0f} s)", flush=True)
     print(f"{len(mutations) - bad} of {len(mutations)} as they should be")
     return 1 if bad else 0
 

@@ -1,17 +1,15 @@
 //! `partywall pub` and `sub`: records for whoever listens.
 
-use std::io::Write;
 use std::str::FromStr;
-use std::time::Duration;
 
 use clap::Args;
 use partywall::RecvError;
 use partywall::broadcast::{Receiver, ReceiverOptions, SenderOptions, Start};
 
-use crate::ended::{self, Ended};
+use crate::ended::{self, Ended, complain};
 use crate::exit::{Exit, Failure};
 use crate::input::Input;
-use crate::options::{Place, Wait, seconds, size};
+use crate::options::{Place, Stream, size};
 use crate::signals::Signals;
 use crate::value::{Format, Values};
 
@@ -65,17 +63,8 @@ pub(crate) struct SubArguments {
     #[arg(long, value_name = "N")]
     count: Option<u64>,
 
-    /// After the end of the stream wait for the next sender
-    #[arg(long)]
-    follow: bool,
-
-    /// How to wait for records
-    #[arg(long, value_enum, default_value_t)]
-    wait: Wait,
-
-    /// Give up when there is no channel, or nothing arrives, for so long
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
-    timeout: Option<Duration>,
+    #[command(flatten)]
+    stream: Stream,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -156,15 +145,15 @@ fn receive_all(
         .namespace(place.open()?)
         .start(arguments.from.0)
         .await_successor(true)
-        .attach_timeout(arguments.timeout)
-        .wait(arguments.wait.into())
+        .attach_timeout(arguments.stream.timeout)
+        .wait(arguments.stream.wait.into())
         .stop_token(signals.stop.clone());
     while left > 0 {
         let mut receiver: Receiver = options.attach(&arguments.channel)?;
         // The next stream from its beginning.
         options = options.start(Start::Oldest);
         while left > 0 {
-            match receiver.recv_into(&mut payload, arguments.timeout) {
+            match receiver.recv_into(&mut payload, arguments.stream.timeout) {
                 Ok(meta) => {
                     values.know(receiver.generation(), || receiver.schema())?;
                     values.write(&meta, &payload)?;
@@ -174,7 +163,7 @@ fn receive_all(
                     *lost += now;
                     complain(&format!("{now} records lost: too slow"));
                 }
-                Err(RecvError::Closed { .. }) if arguments.follow => break,
+                Err(RecvError::Closed { .. }) if arguments.stream.follow => break,
                 Err(RecvError::Closed { .. }) => return Ok(()),
                 Err(RecvError::Superseded { .. }) => break,
                 Err(error) => return Err(error.into()),
@@ -186,9 +175,4 @@ fn receive_all(
         }
     }
     Ok(())
-}
-
-/// Where somebody may read it.
-fn complain(message: &str) {
-    let _ = writeln!(std::io::stderr(), "partywall: {message}");
 }

@@ -8,7 +8,7 @@ use clap::Args;
 use partywall::RecvError;
 use partywall::mpsc::{Event, Meta, Receiver, ReceiverOptions, SenderId};
 
-use crate::ended::{self, Ended};
+use crate::ended::{self, Ended, complain};
 use crate::exit::{Exit, Failure};
 use crate::kinds;
 use crate::options::{Place, Wait, seconds, size};
@@ -135,8 +135,7 @@ impl Collector<'_> {
             } else {
                 ""
             };
-            // With standard error closed there is nobody to tell.
-            let _ = writeln!(std::io::stderr(), "partywall: sender {sender} {how}{torn}");
+            complain(&format!("sender {sender} {how}{torn}"));
         }
     }
 }

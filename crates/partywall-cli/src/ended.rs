@@ -1,6 +1,6 @@
 //! Why a command that moves data ended before the data did.
 
-use std::io;
+use std::io::{self, Write};
 
 use partywall::{LockError, OpenError, RecvError, SendError};
 
@@ -80,4 +80,9 @@ pub(crate) fn exit(outcome: Result<(), Ended>, signals: &Signals) -> Result<Exit
         Err(Ended::Signal) => Ok(signals.exit().unwrap_or(Exit::Interrupted)),
         Err(Ended::Failed(failure)) => Err(failure),
     }
+}
+
+/// Says something where somebody may read it; with standard error closed there is nobody to tell.
+pub(crate) fn complain(message: &str) {
+    let _ = writeln!(io::stderr(), "partywall: {message}");
 }

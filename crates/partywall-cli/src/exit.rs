@@ -102,6 +102,7 @@ fn commands_for(pattern: &str) -> Option<&'static str> {
         "ring" => "`partywall send NAME` and `partywall recv NAME`",
         "snapshot" => "`partywall put NAME`, `partywall get NAME` and `partywall watch NAME`",
         "broadcast" => "`partywall pub NAME` and `partywall sub NAME`",
+        "frames" => "`partywall frames publish NAME` and `partywall frames recv NAME`",
         "mpsc" => "`partywall send NAME --to-collector` and `partywall collect NAME`",
         _ => return None,
     })

@@ -54,6 +54,11 @@ impl<'a> Content<'a> {
         Ok(Content { bytes, record })
     }
 
+    /// Its fields, as an object, if its channel has a schema.
+    pub(crate) fn fields(&self) -> Option<impl Serialize + use<'a>> {
+        self.record.map(Fields)
+    }
+
     /// For people: fields, or the bytes as they are.
     pub(crate) fn write_to(&self, line: &mut Vec<u8>) {
         match &self.record {

@@ -9,7 +9,7 @@ use clap::Args;
 use partywall::guarded::{Guard, Lock, Record, RecordOptions};
 use partywall::{LockError, inspect};
 
-use crate::ended::{self, Ended};
+use crate::ended::{self, Ended, complain};
 use crate::exit::Failure;
 use crate::options::{Place, seconds, size};
 use crate::os;
@@ -99,7 +99,7 @@ fn hold(arguments: &LockArguments, place: &Place, signals: &Signals) -> Result<E
     let mut guard = lock(arguments, &mut record)?;
     let news = !guard.is_consistent();
     if news {
-        say(&format!(
+        complain(&format!(
             "channel {channel}: the holder before died; its value is the last that was committed"
         ));
     }
@@ -137,7 +137,7 @@ fn hold(arguments: &LockArguments, place: &Place, signals: &Signals) -> Result<E
         }
         Ok(Ran::Not(failure, code)) => {
             guard.leave_news();
-            say(&failure.message);
+            complain(&failure.message);
             Ok(ExitCode::from(code))
         }
         Err(ended) => {
@@ -145,11 +145,6 @@ fn hold(arguments: &LockArguments, place: &Place, signals: &Signals) -> Result<E
             Err(ended)
         }
     }
-}
-
-fn say(line: &str) {
-    // With standard error closed there is nobody to tell.
-    let _ = writeln!(io::stderr(), "partywall: {line}");
 }
 
 fn open(arguments: &LockArguments, place: &Place, signals: &Signals) -> Result<Record, Ended> {

@@ -8,6 +8,7 @@ mod ended;
 mod exit;
 mod fields;
 mod format;
+mod frames;
 mod in_place;
 mod info;
 mod input;
@@ -22,6 +23,7 @@ mod schema;
 mod send;
 mod sink;
 mod snapshot;
+mod torture;
 mod value;
 
 use std::process::ExitCode;
@@ -67,6 +69,9 @@ enum Command {
     Pub(broadcast::PubArguments),
     /// Listen to a broadcast; says what was lost
     Sub(broadcast::SubArguments),
+    /// Publish or receive large buffers, such as images, which nobody copies
+    #[command(subcommand)]
+    Frames(frames::FramesCommand),
     /// Collect what many send (`send --to-collector`), to standard output
     Collect(collect::CollectArguments),
     /// Run a command while holding the lock of a guarded record, or change its value
@@ -85,6 +90,8 @@ enum Command {
     Forget(manage::ForgetArguments),
     /// Show a pattern at work: a writer is killed half-way, and those who read go on
     Demo(demo::DemoArgs),
+    /// Torture all patterns with random traffic, kills and stops, and judge what comes of it
+    Torture(torture::TortureArguments),
     /// Measure against the limit of this machine
     Bench(bench::BenchArgs),
     /// Print the layout of shared memory: every field, its offset, width and writer
@@ -103,6 +110,10 @@ fn main() -> ExitCode {
             return demo::run(&options, arguments.place.dir.as_deref())
                 .unwrap_or_else(|message| complain(&Failure::new(Exit::Failed, message)));
         }
+        Command::Torture(options) => {
+            return torture::run(&options, arguments.place.dir.as_deref())
+                .unwrap_or_else(|message| complain(&Failure::new(Exit::Failed, message)));
+        }
         Command::Bench(options) => {
             return bench::run(&options)
                 .unwrap_or_else(|message| complain(&Failure::new(Exit::Failed, message)));
@@ -118,6 +129,7 @@ fn main() -> ExitCode {
         Command::Watch(options) => snapshot::watch(&options, &arguments.place),
         Command::Pub(options) => broadcast::publish(&options, &arguments.place),
         Command::Sub(options) => broadcast::subscribe(&options, &arguments.place),
+        Command::Frames(command) => frames::run(&command, &arguments.place),
         Command::Collect(options) => collect::run(&options, &arguments.place),
         Command::Ls(options) => ls::run(&options, &arguments.place),
         Command::Info(options) => info::run(&options, &arguments.place),
@@ -138,10 +150,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Says what went wrong, where somebody may read it.
+/// Says what went wrong.
 fn complain(failure: &Failure) -> ExitCode {
-    use std::io::Write;
-    // With standard error closed there is nobody to tell.
-    let _ = writeln!(std::io::stderr(), "partywall: {}", failure.message);
+    ended::complain(&failure.message);
     failure.exit.into()
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use partywall::ring::Overflow;
 use partywall::{Namespace, OpenError, WaitStrategy};
 
 /// Where the channels are.
@@ -43,6 +44,54 @@ impl From<Wait> for WaitStrategy {
             Wait::Park => WaitStrategy::Park,
         }
     }
+}
+
+/// See [`Overflow`].
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(crate) enum WhenFull {
+    /// Wait
+    #[default]
+    Block,
+    /// End with an error
+    Fail,
+    /// Drop what was to be sent, and count it
+    Drop,
+}
+
+/// See [`Alone`](partywall::ring::Alone).
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(crate) enum WhenAlone {
+    /// Wait for one
+    #[default]
+    Wait,
+    /// Go on; what nobody reads is gone
+    Discard,
+}
+
+impl From<WhenFull> for Overflow {
+    fn from(when: WhenFull) -> Self {
+        match when {
+            WhenFull::Block => Overflow::Block,
+            WhenFull::Fail => Overflow::Fail,
+            WhenFull::Drop => Overflow::DropNewest,
+        }
+    }
+}
+
+/// How long to go on receiving, and how.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct Stream {
+    /// At the end wait for whoever opens the channel next, and go on
+    #[arg(long)]
+    pub(crate) follow: bool,
+
+    /// How to wait for what comes
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) wait: Wait,
+
+    /// Give up when there is no channel, or nothing arrives, for so long
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) timeout: Option<Duration>,
 }
 
 /// Parses a size: bytes, or with a suffix such as `64k`, `16M`, `1GiB` (all of them powers of 1024).

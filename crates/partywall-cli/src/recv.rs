@@ -1,7 +1,5 @@
 //! `partywall recv`: a channel to standard output.
 
-use std::time::Duration;
-
 use clap::Args;
 use partywall::RecvError;
 use partywall::record::Schema;
@@ -11,7 +9,7 @@ use serde::Serialize;
 use crate::ended::{self, Ended};
 use crate::exit::{Exit, Failure};
 use crate::fields::Content;
-use crate::options::{Place, Wait, seconds};
+use crate::options::{Place, Stream};
 use crate::output::Output;
 use crate::signals::Signals;
 use crate::{in_place, kinds};
@@ -55,17 +53,8 @@ pub(crate) struct RecvArguments {
     #[arg(long, requires = "name")]
     at_most_once: bool,
 
-    /// After the end of the stream wait for the next sender
-    #[arg(long)]
-    follow: bool,
-
-    /// How to wait for records
-    #[arg(long, value_enum, default_value_t)]
-    wait: Wait,
-
-    /// Give up when there is no channel, or nothing arrives, for so long
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
-    timeout: Option<Duration>,
+    #[command(flatten)]
+    stream: Stream,
 }
 
 /// Runs the command.
@@ -75,8 +64,8 @@ pub(crate) fn run(arguments: &RecvArguments, place: &Place) -> Result<Exit, Fail
     let mut options = ConsumerOptions::new()
         .namespace(namespace)
         .await_successor(true)
-        .attach_timeout(arguments.timeout)
-        .wait(arguments.wait.into())
+        .attach_timeout(arguments.stream.timeout)
+        .wait(arguments.stream.wait.into())
         .stop_token(signals.stop.clone());
     if let Some(name) = &arguments.name {
         options = options.durable(name);
@@ -91,7 +80,7 @@ pub(crate) fn run(arguments: &RecvArguments, place: &Place) -> Result<Exit, Fail
         };
         let outcome = Receiver::new(consumer, arguments, &signals).and_then(Receiver::run);
         match outcome {
-            Ok(()) if arguments.follow => {}
+            Ok(()) if arguments.stream.follow => {}
             outcome => return ended::exit(outcome, &signals),
         }
     }
@@ -154,7 +143,7 @@ impl<'a> Receiver<'a> {
             };
             if !more {
                 self.records.flush()?;
-                match self.consumer.recv_ref(self.arguments.timeout) {
+                match self.consumer.recv_ref(self.arguments.stream.timeout) {
                     Ok(record) => self.records.put(&record)?,
                     Err(error) => return self.records.end(error),
                 }

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use partywall::SendError;
 use partywall::mpsc::{self, SenderOptions};
-use partywall::ring::{Alone, Overflow, Producer, ProducerOptions, Sent};
+use partywall::ring::{Alone, Producer, ProducerOptions, Sent};
 
 use crate::ended::{self, Ended};
 use crate::exit::{Exit, Failure};
 use crate::input::{CHUNK, Input};
-use crate::options::{Place, Wait, seconds, size};
+use crate::options::{Place, Wait, WhenAlone, WhenFull, seconds, size};
 use crate::signals::Signals;
 use crate::sink::{Batch, Sink};
 use crate::{in_place, kinds};
@@ -68,28 +68,6 @@ pub(crate) struct SendArguments {
     /// Give up when there is no room, or no consumer, for so long
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     timeout: Option<Duration>,
-}
-
-/// See [`Overflow`].
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
-enum WhenFull {
-    /// Wait
-    #[default]
-    Block,
-    /// End with an error
-    Fail,
-    /// Drop what was to be sent, and count it
-    Drop,
-}
-
-/// See [`Alone`].
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
-enum WhenAlone {
-    /// Wait for one
-    #[default]
-    Wait,
-    /// Go on; what nobody reads is gone
-    Discard,
 }
 
 /// Runs the command.
@@ -176,16 +154,6 @@ fn open(arguments: &SendArguments, place: &Place, signals: &Signals) -> Result<P
         options = options.capacity((16 << 20).max(bytes.saturating_add(8).saturating_mul(4)));
     }
     Ok(options.open(&arguments.channel)?)
-}
-
-impl From<WhenFull> for Overflow {
-    fn from(when: WhenFull) -> Self {
-        match when {
-            WhenFull::Block => Overflow::Block,
-            WhenFull::Fail => Overflow::Fail,
-            WhenFull::Drop => Overflow::DropNewest,
-        }
-    }
 }
 
 /// Takes a seat of somebody's mpsc channel.

@@ -9,7 +9,7 @@ use partywall::{RecvError, inspect};
 use crate::ended::{self, Ended};
 use crate::exit::{Exit, Failure};
 use crate::input::Input;
-use crate::options::{Place, Wait, seconds, size};
+use crate::options::{Place, Stream, Wait, seconds, size};
 use crate::signals::Signals;
 use crate::value::{Format, Values};
 
@@ -80,17 +80,8 @@ pub(crate) struct WatchArguments {
     #[arg(long, value_name = "N")]
     count: Option<u64>,
 
-    /// Go on with the next writer when one closes the channel
-    #[arg(long)]
-    follow: bool,
-
-    /// How to wait for values
-    #[arg(long, value_enum, default_value_t)]
-    wait: Wait,
-
-    /// Give up when there is no snapshot, or it does not change, for so long
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
-    timeout: Option<Duration>,
+    #[command(flatten)]
+    stream: Stream,
 }
 
 /// Puts a value, or one for each line. The channel is left as it is, so that the value stays.
@@ -188,13 +179,13 @@ fn watch_all(arguments: &WatchArguments, place: &Place, signals: &Signals) -> Re
             place,
             &arguments.channel,
             signals,
-            arguments.timeout,
-            arguments.wait,
+            arguments.stream.timeout,
+            arguments.stream.wait,
         )
     };
     let mut reader = attach()?;
     while left > 0 {
-        match reader.changed_into(&mut payload, arguments.timeout) {
+        match reader.changed_into(&mut payload, arguments.stream.timeout) {
             Ok(meta) => {
                 values.know(reader.generation(), || reader.schema())?;
                 values.write(&meta, &payload)?;
@@ -202,7 +193,7 @@ fn watch_all(arguments: &WatchArguments, place: &Place, signals: &Signals) -> Re
             }
             // The next one may be slower.
             Err(RecvError::Contended { .. }) => {}
-            Err(RecvError::Closed { .. }) if !arguments.follow => return Ok(()),
+            Err(RecvError::Closed { .. }) if !arguments.stream.follow => return Ok(()),
             // Also when a writer of larger values made it anew.
             Err(RecvError::Closed { .. } | RecvError::Superseded { .. }) => reader = attach()?,
             Err(error) => return Err(error.into()),

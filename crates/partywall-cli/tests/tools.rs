@@ -113,6 +113,8 @@ fn help_completions_and_the_layout_are_there() {
         (&["send", "--help"], "ffmpeg"),
         (&["completions", "bash"], "_partywall"),
         (&["completions", "fish"], "complete"),
+        (&["completions", "zsh"], "no-subscriber"),
+        (&["frames", "publish", "--help"], "ffmpeg"),
         (&["abi"], "write_seq"),
         (&["ls"], "no channels"),
         (&["--version"], "partywall"),

@@ -61,6 +61,7 @@ mod wait;
 pub use channel::namespace::Namespace;
 pub use error::{LockError, ManageError, OpenError, RecvError, SendError};
 pub use layout::verdict::EvictionReason;
+pub use os::decline_sigbus_handler;
 pub use protocol::Lie;
 pub use wait::{SLICE, StopToken, WaitStrategy};
 

@@ -4,11 +4,13 @@ use super::account::{Account, Ledger, Stream};
 use super::part::Role;
 use super::{broadcast, frames, guarded, mpsc, ring, snapshot};
 use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
 use std::error::Error;
 use std::time::Duration;
 
 /// The patterns that there is a show of.
-#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(ValueEnum, Serialize, Deserialize, Debug, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Pattern {
     /// Images in a pool: written, looked at and held where they lie, and no subscriber misses one
     Frames,

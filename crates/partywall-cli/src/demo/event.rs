@@ -38,4 +38,4 @@ pub(super) fn tell(event: &Event) {
     let _ = out.write_all(&line).and_then(|()| out.flush());
 }
 
-pub(super) use crate::os::monotonic_ns as now_ns;
+pub(crate) use crate::os::monotonic_ns as now_ns;

@@ -6,25 +6,26 @@
 
 mod account;
 mod broadcast;
-mod cast;
+pub(crate) mod cast;
 mod children;
 mod conductor;
-mod event;
+pub(crate) mod event;
 mod frame;
 mod frames;
 mod guarded;
 mod in_place;
 mod mpsc;
 mod pace;
-mod part;
+pub(crate) mod part;
 mod pledges;
 mod progress;
-mod record;
-mod report;
+pub(crate) mod record;
+pub(crate) mod report;
 mod ring;
 pub(crate) mod scratch;
 mod snapshot;
 mod source;
+mod text;
 
 use cast::Pattern;
 use clap::error::ErrorKind;
@@ -161,7 +162,7 @@ fn wrong_usage(problem: &str) -> ExitCode {
 }
 
 /// The word that stands for a value on the command line.
-fn word(value: impl ValueEnum) -> String {
+pub(crate) fn word(value: impl ValueEnum) -> String {
     value
         .to_possible_value()
         .map_or_else(String::new, |value| value.get_name().to_owned())

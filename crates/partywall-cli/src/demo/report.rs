@@ -1,7 +1,7 @@
-//! Telling people, and programs, how it went.
+//! How a run went, in numbers, for programs; `text` has the words for people.
 
 use super::account::{Account, Stream};
-use super::cast::{Cast, News, Promise, Size};
+use super::cast::{Cast, News, Size};
 use super::{LONGEST_NS, word};
 use hdrhistogram::Histogram;
 use serde::Serialize;
@@ -30,43 +30,43 @@ pub(super) struct Outcome {
 }
 
 #[derive(Debug, Serialize)]
-struct Summary {
+pub(super) struct Summary {
     pattern: String,
-    records: u64,
+    pub(super) records: u64,
     /// Of content; the mean, where they differ.
-    record_size: usize,
+    pub(super) record_size: usize,
     #[serde(flatten)]
     frames: Option<Frames>,
     /// Of content, as written.
     bytes: u64,
-    seconds: f64,
-    records_per_s: f64,
-    gb_per_s: f64,
-    p50_ns: u64,
-    p99_ns: u64,
-    max_ns: u64,
-    lost: u64,
-    torn: u64,
-    repeated: u64,
-    overruns: u64,
-    missed: u64,
-    kills: usize,
+    pub(super) seconds: f64,
+    pub(super) records_per_s: f64,
+    pub(super) gb_per_s: f64,
+    pub(super) p50_ns: u64,
+    pub(super) p99_ns: u64,
+    pub(super) max_ns: u64,
+    pub(super) lost: u64,
+    pub(super) torn: u64,
+    pub(super) repeated: u64,
+    pub(super) overruns: u64,
+    pub(super) missed: u64,
+    pub(super) kills: usize,
     /// Of the slowest watcher after the slowest kill.
-    recovery_ms: f64,
+    pub(super) recovery_ms: f64,
     #[serde(flatten)]
-    told: Told,
-    consumers: Vec<Row>,
-    ok: bool,
+    pub(super) told: Told,
+    pub(super) consumers: Vec<Row>,
+    pub(super) ok: bool,
     #[serde(skip)]
-    forgotten: u64,
+    pub(super) forgotten: u64,
     #[serde(skip)]
-    cast: &'static Cast,
+    pub(super) cast: &'static Cast,
 }
 
 /// What the channel told of the writers.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
-enum Told {
+pub(super) enum Told {
     Nothing {},
     Ends {
         deaths: u64,
@@ -88,20 +88,20 @@ struct Frames {
 }
 
 #[derive(Debug, Serialize)]
-struct Row {
-    name: &'static str,
-    received: u64,
-    lost: u64,
-    torn: u64,
-    repeated: u64,
-    overruns: u64,
-    missed: u64,
+pub(super) struct Row {
+    pub(super) name: &'static str,
+    pub(super) received: u64,
+    pub(super) lost: u64,
+    pub(super) torn: u64,
+    pub(super) repeated: u64,
+    pub(super) overruns: u64,
+    pub(super) missed: u64,
     p50_ns: u64,
     p99_ns: u64,
     recovery_ms: Vec<f64>,
     /// Takes what comes at once; times of the others tell only how long they nap.
     #[serde(skip)]
-    prompt: bool,
+    pub(super) prompt: bool,
 }
 
 impl Outcome {
@@ -258,119 +258,6 @@ fn quantile(latency: &Option<Histogram<u64>>, quantile: f64) -> u64 {
         .map_or(0, |latency| latency.value_at_quantile(quantile))
 }
 
-impl Summary {
-    fn text(&self) -> String {
-        let Cast { one, many, .. } = self.cast;
-        let victim = self.cast.writers[self.cast.victim];
-        let times = if self.kills == 1 {
-            "once".to_owned()
-        } else {
-            format!("{} times", self.kills)
-        };
-        let mut lines = vec![
-            format!(
-                "sent      {} {many} of {} bytes{} in {:.1} s: {:.0} {many}/s, {}",
-                grouped(self.records),
-                grouped(self.record_size as u64),
-                self.on_average(),
-                self.seconds,
-                self.records_per_s,
-                throughput(self.gb_per_s),
-            ),
-            format!("received  {}", self.each(|row| row.received)),
-            format!(
-                "latency   {} median, {} for 99 of 100 {many}, {} at worst{}",
-                duration(self.p50_ns),
-                duration(self.p99_ns),
-                duration(self.max_ns),
-                self.whose_times(),
-            ),
-            format!(
-                "killed    the {victim} {times} by SIGKILL; its successor's first {one} came after {:.1} ms",
-                self.recovery_ms
-            ),
-            self.count("lost", self.lost, |row| row.lost),
-            self.count("torn", self.torn, |row| row.torn),
-        ];
-        if self.forgotten > 0 {
-            lines.push(format!(
-                "forgotten {}: said to be committed, and not there for who came next",
-                self.forgotten
-            ));
-        }
-        lines.extend(self.told.text());
-        if self.repeated > 0 {
-            lines.push(self.count("repeated", self.repeated, |row| row.repeated));
-        }
-        if self.overruns > 0 {
-            let overruns = self.count("overrun", self.overruns, |row| row.overruns);
-            lines.push(overruns + ": each was told how many");
-        }
-        if self.cast.promise == Promise::Latest {
-            let missed = self.count("missed", self.missed, |row| row.missed);
-            lines.push(missed + ": replaced by newer ones before anybody looked");
-        }
-        lines.push(if self.ok {
-            self.cast.verdict.to_owned()
-        } else if self.records == 0 {
-            "FAILED: nothing was sent.".to_owned()
-        } else {
-            "FAILED: see above.".to_owned()
-        });
-        lines.join("\n") + "\n"
-    }
-
-    fn on_average(&self) -> &'static str {
-        match self.cast.size {
-            Size::OfFrames | Size::Fixed(_) => "",
-            Size::UpTo(_) => " on average",
-        }
-    }
-
-    fn count(&self, what: &str, sum: u64, of: fn(&Row) -> u64) -> String {
-        format!("{what:<10}{} ({})", grouped(sum), self.each(of))
-    }
-
-    fn each(&self, of: fn(&Row) -> u64) -> String {
-        let counts = self.consumers.iter();
-        let counts = counts.map(|row| format!("{} {}", row.name, grouped(of(row))));
-        counts.collect::<Vec<_>>().join(", ")
-    }
-
-    /// Whose latency it is, if not everybody's.
-    fn whose_times(&self) -> String {
-        let prompt: Vec<&str> = self
-            .consumers
-            .iter()
-            .filter(|row| row.prompt)
-            .map(|row| row.name)
-            .collect();
-        if prompt.len() == self.consumers.len() {
-            String::new()
-        } else {
-            format!(" ({})", prompt.join(", "))
-        }
-    }
-}
-
-impl Told {
-    fn text(&self) -> Option<String> {
-        match self {
-            Told::Nothing {} => None,
-            Told::Ends {
-                deaths,
-                closes,
-                disorder,
-            } => Some(format!(
-                "told      of {deaths} killed and {closes} that left, each after its last record; out of order {disorder}"
-            )),
-            Told::OwnerDied { owner_died } => Some(format!(
-                "told      of owners of the lock who died with it in hand: {owner_died}"
-            )),
-        }
-    }
-}
-
 pub(super) fn duration(ns: u64) -> String {
     match ns {
         0..1_000 => format!("{ns} ns"),
@@ -392,7 +279,7 @@ pub(super) fn throughput(gb_per_s: f64) -> String {
 }
 
 /// Thousands apart, for people.
-pub(super) fn grouped(number: u64) -> String {
+pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
     for (index, digit) in digits.chars().enumerate() {

@@ -6,11 +6,10 @@ use super::{Meta, ReceiverOptions, Value};
 use crate::channel::visit::Visited;
 use crate::error::{OpenError, RecvError};
 use crate::handle::PeerHandle;
+use crate::handle::accessors::peer_accessors;
 use crate::handle::slots::shape;
 use crate::memory::{ReadOnly, Region};
-use crate::protocol::Lie;
 use crate::protocol::slots::{CursorReader, Next};
-use crate::record::Schema;
 
 /// A reader of a broadcast. There can be any number of them; they map the sender's memory read-only. One that
 /// waits takes a seat, so that it can be woken; if all seats are taken it looks every millisecond instead.
@@ -20,6 +19,8 @@ pub struct Receiver {
     reader: CursorReader<Region<ReadOnly>>,
     lost: u64,
 }
+
+peer_accessors!(Receiver, self => self.handle);
 
 impl Receiver {
     /// Opens a broadcast of the default namespace with default options.
@@ -88,9 +89,9 @@ impl Receiver {
     ) -> Result<Meta, RecvError> {
         self.handle.check()?;
         let reader = &mut self.reader;
-        let found = match look(reader, payload) {
+        let found = match reader.read(payload) {
             Ok(Some(found)) => found,
-            Ok(None) => match self.handle.wait(timeout, &mut || look(reader, payload)) {
+            Ok(None) => match self.handle.wait(timeout, &mut || reader.read(payload)) {
                 Ok(found) => found,
                 Err(error) => return Err(self.nothing(error)),
             },
@@ -107,12 +108,9 @@ impl Receiver {
     pub fn try_recv_into(&mut self, payload: &mut Vec<u8>) -> Result<Option<Meta>, RecvError> {
         self.handle.check()?;
         let reader = &mut self.reader;
-        let found = match look(reader, payload) {
+        let found = match reader.read(payload) {
             Ok(Some(found)) => found,
-            Ok(None) => match self
-                .handle
-                .look_for_the_end(&mut || look(reader, payload))?
-            {
+            Ok(None) => match self.handle.look_for_the_end(&mut || reader.read(payload))? {
                 Some(found) => found,
                 None => return Ok(None),
             },
@@ -134,6 +132,7 @@ impl Receiver {
 
     #[inline(always)]
     fn taken(&mut self, found: Next, len: usize) -> Result<Meta, RecvError> {
+        self.handle.check_pages()?;
         match found {
             Next::Value(meta) => Ok(Meta::of(meta, len)),
             Next::Overrun(lost) => {
@@ -143,7 +142,6 @@ impl Receiver {
                     lost,
                 })
             }
-            Next::Nothing => unreachable!("`look` gives what there is"),
         }
     }
 
@@ -164,42 +162,4 @@ impl Receiver {
     pub fn max_value(&self) -> usize {
         self.reader.shape().value as usize
     }
-
-    /// What the channel's records are made of; `None` if they are bytes without a schema.
-    ///
-    /// # Errors
-    /// [`OpenError::Damaged`] if what stands there is no schema.
-    pub fn schema(&self) -> Result<Option<Schema>, OpenError> {
-        self.handle.schema()
-    }
-
-    /// The channel's name.
-    #[must_use]
-    pub fn channel(&self) -> &str {
-        self.handle.channel()
-    }
-
-    /// Counts the channel's generations from 1.
-    #[must_use]
-    pub fn generation(&self) -> u64 {
-        self.handle.header().generation
-    }
-
-    /// Counts the owners of this generation from 1: changes when a new sender adopts the channel.
-    #[must_use]
-    pub fn owner_epoch(&self) -> u64 {
-        self.handle.owner_epoch()
-    }
-}
-
-/// One look at the next record.
-#[inline(always)]
-fn look(
-    reader: &mut CursorReader<Region<ReadOnly>>,
-    payload: &mut Vec<u8>,
-) -> Result<Option<Next>, Lie> {
-    Ok(match reader.read(payload)? {
-        Next::Nothing => None,
-        found => Some(found),
-    })
 }

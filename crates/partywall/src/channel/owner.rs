@@ -548,6 +548,14 @@ impl<R: OwnerRole> Owned<R> {
         Ok(Some(()))
     }
 
+    /// A page that was accessed and is gone, of any segment.
+    pub(crate) fn lost_page(&self) -> Option<u64> {
+        let owner = self.role.owner().lost_page();
+        owner
+            .or_else(|| self.role.peers().lost_page())
+            .or_else(|| self.root.lost_page())
+    }
+
     /// The state word of a seat.
     pub(crate) fn seat_state(&self, seat: u32) -> u64 {
         let at = peers::seat_at(seat) + seat::STATE;

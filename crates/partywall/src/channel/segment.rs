@@ -155,8 +155,28 @@ fn map(
     }
 }
 
-/// Reads the header once and checks everything that later code relies on. The file has `size` bytes.
+/// Checks a segment; an error too if some of what was looked at was not there.
 fn check<Access>(
+    channel: &ChannelDirectory,
+    file: &str,
+    side: Side,
+    region: Region<Access>,
+    size: u64,
+) -> Result<Opened<Access>, OpenError>
+where
+    Access: Clone,
+    Region<Access>: Shared,
+{
+    let pages = region.clone();
+    let opened = check_header(channel, file, side, region, size);
+    match pages.lost_page() {
+        None => opened,
+        Some(at) => Err(damaged(channel, file, Lie::lost_page(at))),
+    }
+}
+
+/// Reads the header once and checks everything that later code relies on. The file has `size` bytes.
+fn check_header<Access>(
     channel: &ChannelDirectory,
     file: &str,
     side: Side,

@@ -7,6 +7,7 @@ use super::About;
 use super::role::MappedSubscriber;
 use crate::channel::attach::PeerRole;
 use crate::handle::PeerHandle;
+use crate::handle::reservation::assert_fits;
 use crate::handle::slots::age;
 use crate::memory::{ReadOnly, Region, Shared, Writable};
 use crate::os::Process;
@@ -113,15 +114,7 @@ impl Frame {
     /// # Panics
     /// If the frame has fewer.
     pub fn read_at(&self, offset: usize, out: &mut [u8]) {
-        let fits = offset
-            .checked_add(out.len())
-            .is_some_and(|end| end <= self.len());
-        assert!(
-            fits,
-            "{} bytes at {offset} are more than {}",
-            out.len(),
-            self.len()
-        );
+        assert_fits(offset, out.len(), self.len());
         if self.seat.process.is_this() {
             self.seat.owner.copy_out(self.taken.at + offset as u64, out);
         } else {

@@ -4,6 +4,7 @@ use std::io;
 
 use super::{About, Publisher, content};
 use crate::error::SendError;
+use crate::handle::reservation::assert_fits;
 use crate::layout::frames::Info;
 use crate::memory::SharedMut;
 use crate::protocol::frames::Loan as Slot;
@@ -56,15 +57,7 @@ impl<'a> Loan<'a> {
     /// # Panics
     /// If they do not fit into it.
     pub fn write_at(&mut self, offset: usize, bytes: &[u8]) {
-        let fits = offset
-            .checked_add(bytes.len())
-            .is_some_and(|end| end <= self.len);
-        assert!(
-            fits,
-            "{} bytes at {offset} do not fit into {}",
-            bytes.len(),
-            self.len
-        );
+        assert_fits(offset, bytes.len(), self.len);
         // A forked child does not have the mapping.
         if self.publisher.is_ours() {
             let at = self.at + offset as u64;

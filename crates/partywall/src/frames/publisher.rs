@@ -145,6 +145,7 @@ impl Publisher {
         if len > self.max_frame() {
             return Err(handle.too_large(len, self.max_frame()));
         }
+        handle.check_pages()?;
         handle.look_at_channel_once_a_slice()?;
         let slot = match handle.role_mut().loan() {
             Ok(slot) => slot,
@@ -232,6 +233,7 @@ impl Publisher {
         let role = handle.role_mut();
         let sequence = role.publish(slot, info, time_ns.unwrap_or_else(now), about);
         handle.wake_sleepers();
+        handle.check_pages()?;
         Ok(sequence)
     }
 

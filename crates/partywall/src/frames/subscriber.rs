@@ -10,9 +10,9 @@ use super::{Frame, SubscriberOptions};
 use crate::channel::attach::Attached;
 use crate::error::{OpenError, RecvError};
 use crate::handle::PeerHandle;
+use crate::handle::accessors::peer_accessors;
 use crate::layout::{owner, peers, seat};
 use crate::memory::{Shared, SharedMut};
-use crate::protocol::Lie;
 use crate::protocol::frames::{Next, seats};
 use crate::protocol::park;
 
@@ -26,6 +26,8 @@ pub struct Subscriber {
     seat: Arc<Seat>,
     missed: u64,
 }
+
+peer_accessors!(Subscriber, self => self.handle());
 
 impl Subscriber {
     /// Subscribes to a channel of the default namespace with default options.
@@ -74,9 +76,9 @@ impl Subscriber {
     pub fn try_recv(&mut self) -> Result<Option<Frame>, RecvError> {
         let (handle, role) = self.parts();
         handle.check()?;
-        let found = match look(role) {
+        let found = match role.take() {
             Ok(Some(found)) => found,
-            Ok(None) => match handle.look_for_the_end(&mut || look(role))? {
+            Ok(None) => match handle.look_for_the_end(&mut || role.take())? {
                 Some(found) => found,
                 None => return Ok(None),
             },
@@ -88,9 +90,9 @@ impl Subscriber {
     pub(super) fn next(&mut self, timeout: Option<Duration>) -> Result<Frame, RecvError> {
         let (handle, role) = self.parts();
         handle.check()?;
-        let found = match look(role) {
+        let found = match role.take() {
             Ok(Some(found)) => found,
-            Ok(None) => handle.wait(timeout, &mut || look(role))?,
+            Ok(None) => handle.wait(timeout, &mut || role.take())?,
             Err(lie) => return Err(handle.damaged(lie)),
         };
         self.taken(found)
@@ -103,7 +105,9 @@ impl Subscriber {
                 let at = peers::seat_at(self.role.seat());
                 self.role.peers().count(at + seat::RECEIVED, 1);
                 self.tell_publisher();
-                Ok(Frame::new(&self.seat, taken))
+                let frame = Frame::new(&self.seat, taken);
+                self.handle().check_pages()?;
+                Ok(frame)
             }
             Next::Missed(lost) => {
                 self.missed = self.missed.wrapping_add(lost);
@@ -116,7 +120,6 @@ impl Subscriber {
                 channel: self.channel().to_owned(),
                 held: self.role.shape().pool.held,
             }),
-            Next::Nothing => unreachable!("`look` gives what there is"),
         }
     }
 
@@ -190,24 +193,6 @@ impl Subscriber {
         self.role.seat()
     }
 
-    /// The channel's name.
-    #[must_use]
-    pub fn channel(&self) -> &str {
-        self.handle().channel()
-    }
-
-    /// Counts the channel's generations from 1.
-    #[must_use]
-    pub fn generation(&self) -> u64 {
-        self.handle().header().generation
-    }
-
-    /// Counts the owners of this generation from 1: changes when a new publisher adopts the channel.
-    #[must_use]
-    pub fn owner_epoch(&self) -> u64 {
-        self.handle().owner_epoch()
-    }
-
     #[inline(always)]
     fn handle(&self) -> &PeerHandle {
         self.handle.as_ref().expect(GONE)
@@ -220,15 +205,6 @@ impl Subscriber {
 }
 
 const GONE: &str = "the handle goes when the subscriber is dropped";
-
-/// One look at the next frame.
-#[inline(always)]
-fn look(role: &mut MappedSubscriber) -> Result<Option<Next>, Lie> {
-    Ok(match role.take()? {
-        Next::Nothing => None,
-        found => Some(found),
-    })
-}
 
 impl Drop for Subscriber {
     fn drop(&mut self) {

@@ -93,6 +93,10 @@ impl<'a> Guard<'a> {
             unreadable: false,
             panicking: std::thread::panicking(),
         };
+        if let Err(error) = guard.record.check_pages() {
+            guard.held = None;
+            return Err(error);
+        }
         match read {
             Ok(meta) => guard.kind = meta.map_or(0, |meta| meta.kind),
             Err(_) if repairing => {
@@ -152,7 +156,7 @@ impl<'a> Guard<'a> {
     ///
     /// # Errors
     /// [`SendError::TooLarge`]; [`SendError::Deleted`] if the channel was removed meanwhile;
-    /// [`SendError::Forked`].
+    /// [`SendError::Damaged`] if its file was cut short; [`SendError::Forked`].
     pub fn commit(&mut self) -> Result<u64, SendError> {
         let channel = |record: &Record| record.channel().to_owned();
         if !self.record.handle.is_ours() {
@@ -186,7 +190,10 @@ impl<'a> Guard<'a> {
                 park::ring_for_peers(owner);
             }
         }
-        Ok(sequence)
+        match self.record.check_pages() {
+            Err(LockError::Damaged { channel, lie }) => Err(SendError::Damaged { channel, lie }),
+            _ => Ok(sequence),
+        }
     }
 
     /// Says that the value is as it should be, whatever befell the holders before. Needs no commit.

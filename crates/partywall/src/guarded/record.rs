@@ -7,12 +7,14 @@ use super::{RecordOptions, Value};
 use crate::channel::liveness::OWNER;
 use crate::channel::visit::Visited;
 use crate::error::{LockError, OpenError, RecvError};
+use crate::handle::accessors::channel_accessors;
 use crate::handle::slots::{Meta, shape};
 use crate::handle::{PeerHandle, PeerSettings};
 use crate::layout::header::{self, State};
 use crate::layout::owner;
 use crate::memory::{ReadOnly, Region, Shared, SharedMut, Writable};
 use crate::os;
+use crate::protocol::Lie;
 use crate::protocol::guarded::{self, Found, Held, Refused};
 use crate::protocol::slots::{LatestReader, Shape, Unread};
 use crate::wait::{Step, Waiter};
@@ -38,6 +40,8 @@ enum Purpose {
     Edit,
     Repair,
 }
+
+channel_accessors!(Record, self => self.handle);
 
 impl Record {
     /// Opens or makes a record of the default namespace with default options.
@@ -130,7 +134,9 @@ impl Record {
             return Err(self.handle.over(state));
         }
         let mut payload = Vec::new();
-        match self.latest.read(&mut payload) {
+        let read = self.latest.read(&mut payload);
+        self.handle.check_pages()?;
+        match read {
             Ok(None) => Ok(None),
             Ok(Some(meta)) => {
                 let meta = Meta::of(meta, payload.len());
@@ -153,18 +159,6 @@ impl Record {
     #[must_use]
     pub fn max_value(&self) -> usize {
         self.shape.value as usize
-    }
-
-    /// The channel's name.
-    #[must_use]
-    pub fn channel(&self) -> &str {
-        self.handle.channel()
-    }
-
-    /// Counts the channel's generations from 1.
-    #[must_use]
-    pub fn generation(&self) -> u64 {
-        self.handle.header().generation
     }
 
     fn wait_for(
@@ -253,6 +247,7 @@ impl Record {
         if !self.handle.is_ours() {
             return Err(LockError::Forked { channel: channel() });
         }
+        self.check_pages()?;
         let locked = self.handle.lock_file().try_lock(OWNER);
         match locked {
             Ok(true) => {}
@@ -298,6 +293,23 @@ impl Record {
         self.owner
             .store(header::HEARTBEAT_NS, os::boottime_ns(), relaxed);
         Ok(held)
+    }
+
+    /// Whether everything was there that was accessed so far.
+    pub(super) fn check_pages(&self) -> Result<(), LockError> {
+        let writable = self.owner.lost_page();
+        let lost = match self.handle.check_pages() {
+            Ok(()) => writable.map(Lie::lost_page),
+            Err(RecvError::Damaged { lie, .. }) => Some(lie),
+            Err(_) => None,
+        };
+        let channel = || self.channel().to_owned();
+        lost.map_or(Ok(()), |lie| {
+            Err(LockError::Damaged {
+                channel: channel(),
+                lie,
+            })
+        })
     }
 
     /// Gives the lock back, and wakes who waits for it.

@@ -1,5 +1,6 @@
 //! What the handles of every pattern stand on: options, waiting, signs of life, the end of a stream, errors.
 
+pub(crate) mod accessors;
 pub(crate) mod batch;
 pub(crate) mod options;
 pub(crate) mod owner;

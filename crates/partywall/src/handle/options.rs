@@ -128,8 +128,8 @@ pub(crate) fn invalid(
     }
 }
 
-/// The methods of an owner's options that set its [`OwnerSettings`], which are its field `settings`.
-macro_rules! owner_options {
+/// How any options begin: their field `settings` has a field `namespace`.
+macro_rules! place_options {
     ($options:ident) => {
         impl $options {
             /// The defaults, as each method tells them.
@@ -145,7 +145,16 @@ macro_rules! owner_options {
                 self.settings.namespace = Some(namespace);
                 self
             }
+        }
+    };
+}
 
+/// The methods of an owner's options that set its [`OwnerSettings`], which are its field `settings`.
+macro_rules! owner_options {
+    ($options:ident) => {
+        crate::handle::options::place_options!($options);
+
+        impl $options {
             /// How many peers can sit here, 1 to 64; default 8. Where readers need no seat, it is how many can
             /// be woken; others look by themselves.
             #[must_use]
@@ -201,21 +210,9 @@ macro_rules! peer_options {
 /// The methods of a peer's options that set its [`PeerSettings`], which are its field `settings`.
 macro_rules! attach_options {
     ($options:ident) => {
+        crate::handle::options::place_options!($options);
+
         impl $options {
-            /// The defaults, as each method tells them.
-            #[must_use]
-            pub fn new() -> Self {
-                Self::default()
-            }
-
-            /// Where the channel is; default
-            /// [`Namespace::open_default`](crate::Namespace::open_default).
-            #[must_use]
-            pub fn namespace(mut self, namespace: crate::Namespace) -> Self {
-                self.settings.namespace = Some(namespace);
-                self
-            }
-
             /// What the channel's records must be made of: if they are not,
             /// [`OpenError::SchemaMismatch`](crate::OpenError::SchemaMismatch) says in what they differ.
             /// Opening with a type does this by itself. Default: anything, records are bytes.
@@ -301,4 +298,6 @@ macro_rules! overflow_options {
     };
 }
 
-pub(crate) use {attach_options, overflow_options, owner_options, peer_options, wait_options};
+pub(crate) use {
+    attach_options, overflow_options, owner_options, peer_options, place_options, wait_options,
+};

@@ -4,6 +4,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use crate::channel::directory::owner_file;
 use crate::channel::heartbeat::Heartbeat;
 use crate::channel::liveness::GenerationLocks;
 use crate::channel::owner::{Owned, OwnerRole};
@@ -12,7 +13,7 @@ use crate::layout::last_error::LastError;
 use crate::layout::owner;
 use crate::memory::{ReadOnly, Region, SharedMut, Writable};
 use crate::os::{self, Process};
-use crate::protocol::park;
+use crate::protocol::{Lie, park};
 use crate::wait::{SLICE, Step, StopToken, WaitStrategy, Waiter};
 
 /// After so many rings that wake nobody, the sleepers' locks are looked at.
@@ -52,6 +53,13 @@ pub(crate) struct Waiting<'a> {
 impl<R: OwnerRole> OwnerHandle<R> {
     pub(crate) fn new(mut owned: Owned<R>, heartbeat: bool) -> Result<Self, OpenError> {
         let older = owned.reclaim()?;
+        if let Some(at) = owned.lost_page() {
+            return Err(OpenError::Damaged {
+                channel: owned.channel.name().to_owned(),
+                file: owner_file(owned.header.generation),
+                lie: Lie::lost_page(at),
+            });
+        }
         let heartbeat = heartbeat.then(|| Heartbeat::of_producer(owned.role.owner().clone()));
         Ok(OwnerHandle {
             heartbeat,
@@ -97,10 +105,35 @@ impl<R: OwnerRole> OwnerHandle<R> {
     /// The handle belongs to the process that opened it.
     #[inline(always)]
     pub(crate) fn check_process(&self) -> Result<(), SendError> {
-        if self.process.is_this() {
-            Ok(())
+        if !self.process.is_this() {
+            return Err(self.forked());
+        }
+        self.check_pages()
+    }
+
+    /// Whether everything was there that was accessed so far. Asked again behind what gives something to the caller, or
+    /// tells it that something was done.
+    #[inline(always)]
+    pub(crate) fn check_pages(&self) -> Result<(), SendError> {
+        if os::pages_lost() {
+            self.look_for_lost_pages()
         } else {
-            Err(self.forked())
+            Ok(())
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn look_for_lost_pages(&self) -> Result<(), SendError> {
+        match self.owned.lost_page() {
+            None => Ok(()),
+            Some(at) => {
+                self.note(LastError::Damaged);
+                Err(SendError::Damaged {
+                    channel: self.channel().to_owned(),
+                    lie: Lie::lost_page(at),
+                })
+            }
         }
     }
 
@@ -155,6 +188,7 @@ impl<R: OwnerRole> OwnerHandle<R> {
     /// Is the channel still there, and still as we wrote it?
     pub(crate) fn look_at_channel(&mut self) -> Result<(), SendError> {
         self.looked_ms = os::coarse_ms();
+        self.check_pages()?;
         let channel = || self.channel().to_owned();
         match self.owned.stands() {
             Ok(Some(())) => Ok(()),

@@ -183,7 +183,43 @@ impl PeerHandle {
         if self.ended.is_some() {
             return Err(self.ended());
         }
-        Ok(())
+        self.check_pages()
+    }
+
+    /// Whether everything was there that was accessed so far. Asked again behind what gives something to the caller, or
+    /// tells it that something was done.
+    #[inline(always)]
+    pub(crate) fn check_pages(&self) -> Result<(), RecvError> {
+        if os::pages_lost() {
+            self.look_for_lost_pages()
+        } else {
+            Ok(())
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn look_for_lost_pages(&self) -> Result<(), RecvError> {
+        let seated = self.seated.as_ref();
+        let lost = self
+            .owner
+            .lost_page()
+            .or_else(|| self.root.lost_page())
+            .or_else(|| seated.and_then(|seated| seated.peers.lost_page()));
+        match lost {
+            None => Ok(()),
+            Some(at) => Err(self.lost_page(at)),
+        }
+    }
+
+    /// The error of a page that is gone. It is found again at each call, so nothing is remembered.
+    #[cold]
+    pub(crate) fn lost_page(&self, at: u64) -> RecvError {
+        self.note(LastError::Damaged);
+        RecvError::Damaged {
+            channel: self.channel().to_owned(),
+            lie: Lie::lost_page(at),
+        }
     }
 
     /// Whether the handle has come to its end.
@@ -377,6 +413,7 @@ impl PeerHandle {
         &mut self,
         peek: &mut impl FnMut() -> Result<Option<F>, Lie>,
     ) -> Result<Option<F>, RecvError> {
+        self.check_pages()?;
         if root::state(&self.root) == State::DELETED {
             // A closed channel goes when nobody sits in it: that is its end and no removal. And what was committed
             // before is still delivered.

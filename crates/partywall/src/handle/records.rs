@@ -4,7 +4,9 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::reservation::Reservation;
 use crate::error::SendError;
+use crate::layout::last_error::LastError;
 use crate::protocol::buffer::{Claimed, Pending};
 
 /// What a send does when the receiving side has not made room.
@@ -77,14 +79,20 @@ pub(crate) trait RecordWriter: fmt::Debug {
     /// Room for a record of `len` bytes, as the policy wants it.
     fn claim(&mut self, len: usize, patience: Patience) -> Result<Room, SendError>;
 
-    /// The error of a forked child.
-    fn forked(&self) -> SendError;
+    /// The channel's name.
+    fn name(&self) -> &str;
 
-    /// The error of a record that is longer than [`Self::longest`].
-    fn too_large(&self, len: usize) -> SendError;
+    /// Stores what went wrong last, for tools.
+    fn note(&self, error: LastError);
+
+    /// Copies all of a record to its claimed place, the beginning last.
+    fn write_all(&mut self, claimed: Claimed, payload: &[u8]);
 
     /// Copies bytes to a place in a claimed record.
     fn write_at(&mut self, claimed: Claimed, offset: usize, bytes: &[u8]);
+
+    /// Whether every page was there that was accessed so far.
+    fn check_pages(&self) -> Result<(), SendError>;
 
     /// Commits a claimed record, and announces it.
     fn commit(&mut self, claimed: Claimed, len: usize, kind: u16);
@@ -94,4 +102,130 @@ pub(crate) trait RecordWriter: fmt::Debug {
 
     /// Commits everything pending, and announces it.
     fn commit_pending(&mut self, pending: &mut Pending);
+
+    /// The error of a forked child.
+    #[cold]
+    #[inline(never)]
+    fn forked(&self) -> SendError {
+        SendError::Forked {
+            channel: self.name().to_owned(),
+        }
+    }
+
+    /// The error of a buffer that is full.
+    #[cold]
+    #[inline(never)]
+    fn full(&self) -> SendError {
+        self.note(LastError::Full);
+        SendError::Full {
+            channel: self.name().to_owned(),
+        }
+    }
+
+    /// The error of a record that is longer than [`Self::longest`].
+    #[cold]
+    #[inline(never)]
+    fn too_large(&self, len: usize) -> SendError {
+        self.note(LastError::TooLarge);
+        SendError::TooLarge {
+            channel: self.name().to_owned(),
+            len,
+            max: self.longest(),
+        }
+    }
+
+    /// Sends a record, with as much patience.
+    #[inline(always)]
+    fn send_with(
+        &mut self,
+        kind: u16,
+        payload: &[u8],
+        patience: Patience,
+    ) -> Result<Sent, SendError> {
+        let claimed = match self.claim(payload.len(), patience)? {
+            Room::Claimed(claimed) => claimed,
+            Room::Drop => return Ok(Sent::Dropped),
+        };
+        self.write_all(claimed, payload);
+        self.commit(claimed, payload.len(), kind);
+        self.check_pages()?;
+        Ok(Sent::Committed)
+    }
+
+    /// Lends the room for a record, with as much patience.
+    fn reserve_with(
+        &mut self,
+        len: usize,
+        patience: Patience,
+    ) -> Result<Reservation<'_, Self>, SendError>
+    where
+        Self: Sized,
+    {
+        match self.claim(len, patience)? {
+            Room::Claimed(claimed) => Ok(Reservation::new(self, claimed, len)),
+            Room::Drop => Err(self.full()),
+        }
+    }
 }
+
+/// The methods of a [`RecordWriter`] by which records are sent, but for `send`, which has each one's own words.
+macro_rules! record_writer {
+    ($writer:ident) => {
+        impl $writer {
+            /// [`Self::send`] with a number of the application's own, which is received with the record.
+            ///
+            /// # Errors
+            /// As [`Self::send`].
+            #[inline]
+            pub fn send_kind(&mut self, kind: u16, payload: &[u8]) -> Result<Sent, SendError> {
+                self.send_with(kind, payload, Patience::Policy)
+            }
+
+            /// Waits for room at most so long, whatever the [`Overflow`].
+            ///
+            /// # Errors
+            /// [`SendError::TimedOut`], and as [`Self::send`].
+            pub fn send_timeout(
+                &mut self,
+                payload: &[u8],
+                timeout: Duration,
+            ) -> Result<Sent, SendError> {
+                self.send_with(0, payload, Patience::Time(timeout))
+            }
+
+            /// Sends if there is room, and never waits or drops.
+            ///
+            /// # Errors
+            /// [`SendError::Full`], and as [`Self::send`].
+            #[inline]
+            pub fn try_send(&mut self, payload: &[u8]) -> Result<(), SendError> {
+                self.send_with(0, payload, Patience::None).map(drop)
+            }
+
+            /// Claims room for a record of `len` bytes and lends it for writing; nothing is visible before it is
+            /// committed, and dropping it sends nothing.
+            ///
+            /// # Errors
+            /// As [`Self::send`]; with [`Overflow::DropNewest`] where there is no room [`SendError::Full`], which is
+            /// counted.
+            pub fn reserve(&mut self, len: usize) -> Result<Reservation<'_>, SendError> {
+                self.reserve_with(len, Patience::Policy)
+            }
+
+            /// [`Self::reserve`] that never waits.
+            ///
+            /// # Errors
+            /// [`SendError::Full`], and as [`Self::send`].
+            pub fn try_reserve(&mut self, len: usize) -> Result<Reservation<'_>, SendError> {
+                self.reserve_with(len, Patience::None)
+            }
+
+            /// Collects records and commits them together, which costs less for each.
+            pub fn batch(&mut self) -> Batch<'_> {
+                Batch::new(self)
+            }
+        }
+    };
+}
+
+pub(crate) use record_writer;

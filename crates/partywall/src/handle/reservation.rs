@@ -40,15 +40,7 @@ impl<'a, W: RecordWriter> Reservation<'a, W> {
     /// # Panics
     /// If they do not fit into the reservation.
     pub fn write_at(&mut self, offset: usize, bytes: &[u8]) {
-        let fits = offset
-            .checked_add(bytes.len())
-            .is_some_and(|end| end <= self.len);
-        assert!(
-            fits,
-            "{} bytes at {offset} do not fit into {}",
-            bytes.len(),
-            self.len
-        );
+        assert_fits(offset, bytes.len(), self.len);
         // A forked child does not have the mapping.
         if self.writer.is_ours() {
             self.writer.write_at(self.claimed, offset, bytes);
@@ -76,6 +68,12 @@ impl<'a, W: RecordWriter> Reservation<'a, W> {
             self.writer.commit(self.claimed, len, self.kind);
         }
     }
+}
+
+/// Panics unless so many bytes at `offset` lie in a room of `room` bytes.
+pub(crate) fn assert_fits(offset: usize, bytes: usize, room: usize) {
+    let fits = offset.checked_add(bytes).is_some_and(|end| end <= room);
+    assert!(fits, "{bytes} bytes at {offset} do not fit into {room}");
 }
 
 /// Writes one after the other, up to the length reserved.

@@ -253,6 +253,7 @@ impl<K: SlotPattern> Writing<K> {
         writer.put(bytes, kind, time_ns);
         let sequence = writer.version();
         self.handle.wake_sleepers();
+        self.handle.check_pages()?;
         Ok(sequence)
     }
 
@@ -272,6 +273,8 @@ impl<K: SlotPattern> Writing<K> {
 /// The methods of a writer whose field `writing` is a [`Writing`].
 macro_rules! slot_writer {
     ($writer:ident) => {
+        crate::handle::accessors::owner_accessors!($writer, self => self.writing.handle);
+
         impl $writer {
             /// The sequence of the latest value, by whichever owner; 0 before the first.
             #[must_use]
@@ -295,24 +298,6 @@ macro_rules! slot_writer {
             #[must_use]
             pub fn adopted(&self) -> bool {
                 self.writing.handle.owned.adopted
-            }
-
-            /// Counts the channel's generations from 1.
-            #[must_use]
-            pub fn generation(&self) -> u64 {
-                self.writing.handle.owned.header.generation
-            }
-
-            /// Counts the owners of this generation from 1.
-            #[must_use]
-            pub fn owner_epoch(&self) -> u64 {
-                self.writing.handle.owned.epoch
-            }
-
-            /// The channel's name.
-            #[must_use]
-            pub fn channel(&self) -> &str {
-                self.writing.handle.channel()
             }
 
             /// Ends the channel: readers learn that it is closed. Dropping does the same.

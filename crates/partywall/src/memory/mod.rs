@@ -35,6 +35,10 @@ pub(crate) trait Shared {
     }
     /// A hint that the line at `at` will be read soon.
     fn prefetch(&self, _at: u64) {}
+    /// Makes sure that there is memory behind a part that others were to reserve, before it is read. `false`: there is none.
+    fn populate(&self, _at: u64, _len: u64) -> bool {
+        true
+    }
     /// Copies bytes out while they may be changing; what is torn is the reader's to detect.
     fn copy_out(&self, at: u64, out: &mut [u8]);
     /// `std::sync::atomic::fence`, or the model checker's.

@@ -88,6 +88,17 @@ impl<Access> Region<Access> {
         unsafe { AtomicU32::from_ptr(self.base.as_ptr().add(at as usize).cast()) }
     }
 
+    /// A page that was accessed and was not there any more, by its offset: asked before use is made of what was read.
+    /// Nearly always one load of a word that nobody changes.
+    #[inline(always)]
+    pub(crate) fn lost_page(&self) -> Option<u64> {
+        if os::pages_lost() {
+            self.pages.lost()
+        } else {
+            None
+        }
+    }
+
     /// A pointer to `len` bytes at `at`, checked to lie inside; for borrowing in place, by the contract
     /// that the user accepted when opening.
     pub(crate) fn pointer(&self, at: u64, len: u64) -> *mut u8 {
@@ -136,6 +147,10 @@ impl<Access> Shared for Region<Access> {
         }
         #[cfg(not(target_arch = "x86_64"))]
         let _ = at;
+    }
+
+    fn populate(&self, at: u64, len: u64) -> bool {
+        self.pages.populate(at, len)
     }
 
     #[inline(always)]

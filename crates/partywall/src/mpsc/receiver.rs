@@ -10,6 +10,7 @@ use crate::channel::liveness::GenerationLocks;
 use crate::channel::owner::Owned;
 use crate::error::{OpenError, RecvError, SendError};
 use crate::handle::OwnerHandle;
+use crate::handle::accessors::owner_accessors;
 use crate::layout::last_error::LastError;
 use crate::layout::{mpsc, peers};
 use crate::memory::Shared;
@@ -29,6 +30,8 @@ pub struct Receiver {
     /// When it looked around last: at locks, and at lanes whose notices tell nothing.
     looked_ms: u64,
 }
+
+owner_accessors!(Receiver, self => self.handle);
 
 impl Receiver {
     /// Creates or adopts a channel in the default namespace with default options.
@@ -108,7 +111,9 @@ impl Receiver {
             Some(told) => told,
             None => self.wait_for_event(timeout)?,
         };
-        Ok(self.take(told, payload))
+        let event = self.take(told, payload);
+        self.check_pages()?;
+        Ok(event)
     }
 
     /// [`Self::try_recv`] into a buffer.
@@ -121,7 +126,9 @@ impl Receiver {
         payload: &mut Vec<u8>,
     ) -> Result<Option<Event<Meta>>, RecvError> {
         let told = self.look()?;
-        Ok(told.map(|told| self.take(told, payload)))
+        let event = told.map(|told| self.take(told, payload));
+        self.check_pages()?;
+        Ok(event)
     }
 
     /// The next record, for who does not mind who comes and goes; waits for it.
@@ -212,26 +219,13 @@ impl Receiver {
         self.handle.role().shape().lane
     }
 
-    /// Counts the channel's generations from 1.
-    #[must_use]
-    pub fn generation(&self) -> u64 {
-        self.handle.owned.header.generation
-    }
-
-    /// Counts the owners of this generation from 1.
-    #[must_use]
-    pub fn owner_epoch(&self) -> u64 {
-        self.handle.owned.epoch
-    }
-
-    /// The channel's name.
-    #[must_use]
-    pub fn channel(&self) -> &str {
-        self.handle.channel()
-    }
-
     fn check(&self) -> Result<(), RecvError> {
         self.handle.check_process().map_err(recv_error)
+    }
+
+    #[inline(always)]
+    fn check_pages(&self) -> Result<(), RecvError> {
+        self.handle.check_pages().map_err(recv_error)
     }
 
     /// What is there now. Asking for it says that what came before is done with. Once a slice it looks around first, however much

@@ -7,7 +7,8 @@ use super::role::MappedSender;
 use super::{Batch, Overflow, Reservation, SenderId, Sent};
 use crate::channel::attach::Attached;
 use crate::error::{OpenError, RecvError, SendError};
-use crate::handle::records::{Patience, RecordWriter, Refusal, Room};
+use crate::handle::accessors::peer_accessors;
+use crate::handle::records::{Patience, RecordWriter, Refusal, Room, record_writer};
 use crate::handle::{PeerHandle, PeerSettings};
 use crate::layout::header::State;
 use crate::layout::last_error::LastError;
@@ -38,6 +39,10 @@ enum Looked<T> {
     Found(T),
     CutOff,
 }
+
+peer_accessors!(Sender, self => self.handle);
+
+record_writer!(Sender);
 
 impl Sender {
     /// Takes a seat of a channel of the default namespace with default options.
@@ -80,77 +85,6 @@ impl Sender {
     #[inline(always)]
     pub fn send(&mut self, payload: &[u8]) -> Result<Sent, SendError> {
         self.send_with(0, payload, Patience::Policy)
-    }
-
-    /// [`Self::send`] with a number of the application's own, which the receiver gets with the record.
-    ///
-    /// # Errors
-    /// As [`Self::send`].
-    #[inline]
-    pub fn send_kind(&mut self, kind: u16, payload: &[u8]) -> Result<Sent, SendError> {
-        self.send_with(kind, payload, Patience::Policy)
-    }
-
-    /// Waits for room at most so long, whatever the [`Overflow`].
-    ///
-    /// # Errors
-    /// [`SendError::TimedOut`], and as [`Self::send`].
-    pub fn send_timeout(&mut self, payload: &[u8], timeout: Duration) -> Result<Sent, SendError> {
-        self.send_with(0, payload, Patience::Time(timeout))
-    }
-
-    /// Sends if there is room, and never waits or drops.
-    ///
-    /// # Errors
-    /// [`SendError::Full`], and as [`Self::send`].
-    #[inline]
-    pub fn try_send(&mut self, payload: &[u8]) -> Result<(), SendError> {
-        self.send_with(0, payload, Patience::None).map(drop)
-    }
-
-    #[inline(always)]
-    fn send_with(
-        &mut self,
-        kind: u16,
-        payload: &[u8],
-        patience: Patience,
-    ) -> Result<Sent, SendError> {
-        let claimed = match self.claim(payload.len(), patience)? {
-            Room::Claimed(claimed) => claimed,
-            Room::Drop => return Ok(Sent::Dropped),
-        };
-        let at = self.role.payload_at(claimed);
-        self.role.lane().copy_in_backwards(at, payload);
-        self.commit(claimed, payload.len(), kind);
-        Ok(Sent::Committed)
-    }
-
-    /// Claims room for a record of `len` bytes and lends it for writing; nothing is visible before it is
-    /// committed, and dropping it sends nothing.
-    ///
-    /// # Errors
-    /// As [`Self::send`]; with [`Overflow::DropNewest`] a full lane gives [`SendError::Full`], and counts.
-    pub fn reserve(&mut self, len: usize) -> Result<Reservation<'_>, SendError> {
-        match self.claim(len, Patience::Policy)? {
-            Room::Claimed(claimed) => Ok(Reservation::new(self, claimed, len)),
-            Room::Drop => Err(self.full()),
-        }
-    }
-
-    /// [`Self::reserve`] that never waits.
-    ///
-    /// # Errors
-    /// [`SendError::Full`], and as [`Self::send`].
-    pub fn try_reserve(&mut self, len: usize) -> Result<Reservation<'_>, SendError> {
-        match self.claim(len, Patience::None)? {
-            Room::Claimed(claimed) => Ok(Reservation::new(self, claimed, len)),
-            Room::Drop => Err(self.full()),
-        }
-    }
-
-    /// Collects records and commits them together, which costs less for each.
-    pub fn batch(&mut self) -> Batch<'_> {
-        Batch::new(self)
     }
 
     /// Waits until the receiver has taken everything that was sent here, and was done with it: see
@@ -213,29 +147,11 @@ impl Sender {
         self.max_record
     }
 
-    /// The channel's name.
-    #[must_use]
-    pub fn channel(&self) -> &str {
-        self.handle.channel()
-    }
-
-    /// Counts the channel's generations from 1.
-    #[must_use]
-    pub fn generation(&self) -> u64 {
-        self.handle.header().generation
-    }
-
-    /// Counts the receivers of this generation from 1: changes when a new one adopts the channel.
-    #[must_use]
-    pub fn owner_epoch(&self) -> u64 {
-        self.handle.owner_epoch()
-    }
-
     /// Whether the handle is ours and the channel open: two loads.
     #[inline(always)]
     fn check(&mut self) -> Result<(), SendError> {
         match self.handle.check().and_then(|()| self.handle.state()) {
-            Ok(State::READY) => Ok(()),
+            Ok(State::READY) => self.check_pages(),
             other => Err(self.not_ready(other)),
         }
     }
@@ -300,13 +216,6 @@ impl Sender {
         }
     }
 
-    fn full(&self) -> SendError {
-        self.handle.note(LastError::Full);
-        SendError::Full {
-            channel: self.channel().to_owned(),
-        }
-    }
-
     fn damaged(&mut self, lie: Lie) -> SendError {
         send_error(self.handle.damaged(lie), "room")
     }
@@ -361,6 +270,18 @@ impl RecordWriter for Sender {
         self.handle.is_ours()
     }
 
+    // The lane is a mapping of its own.
+    #[inline(always)]
+    fn check_pages(&self) -> Result<(), SendError> {
+        self.handle
+            .check_pages()
+            .and_then(|()| match self.role.lane().lost_page() {
+                None => Ok(()),
+                Some(at) => Err(self.handle.lost_page(at)),
+            })
+            .map_err(|error| send_error(error, "room"))
+    }
+
     #[inline(always)]
     fn longest(&self) -> usize {
         self.max_record
@@ -378,21 +299,18 @@ impl RecordWriter for Sender {
         }
     }
 
-    fn forked(&self) -> SendError {
-        SendError::Forked {
-            channel: self.channel().to_owned(),
-        }
+    fn name(&self) -> &str {
+        self.handle.channel()
     }
 
-    #[cold]
-    #[inline(never)]
-    fn too_large(&self, len: usize) -> SendError {
-        self.handle.note(LastError::TooLarge);
-        SendError::TooLarge {
-            channel: self.channel().to_owned(),
-            len,
-            max: self.max_record,
-        }
+    fn note(&self, error: LastError) {
+        self.handle.note(error);
+    }
+
+    #[inline(always)]
+    fn write_all(&mut self, claimed: Claimed, payload: &[u8]) {
+        let at = self.role.payload_at(claimed);
+        self.role.lane().copy_in_backwards(at, payload);
     }
 
     fn write_at(&mut self, claimed: Claimed, offset: usize, bytes: &[u8]) {

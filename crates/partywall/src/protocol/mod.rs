@@ -32,6 +32,20 @@ pub struct Lie {
     pub found: u64,
 }
 
+impl Lie {
+    /// A page of a segment was accessed that is not there any more, or has no memory: what was read there is zeros of
+    /// our own, and what was written reached nobody.
+    #[cold]
+    pub(crate) fn lost_page(at: u64) -> Self {
+        Lie {
+            word: "page",
+            place: at,
+            expected: "to be there; the file was cut short, or the file system is full",
+            found: 0,
+        }
+    }
+}
+
 impl fmt::Display for Lie {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(

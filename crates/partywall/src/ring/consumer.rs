@@ -9,12 +9,12 @@ use super::role::MappedConsumer;
 use crate::channel::attach::Attached;
 use crate::error::{OpenError, RecvError};
 use crate::handle::PeerHandle;
+use crate::handle::accessors::peer_accessors;
 use crate::layout::verdict::{self, Evicted};
 use crate::layout::{owner, seat};
 use crate::memory::{Shared, SharedMut};
 use crate::protocol::buffer::Found;
 use crate::protocol::cursor;
-use crate::record::Schema;
 use crate::wait::WaitStrategy;
 
 /// A reader of a ring: gets every record that is committed while it is attached. Dropping it detaches: what
@@ -33,6 +33,8 @@ pub struct Consumer {
 /// Looks at the next header before a wait begins in earnest: some crossings between two cores. What was passed
 /// is not published before, so a producer that waits for it waits as much longer.
 const FIRST_LOOKS: u32 = 200;
+
+peer_accessors!(Consumer, self => self.handle);
 
 impl Consumer {
     /// Attaches to a channel of the default namespace with default options.
@@ -122,7 +124,9 @@ impl Consumer {
             Some(found) => found,
             None => self.spin_for_record(timeout)?,
         };
-        Ok(self.take(found, payload))
+        let meta = self.take(found, payload);
+        self.handle.check_pages()?;
+        Ok(meta)
     }
 
     /// [`Self::try_recv`] into a buffer.
@@ -131,10 +135,13 @@ impl Consumer {
     /// As [`Self::try_recv`].
     #[inline(always)]
     pub fn try_recv_into(&mut self, payload: &mut Vec<u8>) -> Result<Option<Meta>, RecvError> {
-        match self.look()? {
-            Some(found) => Ok(Some(self.take(found, payload))),
-            None => Ok(self.found_nothing()?.map(|found| self.take(found, payload))),
-        }
+        let found = match self.look()? {
+            Some(found) => Some(found),
+            None => self.found_nothing()?,
+        };
+        let meta = found.map(|found| self.take(found, payload));
+        self.handle.check_pages()?;
+        Ok(meta)
     }
 
     /// Every record from here to the end of the stream.
@@ -191,32 +198,6 @@ impl Consumer {
                 .load(verdict + verdict::LOST_0 + 8 * selector, Relaxed),
             detached: consumer.peers().load(at + seat::UNREAD, Relaxed),
         }
-    }
-
-    /// What the channel's records are made of; `None` if they are bytes without a schema.
-    ///
-    /// # Errors
-    /// [`OpenError::Damaged`] if what stands there is no schema.
-    pub fn schema(&self) -> Result<Option<Schema>, OpenError> {
-        self.handle.schema()
-    }
-
-    /// The channel's name.
-    #[must_use]
-    pub fn channel(&self) -> &str {
-        self.handle.channel()
-    }
-
-    /// Counts the channel's generations from 1.
-    #[must_use]
-    pub fn generation(&self) -> u64 {
-        self.handle.header().generation
-    }
-
-    /// Counts the owners of this generation from 1: changes when a new producer adopts the channel.
-    #[must_use]
-    pub fn owner_epoch(&self) -> u64 {
-        self.handle.owner_epoch()
     }
 
     /// One look, on the fast path. Asking for a record says that the one before is done with.

@@ -8,8 +8,9 @@ use super::{Batch, Overflow, Reservation, Sent};
 use crate::channel::owner::Owned;
 use crate::error::{OpenError, SendError};
 use crate::handle::OwnerHandle;
+use crate::handle::accessors::owner_accessors;
 use crate::handle::owner::Waiting;
-use crate::handle::records::{Patience, RecordWriter, Refusal, Room};
+use crate::handle::records::{Patience, RecordWriter, Refusal, Room, record_writer};
 use crate::layout::last_error::LastError;
 use crate::layout::{owner, record};
 use crate::memory::SharedMut;
@@ -31,6 +32,10 @@ pub struct Producer {
     /// No consumer was counted at the last scan.
     unheard: bool,
 }
+
+owner_accessors!(Producer, self => self.handle);
+
+record_writer!(Producer);
 
 impl Producer {
     /// Creates or adopts a channel in the default namespace with default options.
@@ -72,80 +77,6 @@ impl Producer {
     #[inline(always)]
     pub fn send(&mut self, payload: &[u8]) -> Result<Sent, SendError> {
         self.send_with(0, payload, Patience::Policy)
-    }
-
-    /// [`Self::send`] with a number of the application's own, which consumers get with the record.
-    ///
-    /// # Errors
-    /// As [`Self::send`].
-    #[inline]
-    pub fn send_kind(&mut self, kind: u16, payload: &[u8]) -> Result<Sent, SendError> {
-        self.send_with(kind, payload, Patience::Policy)
-    }
-
-    /// Waits for room at most so long, whatever the [`Overflow`].
-    ///
-    /// # Errors
-    /// [`SendError::TimedOut`], and as [`Self::send`].
-    pub fn send_timeout(&mut self, payload: &[u8], timeout: Duration) -> Result<Sent, SendError> {
-        self.send_with(0, payload, Patience::Time(timeout))
-    }
-
-    /// Sends if there is room, and never waits or drops.
-    ///
-    /// # Errors
-    /// [`SendError::Full`], and as [`Self::send`].
-    #[inline]
-    pub fn try_send(&mut self, payload: &[u8]) -> Result<(), SendError> {
-        self.send_with(0, payload, Patience::None).map(drop)
-    }
-
-    #[inline(always)]
-    fn send_with(
-        &mut self,
-        kind: u16,
-        payload: &[u8],
-        patience: Patience,
-    ) -> Result<Sent, SendError> {
-        let claimed = match self.claim(payload.len(), patience)? {
-            Room::Claimed(claimed) => claimed,
-            Room::Drop => return Ok(Sent::Dropped),
-        };
-        let producer = self.handle.role_mut();
-        producer
-            .owner()
-            .copy_in_backwards(producer.payload_at(claimed), payload);
-        producer.commit(claimed, payload.len() as u64, kind);
-        self.announce(1);
-        Ok(Sent::Committed)
-    }
-
-    /// Claims room for a record of `len` bytes and lends it for writing; nothing is visible before it is
-    /// committed, and dropping it sends nothing.
-    ///
-    /// # Errors
-    /// As [`Self::send`]; with [`Overflow::DropNewest`] a full ring gives [`SendError::Full`], and counts.
-    pub fn reserve(&mut self, len: usize) -> Result<Reservation<'_>, SendError> {
-        match self.claim(len, Patience::Policy)? {
-            Room::Claimed(claimed) => Ok(Reservation::new(self, claimed, len)),
-            Room::Drop => Err(self.full()),
-        }
-    }
-
-    /// [`Self::reserve`] that never waits.
-    ///
-    /// # Errors
-    /// [`SendError::Full`], and as [`Self::send`].
-    pub fn try_reserve(&mut self, len: usize) -> Result<Reservation<'_>, SendError> {
-        match self.claim(len, Patience::None)? {
-            Room::Claimed(claimed) => Ok(Reservation::new(self, claimed, len)),
-            Room::Drop => Err(self.full()),
-        }
-    }
-
-    /// Collects records and commits them together, which costs less for each.
-    pub fn batch(&mut self) -> Batch<'_> {
-        Batch::new(self)
     }
 
     /// Looks at the seats, evicts the dead among those that hold us, and waits if that is not enough.
@@ -320,36 +251,11 @@ impl Producer {
         self.max_record
     }
 
-    /// Counts the channel's generations from 1.
-    #[must_use]
-    pub fn generation(&self) -> u64 {
-        self.handle.owned.header.generation
-    }
-
-    /// Counts the owners of this generation from 1.
-    #[must_use]
-    pub fn owner_epoch(&self) -> u64 {
-        self.handle.owned.epoch
-    }
-
-    /// The channel's name.
-    #[must_use]
-    pub fn channel(&self) -> &str {
-        self.handle.channel()
-    }
-
     pub(super) fn payload_pointer(&self, claimed: Claimed, len: usize) -> *mut u8 {
         let producer = self.handle.role();
         producer
             .owner()
             .pointer(producer.payload_at(claimed), len as u64)
-    }
-
-    fn full(&self) -> SendError {
-        self.handle.note(LastError::Full);
-        SendError::Full {
-            channel: self.channel().to_owned(),
-        }
     }
 }
 
@@ -357,6 +263,11 @@ impl RecordWriter for Producer {
     #[inline(always)]
     fn is_ours(&self) -> bool {
         self.handle.is_ours()
+    }
+
+    #[inline(always)]
+    fn check_pages(&self) -> Result<(), SendError> {
+        self.handle.check_pages()
     }
 
     #[inline(always)]
@@ -376,14 +287,19 @@ impl RecordWriter for Producer {
         }
     }
 
-    fn forked(&self) -> SendError {
-        self.handle.forked()
+    fn name(&self) -> &str {
+        self.handle.channel()
     }
 
-    #[cold]
-    #[inline(never)]
-    fn too_large(&self, len: usize) -> SendError {
-        self.handle.too_large(len, self.max_record)
+    fn note(&self, error: LastError) {
+        self.handle.note(error);
+    }
+
+    #[inline(always)]
+    fn write_all(&mut self, claimed: Claimed, payload: &[u8]) {
+        let producer = self.handle.role();
+        let at = producer.payload_at(claimed);
+        producer.owner().copy_in_backwards(at, payload);
     }
 
     fn write_at(&mut self, claimed: Claimed, offset: usize, bytes: &[u8]) {
@@ -392,6 +308,7 @@ impl RecordWriter for Producer {
         producer.owner().copy_in(at, bytes);
     }
 
+    #[inline(always)]
     fn commit(&mut self, claimed: Claimed, len: usize, kind: u16) {
         self.handle.role_mut().commit(claimed, len as u64, kind);
         self.announce(1);

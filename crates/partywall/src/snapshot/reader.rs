@@ -6,12 +6,12 @@ use super::{Meta, ReaderOptions, Value};
 use crate::channel::visit::{self, Visited};
 use crate::error::{OpenError, RecvError};
 use crate::handle::PeerHandle;
+use crate::handle::accessors::peer_accessors;
 use crate::handle::slots::shape;
 use crate::layout::header::{Pattern, State};
 use crate::memory::{ReadOnly, Region};
 use crate::protocol::Lie;
 use crate::protocol::slots::{LatestReader, Meta as SlotMeta, Unread};
-use crate::record::Schema;
 
 /// A reader of a snapshot. There can be any number of them; they map the writer's memory read-only. One that
 /// waits takes a seat, so that it can be woken; if all seats are taken it looks every millisecond instead.
@@ -27,6 +27,8 @@ enum News {
     Value(SlotMeta),
     Contended,
 }
+
+peer_accessors!(Reader, self => self.handle);
 
 impl Reader {
     /// What is read in the same way.
@@ -77,7 +79,9 @@ impl Reader {
         if state != State::READY {
             self.leave_generation(state)?;
         }
-        match self.latest.read(payload) {
+        let read = self.latest.read(payload);
+        self.handle.check_pages()?;
+        match read {
             Ok(meta) => Ok(meta.map(|meta| Meta::of(meta, payload.len()))),
             Err(Unread::Contended) => Err(self.contended()),
             Err(Unread::Lie(lie)) => Err(self.handle.damaged(lie)),
@@ -119,6 +123,7 @@ impl Reader {
         loop {
             let latest = &mut self.latest;
             let waited = self.handle.wait(timeout, &mut || news(latest, payload));
+            self.handle.check_pages()?;
             match waited {
                 Ok(News::Value(meta)) => return Ok(Meta::of(meta, payload.len())),
                 Ok(News::Contended) => return Err(self.contended()),
@@ -150,32 +155,6 @@ impl Reader {
     #[must_use]
     pub fn max_value(&self) -> usize {
         self.latest.shape().value as usize
-    }
-
-    /// What the channel's records are made of; `None` if they are bytes without a schema.
-    ///
-    /// # Errors
-    /// [`OpenError::Damaged`] if what stands there is no schema.
-    pub fn schema(&self) -> Result<Option<Schema>, OpenError> {
-        self.handle.schema()
-    }
-
-    /// The channel's name.
-    #[must_use]
-    pub fn channel(&self) -> &str {
-        self.handle.channel()
-    }
-
-    /// Counts the channel's generations from 1.
-    #[must_use]
-    pub fn generation(&self) -> u64 {
-        self.handle.header().generation
-    }
-
-    /// Counts the owners of this generation from 1: changes when a new writer adopts the channel.
-    #[must_use]
-    pub fn owner_epoch(&self) -> u64 {
-        self.handle.owner_epoch()
     }
 
     /// The generation is over: its last value is given once, then its end; or the next generation is looked at,

@@ -20,7 +20,7 @@ const FRAME: u32 = 300;
 /// One for the survivor and one for the victim.
 const SEATS: u32 = 2;
 /// Frames that each may hold.
-const HELD: usize = 3;
+pub(crate) const HELD: usize = 3;
 /// `SEATS * HELD`, three that are kept, two in hand.
 const SLOTS: u64 = 11;
 
@@ -36,7 +36,7 @@ pub(crate) fn publisher_options(namespace: &Namespace) -> PublisherOptions {
         .block_timeout(Some(LONG))
 }
 
-fn subscriber_options(namespace: &Namespace) -> SubscriberOptions {
+pub(crate) fn subscriber_options(namespace: &Namespace) -> SubscriberOptions {
     SubscriberOptions::new()
         .namespace(namespace.clone())
         .heartbeat(false)
@@ -48,13 +48,13 @@ fn content(sequence: u64) -> Vec<u8> {
     Payload::bytes(sequence, 8 + (sequence * 53 % 290) as usize)
 }
 
-fn check(frame: &Frame) {
+pub(crate) fn check(frame: &Frame) {
     assert_eq!(frame.to_vec(), content(frame.sequence()), "a torn frame");
     assert_eq!(u64::from(frame.about().width), frame.sequence());
 }
 
 /// Publishes the next frame in two pieces, with something said about it.
-fn publish(publisher: &Publisher) -> u64 {
+pub(crate) fn publish(publisher: &Publisher) -> u64 {
     let sequence = publisher.sequence() + 1;
     let bytes = content(sequence);
     let mut loan = publisher.loan(bytes.len()).unwrap();
@@ -66,7 +66,7 @@ fn publish(publisher: &Publisher) -> u64 {
     sequence
 }
 
-fn receive(subscriber: &mut Subscriber) -> Frame {
+pub(crate) fn receive(subscriber: &mut Subscriber) -> Frame {
     let expected = subscriber.next_sequence();
     let frame = subscriber.recv_timeout(LONG).unwrap();
     assert_eq!(frame.sequence(), expected, "in order, each once");

@@ -38,7 +38,7 @@ const LEAVING: u64 = 5;
 /// It has let go.
 const LEFT: u64 = 6;
 
-fn options(namespace: &Namespace) -> RecordOptions {
+pub(crate) fn options(namespace: &Namespace) -> RecordOptions {
     RecordOptions::new()
         .namespace(namespace.clone())
         .value_size(VALUE)
@@ -48,7 +48,7 @@ fn options(namespace: &Namespace) -> RecordOptions {
 }
 
 /// Commits the next value.
-fn commit(guard: &mut Guard<'_>) -> u64 {
+pub(crate) fn commit(guard: &mut Guard<'_>) -> u64 {
     let sequence = guard.sequence() + 1;
     *guard.value_mut() = value(sequence);
     assert_eq!(guard.commit().unwrap(), sequence);

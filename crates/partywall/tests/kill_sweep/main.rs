@@ -5,10 +5,14 @@
 //! The victim is this program again, in a role. The library kills it at the point that an environment
 //! variable names (feature `fault-points`).
 //!
+//! At a few random points the victim is led on by a random number of instructions first, and killed there; and of every
+//! pattern both sides are killed, each at a random point of its own. Where, follows from a seed that is printed.
+//!
 //! `PARTYWALL_SWEEP=full` also stops the victim at each point and lets it go on, and kills at random moments
 //! for longer. `cargo test --test kill_sweep NAME` runs the operations whose name contains NAME.
 
 mod account;
+mod both;
 mod consumers;
 mod frames;
 mod guarded;
@@ -17,6 +21,7 @@ mod mpsc_random;
 mod producers;
 mod random;
 mod slots;
+mod stepped;
 mod victim;
 mod world;
 
@@ -25,6 +30,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
+use random::Random;
 use victim::{Fault, Report};
 
 /// One operation that a process is killed in, on a stage of one pattern.
@@ -105,6 +111,7 @@ fn main() -> ExitCode {
             "subscribe_without_end" => frames::subscribe_without_end(&victim::Stage::enter()),
             "count_without_end" => guarded::count_without_end(&victim::Stage::enter()),
             "hold_until_told" => guarded::hold_until_told(&victim::Stage::enter()),
+            duel if both::act(duel) => return ExitCode::SUCCESS,
             _ => {}
         }
         let operation = operations.iter().find(|operation| operation.name == role);
@@ -119,9 +126,12 @@ fn main() -> ExitCode {
     let full = std::env::var("PARTYWALL_SWEEP").is_ok_and(|depth| depth == "full");
     let (mut passed, mut failed) = (0, 0);
     let started = Instant::now();
+    let mut random = Random::new("instructions");
+    let mut visited = 0;
     for operation in operations.iter().filter(|operation| wanted(operation.name)) {
-        match catch_unwind(AssertUnwindSafe(|| sweep(operation, full))) {
+        match catch_unwind(AssertUnwindSafe(|| sweep(operation, full, &mut random))) {
             Ok(points) => {
+                visited += points;
                 println!("swept {:32} {points:5} points", operation.name);
                 passed += 1;
             }
@@ -143,6 +153,10 @@ fn main() -> ExitCode {
             }
         }
     }
+    let (both_passed, both_failed) = both::kill_both_sides(full, &wanted);
+    passed += both_passed;
+    failed += both_failed;
+    println!("{visited} points were visited");
     println!("in {:.1} s", started.elapsed().as_secs_f64());
     println!("{passed} passed, {failed} failed");
     if failed == 0 && passed > 0 {
@@ -153,21 +167,24 @@ fn main() -> ExitCode {
 }
 
 /// Kills at every point of one operation; how many there are.
-fn sweep(operation: &Operation, full: bool) -> u64 {
-    let run = |fault: Fault| {
+fn sweep(operation: &Operation, full: bool, random: &mut Random) -> u64 {
+    let stage = |place: String, run: &dyn Fn(&Path) -> Report| {
         let prepared = (operation.prepare)();
-        let report = victim::run(operation.name, &prepared.path, fault);
-        let place = match fault {
-            Fault::None => "undisturbed".to_owned(),
-            Fault::Kill(point) => format!("killed before point {point}"),
-            Fault::Stop(point) => format!("stopped before point {point}"),
-        };
+        let report = run(&prepared.path);
         let checked = catch_unwind(AssertUnwindSafe(|| (prepared.check)(&report)));
         if let Err(panic) = checked {
             eprintln!("{}: {place}: {report:?}", operation.name);
             std::panic::resume_unwind(panic);
         }
         report
+    };
+    let run = |fault: Fault| {
+        let place = match fault {
+            Fault::None => "undisturbed".to_owned(),
+            Fault::Kill(point) => format!("killed before point {point}"),
+            Fault::Stop(point) => format!("stopped before point {point}"),
+        };
+        stage(place, &|path| victim::run(operation.name, path, fault))
     };
     let undisturbed = run(Fault::None);
     let points = undisturbed
@@ -187,6 +204,16 @@ fn sweep(operation: &Operation, full: bool) -> u64 {
             "{}: nobody died at point {point}: {report:?}",
             operation.name
         );
+    }
+    // One operation has no points: its victim vanishes.
+    let steps = if full { 12 } else { 2 };
+    for _ in 0..if points > 0 { steps } else { 0 } {
+        let point = 1 + random.below(points);
+        let instructions = random.below(stepped::INSTRUCTIONS);
+        let place = format!("killed {instructions} instructions behind point {point}");
+        stage(place, &|path| {
+            stepped::run(operation.name, path, point, instructions)
+        });
     }
     if full {
         for point in 1..=points {

@@ -37,7 +37,7 @@ pub(crate) fn reader_options(namespace: &Namespace) -> ReaderOptions {
         .attach_timeout(Some(LONG))
 }
 
-fn sender_options(namespace: &Namespace) -> SenderOptions {
+pub(crate) fn sender_options(namespace: &Namespace) -> SenderOptions {
     SenderOptions::new()
         .namespace(namespace.clone())
         .value_size(VALUE)
@@ -46,7 +46,7 @@ fn sender_options(namespace: &Namespace) -> SenderOptions {
         .heartbeat(false)
 }
 
-fn receiver_options(namespace: &Namespace) -> ReceiverOptions {
+pub(crate) fn receiver_options(namespace: &Namespace) -> ReceiverOptions {
     ReceiverOptions::new()
         .namespace(namespace.clone())
         .start(Start::At(1))

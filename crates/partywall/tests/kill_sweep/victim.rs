@@ -42,8 +42,22 @@ pub(crate) struct Report {
     pub(crate) killed: bool,
 }
 
-/// Runs a victim to its end.
-pub(crate) fn run(role: &str, place: &Path, fault: Fault) -> Report {
+impl Report {
+    /// Takes a line that the victim said.
+    pub(crate) fn hear(&mut self, line: &str) {
+        let (what, number) = line.split_once(' ').unwrap();
+        let number = number.parse().unwrap();
+        match what {
+            "sent" => self.sent.push(number),
+            "got" => self.got.push(number),
+            "points" => self.points = Some(number),
+            other => panic!("the victim said {other}"),
+        }
+    }
+}
+
+/// A victim that has not begun yet.
+pub(crate) fn command(role: &str, place: &Path, fault: Fault) -> Command {
     let mut command = Command::new(env::current_exe().unwrap());
     command
         .env(ROLE, role)
@@ -60,20 +74,17 @@ pub(crate) fn run(role: &str, place: &Path, fault: Fault) -> Report {
             command.env(FAULT, format!("stop:{point}"));
         }
     }
-    let mut child = command.spawn().unwrap();
+    command
+}
+
+/// Runs a victim to its end.
+pub(crate) fn run(role: &str, place: &Path, fault: Fault) -> Report {
+    let mut child = command(role, place, fault).spawn().unwrap();
     let output = child.stdout.take().unwrap();
     let mut report = Report::default();
     let continuer = matches!(fault, Fault::Stop(_)).then(|| continue_when_stopped(child.id()));
     for line in BufReader::new(output).lines() {
-        let line = line.unwrap();
-        let (what, number) = line.split_once(' ').unwrap();
-        let number = number.parse().unwrap();
-        match what {
-            "sent" => report.sent.push(number),
-            "got" => report.got.push(number),
-            "points" => report.points = Some(number),
-            other => panic!("the victim said {other}"),
-        }
+        report.hear(&line.unwrap());
     }
     let status = child.wait().unwrap();
     if let Some(continuer) = continuer {

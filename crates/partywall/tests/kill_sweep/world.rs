@@ -18,7 +18,7 @@ pub(crate) const CAPACITY: u64 = 4096;
 /// One for the survivor and one for the victim.
 pub(crate) const SEATS: u32 = 2;
 /// Nothing here takes so long unless it hangs.
-const LONG: Duration = Duration::from_secs(20);
+pub(crate) const LONG: Duration = Duration::from_secs(20);
 
 pub(crate) fn producer_options(namespace: &Namespace) -> ProducerOptions {
     ProducerOptions::new()

@@ -9,11 +9,14 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::process::{Child, Command, ExitStatus};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{FlockOperation, Mode, OFlags, flock, fstat, open, stat};
-use rustix::process::{Signal, set_parent_process_death_signal};
+use rustix::fs::{
+    CWD, FlockOperation, Mode, OFlags, RenameFlags, flock, fstat, open, renameat_with, stat,
+};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
@@ -46,6 +49,36 @@ pub(crate) fn has_gone(pipe: impl AsFd) -> bool {
     // Asks only, and does not wait.
     poll(&mut polled, Some(&Timespec::default())).is_ok()
         && polled[0].revents().contains(PollFlags::HUP)
+}
+
+/// Ends a child by force, and does not return before the kernel has taken everything from it; whether it was this that
+/// ended it.
+pub(crate) fn kill(child: &mut Child) -> io::Result<bool> {
+    child.kill()?;
+    Ok(child.wait()?.signal() == Some(Signal::KILL.as_raw()))
+}
+
+/// Stops a child until it may go on. One that has ended is heard of elsewhere.
+pub(crate) fn stop(child: &Child) {
+    // Its number is ours until it is waited for.
+    let _ = kill_process(Pid::from_child(child), Signal::STOP);
+}
+
+/// Lets a stopped child go on.
+pub(crate) fn go_on(child: &Child) {
+    let _ = kill_process(Pid::from_child(child), Signal::CONT);
+}
+
+/// Renames a file, unless there is one of that name.
+pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // Not on this file system (NFS): a second name, which never replaces one.
+        Err(Errno::INVAL) => {
+            std::fs::hard_link(from, to)?;
+            std::fs::remove_file(from)
+        }
+        other => Ok(other?),
+    }
 }
 
 /// How a command ended, in the byte that this one ends with.

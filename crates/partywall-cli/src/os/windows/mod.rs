@@ -6,18 +6,21 @@ pub(crate) mod signals;
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
+use std::os::windows::ffi::OsStrExt;
 use std::os::windows::fs::{FileExt, OpenOptionsExt};
 use std::os::windows::io::AsRawHandle;
 use std::os::windows::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::process::{Child, Command, ExitStatus};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
+use windows_sys::Win32::Foundation::HANDLE;
+use windows_sys::Win32::Storage::FileSystem::MoveFileExW;
 use windows_sys::Win32::System::Performance::{QueryPerformanceCounter, QueryPerformanceFrequency};
 use windows_sys::Win32::System::Pipes::PeekNamedPipe;
 use windows_sys::Win32::System::Threading::{
     CREATE_NEW_PROCESS_GROUP, GetCurrentProcess, GetCurrentThread, GetProcessAffinityMask,
-    SetThreadAffinityMask,
+    SetThreadAffinityMask, TerminateProcess,
 };
 
 /// What ends a command that does not look after it itself, by the numbers of the C library.
@@ -46,6 +49,45 @@ pub(crate) fn has_gone(pipe: impl AsRawHandle) -> bool {
     let there =
         unsafe { PeekNamedPipe(pipe.as_raw_handle(), nothing, 0, nowhere, nowhere, nowhere) };
     there == 0 && io::Error::last_os_error().kind() == io::ErrorKind::BrokenPipe
+}
+
+/// What a process that was ended by force ends with.
+const KILLED: u32 = 137;
+
+/// Ends a child by force, and does not return before the system has taken everything from it; whether it was this that
+/// ended it.
+pub(crate) fn kill(child: &mut Child) -> io::Result<bool> {
+    // SAFETY: the handle is open. For a child that has ended already this fails, and changes nothing.
+    unsafe { TerminateProcess(child.as_raw_handle(), KILLED) };
+    Ok(child.wait()?.code() == Some(KILLED.cast_signed()))
+}
+
+#[link(name = "ntdll")]
+unsafe extern "system" {
+    fn NtSuspendProcess(process: HANDLE) -> i32;
+    fn NtResumeProcess(process: HANDLE) -> i32;
+}
+
+/// Stops a child until it may go on. One that has ended is heard of elsewhere.
+pub(crate) fn stop(child: &Child) {
+    // SAFETY: the handle is open.
+    unsafe { NtSuspendProcess(child.as_raw_handle()) };
+}
+
+/// Lets a stopped child go on.
+pub(crate) fn go_on(child: &Child) {
+    // SAFETY: the handle is open.
+    unsafe { NtResumeProcess(child.as_raw_handle()) };
+}
+
+/// Renames a file, unless there is one of that name.
+pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    let wide = |path: &Path| -> Vec<u16> { path.as_os_str().encode_wide().chain([0]).collect() };
+    // SAFETY: both names end with a zero.
+    match unsafe { MoveFileExW(wide(from).as_ptr(), wide(to).as_ptr(), 0) } {
+        0 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
 }
 
 /// How a command ended, in the byte that this one ends with: never 0 if it was not 0.

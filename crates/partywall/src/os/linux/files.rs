@@ -229,6 +229,13 @@ impl Directory {
     }
 }
 
+#[cfg(test)]
+impl From<std::fs::File> for File {
+    fn from(file: std::fs::File) -> Self {
+        File(file.into())
+    }
+}
+
 impl File {
     /// Reserves memory for a part of the file: a store to it cannot fail afterwards. What was there stays.
     pub(crate) fn reserve(&self, at: u64, len: u64) -> io::Result<()> {

@@ -66,6 +66,14 @@ impl Process {
         Process(word.load(Ordering::Relaxed))
     }
 
+    /// The number of this one; 0 if nothing was opened in it yet. May be asked in a signal handler.
+    pub(super) fn known() -> u32 {
+        match WIPED.get() {
+            Some(Some(wiped)) => wiped.word().load(Ordering::Relaxed),
+            _ => 0,
+        }
+    }
+
     /// Its number in the line of forks.
     pub(super) fn number(self) -> u32 {
         self.0

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicU32;
 
 use rustix::mm::{self, Advice, MapFlags, ProtFlags};
 
+use super::lost_pages::Watched;
 use super::{File, fault_point, fork};
 
 /// A file, or a part of one, mapped shared; unmapped when dropped.
@@ -17,6 +18,8 @@ pub(crate) struct Mapping {
     len: u64,
     writable: bool,
     process: fork::Process,
+    /// Gone before the bytes are.
+    watched: Option<Watched>,
 }
 
 // SAFETY: the mapping is only an address range; every access goes through atomics and racing copies.
@@ -66,15 +69,17 @@ impl Mapping {
                 at,
             )
         }?;
-        let mapping = Mapping {
+        let mut mapping = Mapping {
             base: NonNull::new(base.cast())
                 .ok_or_else(|| io::Error::other("the kernel mapped address 0"))?,
             len,
             writable,
             process: fork::Process::current(),
+            watched: None,
         };
         // SAFETY: exactly the range just mapped; a child that lacks it cannot be a second writer.
         unsafe { mm::madvise(base, size, Advice::LinuxDontFork) }?;
+        mapping.watched = Some(Watched::note(mapping.base, size, writable, mapping.process));
         Ok(mapping)
     }
 
@@ -86,6 +91,28 @@ impl Mapping {
     #[inline(always)]
     pub(crate) fn len(&self) -> u64 {
         self.len
+    }
+
+    /// The offset of a page that was accessed and is gone, if there is one: the file was cut short, or there was no
+    /// memory for it.
+    pub(crate) fn lost(&self) -> Option<u64> {
+        self.watched.as_ref().and_then(Watched::lost)
+    }
+
+    /// Makes a part readable without a fault: pages that have no memory yet get some. `false` if they cannot, because the
+    /// file system is full or the file has ended. Kernels before 5.14 do not know it, and say so; then nothing was done.
+    pub(crate) fn populate(&self, at: u64, len: u64) -> bool {
+        let inside = at <= self.len && self.len - at >= len;
+        assert!(inside, "range outside its segment");
+        // SAFETY: inside the mapping, as was just checked; reading pages changes none of them.
+        let populated = unsafe {
+            let from = self.base.as_ptr().add(at as usize);
+            mm::madvise(from.cast(), len as usize, Advice::LinuxPopulateRead)
+        };
+        !matches!(
+            populated,
+            Err(rustix::io::Errno::FAULT | rustix::io::Errno::NOMEM)
+        )
     }
 
     pub(crate) fn is_writable(&self) -> bool {
@@ -107,6 +134,7 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
+        self.watched = None;
         // A forked child does not have the range; something else may lie there by now.
         if !self.process.is_this() {
             return;
@@ -114,5 +142,49 @@ impl Drop for Mapping {
         // SAFETY: `base` and `len` are the mapping's own, and nobody borrows from it any more: regions
         // hold it by reference count, and borrows hold a region.
         let _ = unsafe { mm::munmap(self.base.as_ptr().cast(), self.len as usize) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_no_memory_cannot_be_populated_and_what_is_gone_is_told() {
+        let file = tempfile::tempfile_in("/dev/shm").unwrap();
+        file.set_len(3 << 16).unwrap();
+        let shortened = file.try_clone().unwrap();
+        let mapping = Mapping::new(&File::from(file), false).unwrap();
+        // Of a file with a hole: memory is found for it.
+        assert!(mapping.populate(0, 3 << 16));
+        shortened.set_len(1 << 16).unwrap();
+        assert!(mapping.populate(0, 1 << 16));
+        assert!(!mapping.populate(0, 2 << 16));
+        assert_eq!(mapping.lost(), None);
+        // SAFETY: inside the mapping; the handler puts a page there.
+        let read = unsafe { mapping.base().as_ptr().add(2 << 16).read_volatile() };
+        assert_eq!(read, 0);
+        assert_eq!(mapping.lost(), Some(2 << 16));
+        assert!(super::super::pages_lost());
+    }
+
+    #[test]
+    fn more_mappings_than_the_first_list_holds_are_watched() {
+        let file = tempfile::tempfile_in("/dev/shm").unwrap();
+        file.set_len(1 << 16).unwrap();
+        let descriptor = File::from(file.try_clone().unwrap());
+        let mappings: Vec<Mapping> = (0..300)
+            .map(|_| Mapping::new(&descriptor, true).unwrap())
+            .collect();
+        file.set_len(0).unwrap();
+        for mapping in &mappings {
+            // SAFETY: inside the mapping, of which a page that is not there is replaced by one of our own.
+            unsafe { mapping.base().as_ptr().write_volatile(1) };
+            assert_eq!(mapping.lost(), Some(0));
+        }
+        drop(mappings);
+        // What comes after is whole.
+        file.set_len(1 << 16).unwrap();
+        assert_eq!(Mapping::new(&descriptor, true).unwrap().lost(), None);
     }
 }

@@ -3,12 +3,15 @@
 mod files;
 mod fork;
 mod locks;
+mod lost_pages;
 mod mapping;
 mod sleep;
 
 pub(crate) use files::{Directory, DirectoryWatch, File, FileIdentity, OpenMode};
 pub(crate) use fork::Process;
 pub(crate) use locks::LockFile;
+pub use lost_pages::decline_sigbus_handler;
+pub(crate) use lost_pages::pages_lost;
 pub(crate) use mapping::Mapping;
 pub(crate) use sleep::{fence_wakers, may_rely_on_wakers, register_waker, sleepers_fence_for_us};
 

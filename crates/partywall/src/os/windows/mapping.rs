@@ -96,6 +96,12 @@ impl Mapping {
         self.len
     }
 
+    /// The page that was found gone: none ever is.
+    #[allow(clippy::unused_self)]
+    pub(crate) fn lost(&self) -> Option<u64> {
+        None
+    }
+
     pub(crate) fn is_writable(&self) -> bool {
         self.writable
     }

@@ -27,6 +27,21 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use windows_sys::Win32::System::Performance::{QueryPerformanceCounter, QueryPerformanceFrequency};
 use windows_sys::Win32::System::SystemInformation::GetTickCount64;
 
+/// There is no SIGBUS on Windows: the system cuts no file short that is mapped (`ERROR_USER_MAPPED_FILE`). Always `true`.
+///
+/// ```
+/// assert!(partywall::decline_sigbus_handler());
+/// ```
+pub fn decline_sigbus_handler() -> bool {
+    true
+}
+
+/// Whether a page of some mapping was found gone: a file that is mapped stays as long as it was.
+#[inline(always)]
+pub(crate) fn pages_lost() -> bool {
+    false
+}
+
 /// Called before each system call that changes something outside this process.
 #[inline]
 fn fault_point() {

@@ -29,8 +29,6 @@ pub(crate) struct Frame {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
     Frame(Frame),
-    /// Nothing yet.
-    Nothing,
     /// There is one, but this subscriber holds as many as it may.
     HandsFull,
     /// So many were written over before it came to them; it goes on behind those.
@@ -106,17 +104,17 @@ impl<O: Shared, P: SharedMut> Subscriber<O, P> {
         self.owner.load(at, Acquire).wrapping_sub(complete(wanted)) as i64 >= 0
     }
 
-    /// Takes the next frame.
+    /// Takes the next frame; `None` if there is none yet.
     #[inline(always)]
-    pub(crate) fn take(&mut self) -> Result<Next, Lie> {
+    pub(crate) fn take(&mut self) -> Result<Option<Next>, Lie> {
         let wanted = self.cursor.wrapping_add(1);
         match describe(&self.owner, &self.shape, wanted)? {
-            Described::Whole(_) if self.held() >= self.shape.pool.held => Ok(Next::HandsFull),
-            Described::Whole(found) => self.hold(wanted, &found),
+            Described::Whole(_) if self.held() >= self.shape.pool.held => Ok(Some(Next::HandsFull)),
+            Described::Whole(found) => self.hold(wanted, &found).map(Some),
             Described::Other(mark) if mark.wrapping_sub(complete(wanted)) as i64 > 0 => {
-                self.lapped(wanted, mark)
+                self.lapped(wanted, mark).map(Some)
             }
-            Described::Other(_) => Ok(Next::Nothing),
+            Described::Other(_) => Ok(None),
         }
     }
 

@@ -7,13 +7,30 @@ use std::sync::atomic::Ordering;
 use crate::memory::{Shared, SharedMut};
 use crate::protocol::SeatLocks;
 
-/// A segment of which every byte is there.
+/// A segment of which every byte is there, but for those that a test took away.
 #[derive(Clone, Debug)]
-pub(super) struct Plain(Rc<[Cell<u8>]>);
+pub(super) struct Plain {
+    bytes: Rc<[Cell<u8>]>,
+    /// Behind these there is no memory: whoever reads them would be ended.
+    hole: Rc<Cell<(u64, u64)>>,
+}
 
 impl Plain {
     pub(super) fn new(size: u64) -> Self {
-        Plain((0..size).map(|_| Cell::new(0)).collect())
+        Plain {
+            bytes: (0..size).map(|_| Cell::new(0)).collect(),
+            hole: Rc::default(),
+        }
+    }
+
+    /// Takes the memory of so many bytes away.
+    pub(super) fn take_away(&self, at: u64, len: u64) {
+        self.hole.set((at, at + len));
+    }
+
+    fn is_there(&self, at: u64, len: u64) -> bool {
+        let (begin, end) = self.hole.get();
+        at + len <= begin || end <= at
     }
 }
 
@@ -32,8 +49,13 @@ impl Shared for Plain {
         u32::from_le_bytes(bytes)
     }
 
+    fn populate(&self, at: u64, len: u64) -> bool {
+        self.is_there(at, len)
+    }
+
     fn copy_out(&self, at: u64, out: &mut [u8]) {
-        let cells = &self.0[at as usize..][..out.len()];
+        assert!(self.is_there(at, out.len() as u64), "no memory at {at}");
+        let cells = &self.bytes[at as usize..][..out.len()];
         for (byte, cell) in out.iter_mut().zip(cells) {
             *byte = cell.get();
         }
@@ -66,7 +88,7 @@ impl SharedMut for Plain {
     }
 
     fn copy_in(&self, at: u64, bytes: &[u8]) {
-        for (byte, cell) in bytes.iter().zip(&self.0[at as usize..][..bytes.len()]) {
+        for (byte, cell) in bytes.iter().zip(&self.bytes[at as usize..][..bytes.len()]) {
             cell.set(*byte);
         }
     }

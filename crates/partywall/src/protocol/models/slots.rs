@@ -125,7 +125,10 @@ impl Every {
     /// Whether there was something.
     fn step(&mut self) -> bool {
         let mut bytes = Vec::new();
-        match self.reader.read(&mut bytes).expect("an honest writer") {
+        let Some(found) = self.reader.read(&mut bytes).expect("an honest writer") else {
+            return false;
+        };
+        match found {
             Next::Value(meta) => {
                 assert_eq!(meta.version, self.accounted);
                 self.accounted += 1;
@@ -136,7 +139,6 @@ impl Every {
                 self.accounted += lost;
                 self.lost += lost;
             }
-            Next::Nothing => return false,
         }
         assert_eq!(self.reader.next(), self.accounted);
         true

@@ -74,6 +74,8 @@ pub(crate) struct Receiver<O, P> {
     notices: Vec<u32>,
     /// Lanes that may have something, one bit each: their notice has changed, or they are to be swept.
     noticed: u64,
+    /// Lanes that have memory behind all of them, one bit each; the others were not read yet.
+    readable: u64,
     /// Those of them whose turn is still to come in this round.
     round: u64,
     /// Records handed out in this turn.
@@ -137,6 +139,7 @@ impl<O: SharedMut, P: Shared> Receiver<O, P> {
             notices: vec![0; lanes.len()],
             lanes,
             noticed: 0,
+            readable: 0,
             round: 0,
             run: 0,
             told: None,
@@ -233,6 +236,15 @@ impl<O: SharedMut, P: Shared> Receiver<O, P> {
         if state.is_cut() && self.seat_state(seat).epoch() == state.epoch() {
             self.noticed &= !(1 << seat);
             return None;
+        }
+        if !self.is_readable(seat) {
+            let lie = Lie {
+                word: "lane",
+                place: u64::from(seat),
+                expected: "memory behind all of it, which its sender reserves before it comes",
+                found: 0,
+            };
+            return Some(self.cut_off(seat, lie));
         }
         let lane = &mut self.lanes[seat as usize];
         match buffer::peek::<LaneHeader>(&self.peers, lane.lane, &mut lane.next) {
@@ -431,8 +443,25 @@ impl<O: SharedMut, P: Shared> Receiver<O, P> {
             })
     }
 
+    /// Whether a lane has memory to be read. A sender reserves it before it says that it is there; but words can be
+    /// forged, and in a full file system the first look at a page without memory would be our death.
+    #[inline]
+    fn is_readable(&mut self, seat: u32) -> bool {
+        if self.readable >> seat & 1 == 0 {
+            let lane = self.lanes[seat as usize].lane;
+            if !self.peers.populate(lane.offset(), lane.capacity()) {
+                return false;
+            }
+            self.readable |= 1 << seat;
+        }
+        true
+    }
+
     /// Whether nothing stands at the next position of a lane.
     fn is_empty(&mut self, seat: u32) -> bool {
+        if !self.is_readable(seat) {
+            return true;
+        }
         let lane = &mut self.lanes[seat as usize];
         let next = buffer::peek::<LaneHeader>(&self.peers, lane.lane, &mut lane.next);
         matches!(next, Ok(None))

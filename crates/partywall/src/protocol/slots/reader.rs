@@ -162,8 +162,6 @@ pub enum Start {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
     Value(Meta),
-    /// Nothing yet.
-    Nothing,
     /// So many versions were written over unread; the reader goes on behind them.
     Overrun(u64),
 }
@@ -213,31 +211,31 @@ impl<O: Shared> CursorReader<O> {
         self.next <= self.shape.base || self.owner.load(at, Acquire) > super::writing(self.next)
     }
 
-    /// Copies the next value.
+    /// Copies the next value; `None` if there is none yet.
     #[inline(always)]
-    pub(crate) fn read(&mut self, out: &mut Vec<u8>) -> Result<Next, Lie> {
+    pub(crate) fn read(&mut self, out: &mut Vec<u8>) -> Result<Option<Next>, Lie> {
         let version = self.next;
         if version <= self.shape.base {
             // It was in an earlier generation.
             let latest = latest_there(&self.owner, &self.shape, self.least)?;
-            return Ok(self.skip(latest));
+            return Ok(Some(self.skip(latest)));
         }
         match copy_out(&self.owner, &self.shape, version, out)? {
             Copied::Whole(meta) => {
                 self.next = version + 1;
                 // `write_seq` is stored behind the mark.
                 self.least = self.least.max(version - 1);
-                Ok(Next::Value(meta))
+                Ok(Some(Next::Value(meta)))
             }
             Copied::Other(mark) if mark > complete(version) => {
                 let newest = newest(&self.owner, &self.shape, version, mark)?;
-                Ok(self.skip(newest))
+                Ok(Some(self.skip(newest)))
             }
             Copied::Other(mark) => {
                 if mark != 0 && self.shape.slot(mark.div_ceil(2)) != self.shape.slot(version) {
                     return Err(wrong_mark(version, mark));
                 }
-                Ok(Next::Nothing)
+                Ok(None)
             }
         }
     }

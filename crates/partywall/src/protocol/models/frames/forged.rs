@@ -76,7 +76,7 @@ fn publish(publisher: &mut Publisher<Plain, Plain>) -> u64 {
 
 fn take(subscriber: &mut Subscriber<Plain, Plain>) -> Frame {
     match subscriber.take() {
-        Ok(Next::Frame(frame)) => frame,
+        Ok(Some(Next::Frame(frame))) => frame,
         other => panic!("{other:?}"),
     }
 }
@@ -122,7 +122,7 @@ fn a_descriptor_that_was_being_written_is_written_anew() {
     place.owner.store(at + layout::MARK, 2 * 5 - 1, Relaxed);
     let mut publisher = place.adopt().unwrap();
     assert_eq!(publisher.position(), 4);
-    assert_eq!(reader.take(), Ok(Next::Missed(3)));
+    assert_eq!(reader.take(), Ok(Some(Next::Missed(3))));
     assert_eq!(take(&mut reader).sequence, 4);
     assert_eq!(publish(&mut publisher), 5);
 }
@@ -142,7 +142,7 @@ fn a_slot_that_was_marked_is_kept_for_whoever_may_read_it_and_readable_for_nobod
     let slot = slots.next().expect("frame 1 is somewhere");
     place.slot_word(slot, SlotWord::holds(1).writing());
     let mut publisher = place.adopt().unwrap();
-    assert_eq!(lossy.take(), Ok(Next::Missed(1)));
+    assert_eq!(lossy.take(), Ok(Some(Next::Missed(1))));
     // Frames 1 and 2 are still to be read by the reliable one: there is one slot more, and then none.
     publish(&mut publisher);
     let busy = publisher.loan().unwrap_err();
@@ -343,8 +343,8 @@ fn a_subscriber_believes_no_descriptor_that_leads_astray() {
         assert_eq!(forge(word, value).unwrap_err().word, told, "{value:#x}");
     }
     // Before its time: nothing there.
-    assert_eq!(forge(layout::MARK, u64::MAX), Ok(Next::Nothing));
-    assert_eq!(forge(layout::MARK, 0), Ok(Next::Nothing));
+    assert_eq!(forge(layout::MARK, u64::MAX), Ok(None));
+    assert_eq!(forge(layout::MARK, 0), Ok(None));
 }
 
 #[test]

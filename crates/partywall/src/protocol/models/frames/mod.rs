@@ -117,19 +117,19 @@ impl Reader {
             return false;
         }
         match next.expect("an honest publisher") {
-            Next::Frame(frame) => {
+            Some(Next::Frame(frame)) => {
                 check(&self.process, &frame);
                 self.got.push(frame.sequence);
                 self.held.push(frame);
                 true
             }
-            Next::Missed(frames) => {
+            Some(Next::Missed(frames)) => {
                 assert!(self.subscriber.state().lossy());
                 self.missed += frames;
                 true
             }
-            Next::HandsFull => panic!("it holds {} frames", self.held.len()),
-            Next::Nothing => false,
+            Some(Next::HandsFull) => panic!("it holds {} frames", self.held.len()),
+            None => false,
         }
     }
 

@@ -148,13 +148,13 @@ impl Reference {
         let position = self.publisher.position();
         assert_eq!(reader.subscriber.has_news(), position > reader.at);
         match reader.subscriber.take().expect("an honest publisher") {
-            Next::Frame(frame) => {
+            Some(Next::Frame(frame)) => {
                 assert_eq!(frame.sequence, reader.at + 1);
                 self.check(&frame);
                 reader.at += 1;
                 reader.held.push_back(frame);
             }
-            Next::Missed(frames) => {
+            Some(Next::Missed(frames)) => {
                 assert!(reader.wish.lossy, "a reliable subscriber was overrun");
                 let wanted = reader.at + 1;
                 let descriptors = u64::from(self.place.shape.pool.slots).next_power_of_two();
@@ -168,10 +168,10 @@ impl Reference {
                 reader.at += frames;
                 assert!(reader.at <= position);
             }
-            Next::HandsFull => {
+            Some(Next::HandsFull) => {
                 assert_eq!(reader.held.len(), self.place.shape.pool.held as usize);
             }
-            Next::Nothing => assert_eq!(reader.at, position),
+            None => assert_eq!(reader.at, position),
         }
         self.readers[seat] = Some(reader);
     }
@@ -382,7 +382,7 @@ proptest! {
         let mut reader = place.attach(0, wish);
         let use_all = |reader: &mut Subscriber<Plain, Plain>| {
             for _ in 0..6 {
-                if let Ok(Next::Frame(frame)) = reader.take() {
+                if let Ok(Some(Next::Frame(frame))) = reader.take() {
                     let mut bytes = vec![0; frame.len as usize];
                     place.owner.copy_out(frame.at, &mut bytes);
                     if frame.sequence & 1 == 0 {

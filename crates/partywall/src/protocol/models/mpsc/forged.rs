@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
+use super::super::plain::NoLocks;
 use super::super::{explore, kill_everywhere};
 use super::people::{Heard, Lanes, Listener, Talker, story};
 use super::properties::{Held, PlainReceiver, claim, payload_of, segments, send};
@@ -93,6 +94,43 @@ fn what_was_settled_does_not_come_again() {
     assert_eq!(receiver.next(), closed);
     assert_eq!(receiver.next(), None);
     assert_eq!(adopt().next(), None);
+}
+
+/// Epochs and notices can be forged; where no sender reserved a lane, a look at it would be the receiver's death.
+#[test]
+fn a_lane_that_has_no_memory_is_cut_off_and_never_read() {
+    for forge_epoch in [false, true] {
+        let both = segments(SHAPE, 2);
+        let (owner, peers) = both.clone();
+        let mut sender = claim(&both, SHAPE, 0).unwrap();
+        peers.take_away(SHAPE.lane_of(1).offset(), SHAPE.lane);
+        if forge_epoch {
+            peers.store(peers::seat_at(1) + seat::STATE, 7 << 16, Relaxed);
+        } else {
+            peers.store32(mpsc::notice(2, 1), 9, Relaxed);
+        }
+        let mut receiver = Receiver::adopt(owner.clone(), peers.clone(), SHAPE).unwrap();
+        assert!(!receiver.is_laden(), "nothing can be in it");
+        let told = all(&mut receiver);
+        let cut =
+            |event: &Event| matches!(event, Event::Lied { seat: 1, lie, .. } if lie.word == "lane");
+        assert!(told.iter().any(cut), "{told:?}");
+        // The other lane goes on, and this one is left alone.
+        assert!(send(&mut sender, 0, b"honest"));
+        receiver.sweep();
+        let told = all(&mut receiver);
+        assert!(
+            told.iter()
+                .any(|event| matches!(event, Event::Record { seat: 0, .. })),
+            "{told:?}"
+        );
+        assert!(!told.iter().any(cut), "{told:?}");
+        assert_eq!(owner.load(owner::LIES, Relaxed), 1);
+        assert_eq!(
+            receiver.find_dead(&NoLocks),
+            Some(Event::Died { seat: 0, epoch: 1 })
+        );
+    }
 }
 
 /// A notice may have any value, the one with which the copies of another receiver began too.

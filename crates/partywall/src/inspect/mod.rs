@@ -4,7 +4,7 @@
 use std::fmt;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
-use crate::channel::directory::ChannelDirectory;
+use crate::channel::directory::{ChannelDirectory, owner_file};
 use crate::channel::liveness::{OWNER, seat_byte};
 use crate::channel::namespace::{Namespace, check_name};
 use crate::channel::root::{self, Found, Generations};
@@ -12,17 +12,20 @@ use crate::channel::{generation, schema, segment};
 use crate::error::{ManageError, OpenError};
 use crate::layout::guarded::{self, Condition};
 use crate::layout::header::{self, Pattern, State};
-use crate::layout::mpsc::{self, LaneState};
-use crate::layout::seat::{self, Claim, SeatState};
-use crate::layout::verdict::{self, Evicted};
-use crate::layout::{self, last_error};
-use crate::layout::{owner, peers};
+use crate::layout::{self, last_error, owner};
 use crate::memory::{ReadOnly, Region, Shared};
 use crate::os::{self, LockFile};
-use crate::protocol::cursor;
+use crate::protocol::Lie;
 use crate::protocol::guarded::seat_of;
-use crate::protocol::seats;
 use crate::record::Schema;
+
+mod lane;
+mod seat;
+
+pub use seat::SeatInfo;
+
+use lane::LaneInfo;
+use seat::{Progress, seat_info};
 
 /// Heartbeats come every second; older than this is stuck.
 const STUCK_AFTER_NS: u64 = 3_000_000_000;
@@ -144,61 +147,6 @@ pub struct GuardedInfo {
     pub given_up: u64,
     /// Times the record was repaired after that.
     pub repairs: u64,
-}
-
-/// A claimed seat.
-#[derive(Clone, Debug)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-#[non_exhaustive]
-pub struct SeatInfo {
-    /// Its number.
-    pub index: u32,
-    /// `joining`, `active`, `absent` or `left`.
-    pub state: &'static str,
-    /// Counts its holders from 1.
-    pub epoch: u64,
-    /// Whether its holder resumes.
-    pub durable: bool,
-    /// Whose it is, if durable.
-    pub name: Option<String>,
-    /// Its holder.
-    pub holder: Liveness,
-    /// As the holder wrote it, in its own pid namespace; for people.
-    pub pid: u32,
-    /// Everything before it was processed; of a subscriber of frames the last one that it took or passed.
-    pub read_seq: u64,
-    /// Bytes from there to `write_seq`, of an mpsc channel to where its sender is; 0 where that counts frames.
-    pub depth_bytes: u64,
-    /// Records from there; not known of an mpsc channel.
-    pub depth_records: u64,
-    /// Records that its holders received; of an mpsc channel, that were received from them.
-    pub received: u64,
-    /// Of an mpsc channel: records that its holders refused by the drop-newest policy.
-    pub dropped: u64,
-    /// Records left unread by dead holders whose seat another took.
-    pub abandoned: u64,
-    /// Records left unread by dead holders who were evicted.
-    pub lost: u64,
-    /// Records left unread by holders who detached.
-    pub unread: u64,
-    /// Frames that its holder missed, for they were written over before it came to them.
-    pub missed: u64,
-    /// Frames that its holder has in hand.
-    pub held: u32,
-    /// Whether frames may be written over before its holder comes to them.
-    pub lossy: bool,
-    /// Whether the owner counts it no longer.
-    pub evicted: bool,
-    /// Whether the holder says that it sleeps.
-    pub parked: bool,
-    /// Holders so far.
-    pub attached: u64,
-    /// Holders that left in an orderly way.
-    pub detached: u64,
-    /// What went wrong last.
-    pub last_error: Option<&'static str>,
-    /// Since the holder's last sign of life.
-    pub heartbeat_age_ns: Option<u64>,
 }
 
 /// What the owners counted.
@@ -388,6 +336,15 @@ pub fn inspect(namespace: &Namespace, channel: &str) -> Result<ChannelInfo, Mana
             )
         })
         .collect();
+    // Cut short while we looked: nothing of it is to be believed.
+    let lost = owner.lost_page().or_else(|| peers.lost_page());
+    if let Some(at) = lost.or_else(|| root.lost_page()) {
+        return Err(ManageError::Open(OpenError::Damaged {
+            channel: channel.to_owned(),
+            file: owner_file(header.generation),
+            lie: Lie::lost_page(at),
+        }));
+    }
     Ok(info)
 }
 
@@ -432,93 +389,6 @@ fn generations(channel: &str, root: &Region<ReadOnly>) -> Result<Generations, Op
     })
 }
 
-/// A sender's lane, as both sides tell of it.
-struct LaneInfo {
-    read: cursor::Counted,
-    depth_bytes: u64,
-    dropped: u64,
-    blocked: u64,
-    blocked_ns: u64,
-    state: LaneState,
-}
-
-impl LaneInfo {
-    fn read(owner: &Region<ReadOnly>, peers: &Region<ReadOnly>, seats: u32, seat: u32) -> Self {
-        let words = mpsc::lane_words(seat);
-        let load = |offset| peers.load(peers::seat_at(seat) + offset, Relaxed);
-        let read = cursor::read(owner, words + mpsc::LANE_READ_SEQ);
-        let notice = peers.load32(mpsc::notice(seats, seat), Acquire);
-        LaneInfo {
-            read,
-            depth_bytes: 8 * u64::from(notice.wrapping_sub(mpsc::notice_of(read.position))),
-            dropped: load(mpsc::DROPPED),
-            blocked: load(mpsc::BLOCKED),
-            blocked_ns: load(mpsc::BLOCKED_NS),
-            state: LaneState(owner.load(words + mpsc::LANE_STATE, Acquire)),
-        }
-    }
-}
-
-impl ChannelInfo {
-    /// What senders counted, and what was received from them, is the channel's account.
-    fn add_lane(&mut self, lane: Option<&LaneInfo>) {
-        if let Some(lane) = lane {
-            let counters = &mut self.counters;
-            self.records = self.records.wrapping_add(lane.read.records.unwrap_or(0));
-            counters.dropped = counters.dropped.wrapping_add(lane.dropped);
-            counters.blocked = counters.blocked.wrapping_add(lane.blocked);
-            counters.blocked_ns = counters.blocked_ns.wrapping_add(lane.blocked_ns);
-        }
-    }
-}
-
-/// How far the owner came, in the pattern's own way of counting.
-struct Progress {
-    pattern: Pattern,
-    written: cursor::Counted,
-}
-
-impl Progress {
-    fn of(pattern: Pattern, owner: &Region<ReadOnly>) -> Self {
-        Progress {
-            pattern,
-            written: Self::load(pattern, owner, owner::WRITE_SEQ),
-        }
-    }
-
-    fn load(pattern: Pattern, words: &Region<ReadOnly>, at: u64) -> cursor::Counted {
-        match pattern {
-            // One value, one step.
-            Pattern::Snapshot | Pattern::Broadcast | Pattern::Guarded | Pattern::Frames => {
-                let sequence = words.load(at, Acquire);
-                cursor::Counted {
-                    position: sequence,
-                    records: Some(sequence),
-                }
-            }
-            Pattern::Ring | Pattern::Mpsc => cursor::read(words, at),
-        }
-    }
-
-    /// Where a seat's holder stands, and the bytes and records from there.
-    fn depth(&self, peers: &Region<ReadOnly>, seat: u32, state: SeatState) -> (u64, u64, u64) {
-        let read = Self::load(self.pattern, peers, peers::seat_at(seat) + seat::READ_SEQ);
-        // Where seats are only slept in, nobody in them is behind; nor is who wants no more frames.
-        if !self.pattern.has_cursors() || state.claim() == Some(Claim::Left) {
-            return (read.position, 0, 0);
-        }
-        let bytes = self.written.position.saturating_sub(read.position);
-        let records = match (self.written.records, read.records) {
-            (Some(written), Some(read)) => written.saturating_sub(read),
-            _ => 0,
-        };
-        match self.pattern {
-            Pattern::Frames => (read.position, 0, records),
-            _ => (read.position, bytes, records),
-        }
-    }
-}
-
 fn fill_geometry(info: &mut ChannelInfo, header: &segment::Header) {
     info.total_size = header.total_size;
     info.payload_offset = header.payload_offset;
@@ -543,73 +413,6 @@ fn counters(owner: &Region<ReadOnly>) -> OwnerCounters {
         wakes: load(owner::WAKES),
         last_error: last_error::name(load(owner::LAST_ERROR)),
     }
-}
-
-#[expect(
-    clippy::too_many_arguments,
-    reason = "one caller, and each says one thing"
-)]
-fn seat_info(
-    owner: &Region<ReadOnly>,
-    peers: &Region<ReadOnly>,
-    index: u32,
-    progress: &Progress,
-    lane: Option<&LaneInfo>,
-    now: u64,
-    lock: Option<&LockFile>,
-    byte: u64,
-) -> Option<SeatInfo> {
-    let at = peers::seat_at(index);
-    let state = SeatState(peers.load(at + seat::STATE, Acquire));
-    // A sender that has left may still have something to be received.
-    if state.claim() == Some(Claim::Free) && lane.is_none_or(|lane| lane.depth_bytes == 0) {
-        return None;
-    }
-    let (read_seq, depth_bytes, depth_records) = match lane {
-        Some(lane) => (lane.read.position, lane.depth_bytes, 0),
-        None => progress.depth(peers, index, state),
-    };
-    let load = |offset| peers.load(at + offset, Relaxed);
-    let heartbeat_age_ns = age(now, load(seat::HEARTBEAT_NS));
-    let verdict = verdict::at(index);
-    let selector = Evicted(owner.load(verdict + verdict::EVICTED, Acquire)).selector();
-    Some(SeatInfo {
-        index,
-        state: state.name(),
-        epoch: state.epoch(),
-        durable: state.durable(),
-        name: state
-            .durable()
-            .then(|| seats::name_of(peers, index))
-            .flatten(),
-        holder: liveness(lock, byte, heartbeat_age_ns),
-        pid: load(seat::PID) as u32,
-        read_seq,
-        depth_bytes,
-        depth_records,
-        received: match lane {
-            Some(lane) => lane.read.records.unwrap_or(0),
-            None => load(seat::RECEIVED),
-        },
-        dropped: lane.map_or(0, |lane| lane.dropped),
-        abandoned: load(seat::ABANDONED_0 + 8 * (state.epoch() & 1)),
-        lost: owner.load(verdict + verdict::LOST_0 + 8 * selector, Relaxed),
-        unread: load(seat::UNREAD),
-        missed: load(seat::MISSED),
-        held: (0..4)
-            .map(|word| load(seat::PINS + 8 * word).count_ones())
-            .sum(),
-        lossy: state.lossy(),
-        evicted: match lane {
-            Some(lane) => lane.state.is_cut() && lane.state.epoch() == state.epoch(),
-            None => seats::is_evicted(owner, index, state),
-        },
-        parked: peers.load32(peers::parked(index), Relaxed) != 0,
-        attached: load(seat::ATTACHED),
-        detached: load(seat::DETACHED),
-        last_error: last_error::name(load(seat::LAST_ERROR)),
-        heartbeat_age_ns,
-    })
 }
 
 /// Nanoseconds since a stamp; `None` if there is none.

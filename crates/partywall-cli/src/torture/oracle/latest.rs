@@ -1,0 +1,104 @@
+//! Snapshots: whoever looks gets the latest value or a later one, whole, and never an earlier one than before.
+
+use super::super::journal::{Ending, What};
+use super::super::plan::Part;
+use super::owners::{End, Stream, stream_of};
+use super::{Evidence, Findings, Kind, Visit, visits};
+
+pub(super) fn check(evidence: &Evidence<'_>, streams: &[Stream], findings: &mut Findings) {
+    for run in evidence.of_part(Part::Peer) {
+        for visit in visits(run) {
+            look(&visit, evidence, streams, findings);
+        }
+    }
+}
+
+fn look(visit: &Visit<'_>, evidence: &Evidence<'_>, streams: &[Stream], findings: &mut Findings) {
+    let run = visit.run;
+    let mut seen: Option<(usize, u64)> = None;
+    for (looked_ns, entry) in visit.steps() {
+        let sequence = entry.sequence;
+        match entry.what {
+            What::Got => {
+                let Some(at) = stream_of(streams, entry.source) else {
+                    let text = format!("{run} got value {sequence} of nobody");
+                    findings.add(Kind::Torn, 1, text);
+                    continue;
+                };
+                if !streams[at].has(entry.source, sequence) {
+                    findings.problem(format!(
+                        "{run} got value {sequence}, which its writer cannot have committed"
+                    ));
+                }
+                if let Some(before) = seen
+                    && (at, sequence) < before
+                {
+                    let text = format!("{run} got value {sequence} after {}", before.1);
+                    findings.add(Kind::Torn, 1, text);
+                }
+                let there = streams[at].acked_by(looked_ns);
+                if sequence < there {
+                    let text = format!("{run} got value {sequence}, with {there} there");
+                    findings.lost(there - sequence, text);
+                }
+                seen = Some((at, sequence));
+            }
+            What::Empty => {
+                if let Some(at) = the_stream(visit, looked_ns, entry.at_ns, evidence, streams) {
+                    let there = streams[at].acked_by(looked_ns);
+                    if there > streams[at].tenures[0].base {
+                        let text = format!("{run} was told of no value, with {there} there");
+                        findings.lost(1, text);
+                    }
+                }
+            }
+            What::Nothing | What::OwnerDied => {
+                if let Some((at, sequence)) = seen
+                    && streams[at].acked_by(looked_ns) > sequence
+                {
+                    let there = streams[at].acked_by(looked_ns);
+                    let text =
+                        format!("{run} was told of nothing after {sequence}, with {there} there");
+                    findings.lost(there - sequence, text);
+                }
+            }
+            What::Ended if entry.flag == Ending::Closed as u16 => {
+                if let Some((at, sequence)) = seen {
+                    match streams[at].last().end {
+                        End::Closed(last) if last <= sequence || followed(visit, streams, at) => {}
+                        how => findings.problem(format!(
+                            "{run} was told of a close after value {sequence}, and it was {how:?}"
+                        )),
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A reader that follows may have come to a later stream, whose values it has not seen.
+fn followed(visit: &Visit<'_>, streams: &[Stream], at: usize) -> bool {
+    let attached = visit.attached();
+    streams[at].last().generation != attached.count || at + 1 < streams.len()
+}
+
+/// The stream that a reader that has seen nothing is at, if there is no doubt.
+fn the_stream(
+    visit: &Visit<'_>,
+    looked_ns: u64,
+    told_ns: u64,
+    evidence: &Evidence<'_>,
+    streams: &[Stream],
+) -> Option<usize> {
+    let attached = visit.attached();
+    let of_generation = |stream: &Stream| stream.last().generation == attached.count;
+    let mut candidates = (0..streams.len()).filter(|&at| of_generation(&streams[at]));
+    let only = candidates.next()?;
+    let closed = matches!(streams[only].last().end, End::Closed(_));
+    let doubt = candidates.next().is_some()
+        || evidence.removed_before(told_ns)
+        || (closed && streams[only].last().last_ns <= told_ns)
+        || streams[only].opened_ns() > looked_ns;
+    (!doubt).then_some(only)
+}

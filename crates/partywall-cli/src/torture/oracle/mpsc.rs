@@ -1,0 +1,279 @@
+//! Mpsc: everything of each sender comes, in order, and its end is told after its last record. A receiver's successor may
+//! get again what the one before had not acknowledged.
+
+use std::collections::BTreeMap;
+
+use super::super::journal::{Entry, What};
+use super::super::plan::Part;
+use super::super::worker::BATCH;
+use super::owners::{End, Tenure, tenures};
+use super::{Evidence, Findings, Kind, Named, Run, visits};
+
+/// A sender, as it says itself.
+#[derive(Debug)]
+struct Sent {
+    source: u64,
+    attached_ns: u64,
+    seat: u32,
+    epoch: u64,
+    acked: u64,
+    /// With so many records, if it left in an orderly way.
+    closing: Option<u64>,
+    /// It was told that the channel is closed or removed.
+    ended: bool,
+    killed: bool,
+}
+
+/// What receivers were told of it.
+#[derive(Debug, Default, Clone, Copy)]
+struct Heard {
+    latest: u64,
+    /// Acknowledged: not to come again.
+    processed: u64,
+    /// In which stream.
+    stream: Option<usize>,
+    ended: Option<What>,
+}
+
+pub(super) fn check(evidence: &Evidence<'_>, findings: &mut Findings) {
+    let sent: Vec<Sent> = evidence.of_part(Part::Peer).flat_map(senders).collect();
+    let by_source: BTreeMap<u64, &Sent> = sent.iter().map(|sent| (sent.source, sent)).collect();
+    let mut heard: BTreeMap<u64, Heard> = BTreeMap::new();
+    let mut stream = 0;
+    let mut before: Option<Tenure> = None;
+    let mut drained = None;
+    for tenure in tenures(evidence) {
+        if let Some(before) = &before {
+            stream += usize::from(!goes_on(before, &tenure, evidence, findings));
+        }
+        let entries = entries_of(&tenure, evidence);
+        receive(
+            &tenure, entries, stream, &sent, &by_source, &mut heard, findings,
+        );
+        if entries
+            .iter()
+            .any(|entry| entry.what == What::Closing && entry.flag == 1)
+        {
+            drained = Some((stream, tenure.opened_ns, tenure.last_ns));
+        }
+        before = Some(tenure);
+    }
+    let Some((stream, ..)) = drained else {
+        return findings.problem("no receiver came to the end".to_owned());
+    };
+    // Whoever was in the last stream was heard to the end.
+    for sender in &sent {
+        let heard = heard.get(&sender.source).copied().unwrap_or_default();
+        if heard.stream == Some(stream) {
+            end(sender, heard, findings);
+        } else if heard.stream.is_none() && sender.acked > 0 && sender.is_of_the_last(evidence) {
+            let text = format!("nothing came of {}", Named(sender.source));
+            findings.lost(sender.acked, text);
+        }
+    }
+}
+
+fn senders(run: &Run) -> Vec<Sent> {
+    let of_visit = |visit: super::Visit<'_>| {
+        let attached = *visit.attached();
+        let acks = visit
+            .entries
+            .iter()
+            .filter(|entry| entry.what == What::Acked);
+        let closing = visit
+            .entries
+            .iter()
+            .find(|entry| entry.what == What::Closing);
+        Sent {
+            source: attached.source,
+            attached_ns: attached.at_ns,
+            seat: attached.count,
+            epoch: attached.sequence,
+            acked: acks.last().map_or(0, |entry| entry.sequence),
+            closing: closing.map(|entry| entry.sequence),
+            ended: visit.entries.iter().any(|entry| entry.what == What::Ended),
+            killed: visit.killed,
+        }
+    };
+    visits(run).map(of_visit).collect()
+}
+
+impl Sent {
+    /// Whether it came when nobody would close or remove the channel any more.
+    fn is_of_the_last(&self, evidence: &Evidence<'_>) -> bool {
+        let owners = tenures(evidence);
+        let ends = owners
+            .iter()
+            .filter(|tenure| matches!(tenure.end, End::Closed(_) | End::Deleted));
+        // The last of all closes is the one after everything was received.
+        let mut closes: Vec<u64> = ends.map(|tenure| tenure.last_ns).collect();
+        closes.sort_unstable();
+        closes.pop();
+        let closed = closes
+            .last()
+            .is_none_or(|&closed| closed < self.attached_ns);
+        let began = owners.iter().rev().find(|tenure| !tenure.adopted);
+        let begun = began.is_some_and(|tenure| tenure.opened_ns < self.attached_ns);
+        closed
+            && begun
+            && !self.ended
+            && evidence
+                .removals
+                .iter()
+                .all(|&(_, at)| at < self.attached_ns)
+    }
+}
+
+fn entries_of<'a>(tenure: &Tenure, evidence: &'a Evidence<'_>) -> &'a [Entry] {
+    let base = tenure.source & !0xffff;
+    let run = evidence.runs.iter().find(|run| run.source == base);
+    let entries = run.map_or(&[][..], |run| &run.entries[..]);
+    let is_it = |entry: &Entry| entry.what == What::Opened && entry.source == tenure.source;
+    let Some(begin) = entries.iter().position(is_it) else {
+        return &[];
+    };
+    let rest = &entries[begin + 1..];
+    let len = rest.iter().position(|entry| entry.what == What::Opened);
+    &rest[..len.unwrap_or(rest.len())]
+}
+
+/// Whether a receiver goes on with what the one before left.
+fn goes_on(
+    before: &Tenure,
+    tenure: &Tenure,
+    evidence: &Evidence<'_>,
+    findings: &mut Findings,
+) -> bool {
+    let (name, old) = (Named(tenure.source), Named(before.source));
+    let removed = evidence.removed_between(before.opened_ns, tenure.opened_ns);
+    if before.last_ns > tenure.opened_ns && !removed {
+        findings.problem(format!("{name} owned the channel while {old} did"));
+    }
+    let over = matches!(before.end, End::Closed(_) | End::Deleted);
+    if !tenure.adopted && !over && !removed {
+        findings.lost(1, format!("{name} did not find what {old} left"));
+    }
+    tenure.adopted && !over && !removed
+}
+
+/// Everything that one receiver was told.
+fn receive(
+    tenure: &Tenure,
+    entries: &[Entry],
+    stream: usize,
+    sent: &[Sent],
+    by_source: &BTreeMap<u64, &Sent>,
+    heard: &mut BTreeMap<u64, Heard>,
+    findings: &mut Findings,
+) {
+    let name = Named(tenure.source);
+    // What this receiver got last of each.
+    let mut here: BTreeMap<u64, u64> = BTreeMap::new();
+    for entry in entries {
+        let sequence = entry.sequence;
+        match entry.what {
+            What::Got => {
+                let Some(sender) = by_source.get(&entry.source) else {
+                    // Killed before it could say that it is there.
+                    unheard_of(entry, &name, findings);
+                    continue;
+                };
+                let all = heard.entry(entry.source).or_default();
+                let from = Named(entry.source);
+                if sender.seat != entry.count {
+                    findings.problem(format!("{name} got {sequence} of {from} from another seat"));
+                }
+                if sequence > sender.acked + BATCH {
+                    findings.problem(format!(
+                        "{name} got {sequence} of {from}, who did not send it"
+                    ));
+                }
+                if all.stream.is_some_and(|old| old != stream) {
+                    findings.problem(format!("{name} got {sequence} of {from} in another stream"));
+                }
+                let due = here
+                    .get(&entry.source)
+                    .map_or(all.latest + 1, |latest| latest + 1);
+                if sequence > due {
+                    let text = format!("{name} got {sequence} of {from}, and {due} was due");
+                    findings.lost(sequence - due, text);
+                }
+                // Only the first that a successor gets may be one that came before.
+                if sequence < due && here.contains_key(&entry.source) {
+                    findings.problem(format!("{name} got {sequence} of {from} twice"));
+                }
+                if sequence <= all.processed {
+                    findings.problem(format!(
+                        "{name} got {sequence} of {from} again, which was acknowledged"
+                    ));
+                }
+                if all.ended.is_some() && sequence > all.latest {
+                    findings.problem(format!("{name} got {sequence} of {from} after its end"));
+                }
+                here.insert(entry.source, sequence);
+                all.latest = all.latest.max(sequence);
+                all.stream = Some(stream);
+            }
+            What::Acknowledged => {
+                for (source, &latest) in &here {
+                    heard.entry(*source).or_default().processed = latest;
+                }
+            }
+            What::SenderCame | What::SenderClosed | What::SenderDied => {
+                let is_it = |sender: &&Sent| {
+                    (sender.seat, sender.epoch) == (entry.count, sequence)
+                        && heard
+                            .get(&sender.source)
+                            .is_none_or(|heard| heard.stream.is_none_or(|old| old == stream))
+                };
+                let mut which = sent.iter().filter(is_it);
+                let (Some(sender), None) = (which.next(), which.next()) else {
+                    continue;
+                };
+                let all = heard.entry(sender.source).or_default();
+                if entry.what != What::SenderCame {
+                    all.ended = Some(entry.what);
+                    told_of_end(sender, all.latest, entry.what, &name, findings);
+                }
+                all.stream = Some(stream);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn unheard_of(entry: &Entry, name: &Named, findings: &mut Findings) {
+    let text = format!("{name} got record {} of nobody", entry.sequence);
+    findings.add(Kind::Torn, 1, text);
+}
+
+/// An end is told after the last record, and as it was.
+fn told_of_end(sender: &Sent, latest: u64, what: What, name: &Named, findings: &mut Findings) {
+    let from = Named(sender.source);
+    let there = sender.closing.unwrap_or(sender.acked);
+    if latest < there {
+        let text = format!("{name} was told of the end of {from} after {latest} of {there}");
+        findings.lost(there - latest, text);
+    }
+    if what == What::SenderDied && !sender.killed {
+        findings.problem(format!("{name} was told that {from} died, which lived"));
+    }
+    if what == What::SenderClosed && sender.closing.is_none() && !sender.ended {
+        findings.problem(format!(
+            "{name} was told that {from} left, which it did not"
+        ));
+    }
+}
+
+/// At the end of all everything was told.
+fn end(sender: &Sent, heard: Heard, findings: &mut Findings) {
+    let from = Named(sender.source);
+    let there = sender.closing.unwrap_or(sender.acked);
+    if heard.latest < there {
+        let text = format!("{there} records of {from} were sent, {} came", heard.latest);
+        findings.lost(there - heard.latest, text);
+    }
+    if heard.ended.is_none() {
+        findings.problem(format!("nobody was told of the end of {from}"));
+    }
+}
