@@ -357,7 +357,8 @@ fn signals_end_both_sides_in_order() {
     signal(&holding, Signal::TERM);
     ended(holding, 143);
     place.wait_until("its seat is free", || seats(&place, |_| true) == 0);
-    // Now it waits for a subscriber; before, for input.
+    // It waits for input, and then, with a frame in hand, for a subscriber.
+    stdin.write_all(&frame(1, LARGE)).unwrap();
     signal(&sending, Signal::INT);
     ended(sending, 130);
     drop(stdin);
@@ -367,6 +368,21 @@ fn signals_end_both_sides_in_order() {
     let alone = publisher(&place, &["--size", "1", "--timeout", "0.01"]);
     ended(alone, 3);
     assert_eq!(place.names(), Vec::<String>::new(), "nothing is left");
+}
+
+#[test]
+fn the_end_of_the_input_is_the_end_when_all_subscribers_have_left() {
+    for policy in ["block", "drop"] {
+        let place = Place::new();
+        let receiving = subscriber(&place, &["--count", "1"]);
+        let mut sending = publisher(&place, &["--size", "2", "--overflow", policy]);
+        let mut stdin = sending.stdin.take().unwrap();
+        stdin.write_all(b"ab").unwrap();
+        assert_eq!(ended(receiving, 0).stdout, b"ab");
+        drop(stdin);
+        ended(sending, 0);
+        assert_eq!(place.names(), Vec::<String>::new(), "nothing is left");
+    }
 }
 
 #[test]

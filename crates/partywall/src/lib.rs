@@ -68,6 +68,10 @@ pub use wait::{SLICE, StopToken, WaitStrategy};
 #[cfg(test)]
 extern crate self as partywall; // What the derive's code calls this library.
 
+#[cfg(feature = "fuzz-entries")]
+#[doc(hidden)]
+pub mod fuzz;
+
 #[cfg(feature = "fault-points")]
 #[doc(hidden)]
 pub use memory::fault;

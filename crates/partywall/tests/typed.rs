@@ -9,7 +9,7 @@ use common::Place;
 use partywall::guarded::RecordOptions;
 use partywall::record::{self, Change, Record, Schema};
 use partywall::ring::{Alone, ConsumerOptions, Sent};
-use partywall::{OpenError, RecvError, broadcast, inspect, snapshot};
+use partywall::{OpenError, RecvError, broadcast, frames, inspect, mpsc, snapshot};
 
 #[derive(Record, Clone, Copy, Debug, PartialEq)]
 #[repr(C)]
@@ -138,6 +138,27 @@ fn snapshots_and_broadcasts_have_types_too() {
     assert_eq!(receiver.recv().unwrap(), level(2.0, 9));
     let bytes = receivers.attach("b").unwrap();
     assert_eq!(bytes.schema().unwrap(), Some(Schema::of::<Level>()));
+}
+
+#[test]
+fn whoever_has_no_definition_is_told_the_schema_by_every_patterns_handle() {
+    let place = Place::new();
+    let namespace = || place.namespace.clone();
+    let schema = Some(Schema::of::<Level>());
+    let publishers = frames::PublisherOptions::new().namespace(namespace());
+    let _publisher = publishers.open_typed::<Level>("f").unwrap();
+    let subscribers = frames::SubscriberOptions::new().namespace(namespace());
+    assert_eq!(subscribers.attach("f").unwrap().schema().unwrap(), schema);
+
+    let receivers = mpsc::ReceiverOptions::new().namespace(namespace());
+    let _receiver = receivers.open_typed::<Level>("m").unwrap();
+    let senders = mpsc::SenderOptions::new().namespace(namespace());
+    assert_eq!(senders.attach("m").unwrap().schema().unwrap(), schema);
+
+    let records = RecordOptions::new().namespace(namespace());
+    let _record = records.open_typed::<Level>("g").unwrap();
+    let bytes = records.value_size(16).open("g").unwrap();
+    assert_eq!(bytes.schema().unwrap(), schema);
 }
 
 /// The message of a mismatch.

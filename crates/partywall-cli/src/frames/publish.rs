@@ -144,10 +144,13 @@ fn publish_all(
         aside: Vec::new(),
         dropped,
     };
-    let outcome = match &arguments.files[..] {
-        [] => frames.of_input(bytes as usize, &Input { signals }),
-        files => frames.of_files(files.iter().zip(lens), signals),
-    };
+    // Also before an input without a frame: who comes is told that it has ended.
+    let outcome = frames
+        .wait_for_subscriber()
+        .and_then(|()| match &arguments.files[..] {
+            [] => frames.of_input(bytes as usize, &Input { signals }),
+            files => frames.of_files(files.iter().zip(lens), signals),
+        });
     if arguments.keep {
         frames.publisher.into_inner().abandon();
     }
@@ -233,17 +236,12 @@ impl Frames<'_> {
         len: usize,
         fill: impl FnOnce(&mut [u8]) -> Result<Option<usize>, Ended>,
     ) -> Result<(), Ended> {
-        if matches!(self.arguments.no_subscriber, WhenAlone::Wait)
-            && self.publisher.subscribers() == 0
-        {
-            let timeout = self.arguments.timeout;
-            self.publisher.wait_for_subscriber(timeout)?;
-        }
         if matches!(self.arguments.overflow, WhenFull::Drop) {
             return self.publish_or_drop(len, fill);
         }
         let mut loan = self.publisher.loan(len)?;
         if let Some(filled) = fill(&mut loan)? {
+            self.wait_for_subscriber()?;
             self.describe(loan.into_inner(), filled)?;
         }
         Ok(())
@@ -259,6 +257,7 @@ impl Frames<'_> {
         let Some(filled) = fill(&mut self.aside)? else {
             return Ok(());
         };
+        self.wait_for_subscriber()?;
         match self.publisher.loan(filled) {
             Ok(mut loan) => {
                 loan.copy_from_slice(&self.aside[..filled]);
@@ -270,6 +269,17 @@ impl Frames<'_> {
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// If there is none, and that was chosen. Only where there is a frame to publish: when all have left, the end of
+    /// the input is the end.
+    fn wait_for_subscriber(&self) -> Result<(), Ended> {
+        if matches!(self.arguments.no_subscriber, WhenAlone::Wait)
+            && self.publisher.subscribers() == 0
+        {
+            self.publisher.wait_for_subscriber(self.arguments.timeout)?;
+        }
+        Ok(())
     }
 
     /// Says what a frame is, and publishes it.

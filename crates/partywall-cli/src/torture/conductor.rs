@@ -20,7 +20,7 @@ use crate::demo::event::now_ns;
 use crate::demo::scratch::{Scratch, random};
 
 /// For anything that takes a moment on an idle machine. Generous: the machine may be a busy one.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) fn run(arguments: &TortureArguments, dir: Option<&Path>) -> Result<ExitCode, String> {
     let signal = Arc::new(AtomicUsize::new(0));
@@ -321,6 +321,7 @@ impl Playing<'_> {
             Pattern::Mpsc => [others, owners],
             _ => [owners, others],
         };
+        let deadline = Instant::now() + PATIENCE;
         for group in groups {
             for &slot in &group {
                 if let Some(player) = &mut self.playing[slot] {
@@ -328,19 +329,19 @@ impl Playing<'_> {
                 }
             }
             for slot in group {
-                self.bury(slot)?;
+                self.bury(slot, deadline)?;
             }
         }
         self.leave_nothing();
         Ok(())
     }
 
-    fn bury(&mut self, slot: usize) -> Result<(), String> {
+    fn bury(&mut self, slot: usize, deadline: Instant) -> Result<(), String> {
         let Some(mut player) = self.playing[slot].take() else {
             return Ok(());
         };
         let part = self.plan.slots[slot].part;
-        match player.wait(PATIENCE)? {
+        match player.wait(deadline.saturating_duration_since(Instant::now()))? {
             Some(status) => {
                 if let Some(complaint) = player.complaint(status) {
                     self.problem(format!("process {slot} ({part:?}) ended in {complaint}"));

@@ -53,7 +53,7 @@ impl<Access> Opened<Access> {
         match self {
             Opened::Segment(region, header) => Ok((region, header)),
             Opened::Missing => Err(damaged(
-                channel,
+                channel.name(),
                 file,
                 Lie {
                     word: "file",
@@ -63,7 +63,7 @@ impl<Access> Opened<Access> {
                 },
             )),
             Opened::Initializing => Err(damaged(
-                channel,
+                channel.name(),
                 file,
                 Lie {
                     word: "state",
@@ -76,9 +76,9 @@ impl<Access> Opened<Access> {
     }
 }
 
-fn damaged(channel: &ChannelDirectory, file: &str, lie: Lie) -> OpenError {
+fn damaged(channel: &str, file: &str, lie: Lie) -> OpenError {
     OpenError::Damaged {
-        channel: channel.name().to_owned(),
+        channel: channel.to_owned(),
         file: file.to_owned(),
         lie,
     }
@@ -164,30 +164,29 @@ fn check<Access>(
     size: u64,
 ) -> Result<Opened<Access>, OpenError>
 where
-    Access: Clone,
     Region<Access>: Shared,
 {
-    let pages = region.clone();
-    let opened = check_header(channel, file, side, region, size);
-    match pages.lost_page() {
-        None => opened,
-        Some(at) => Err(damaged(channel, file, Lie::lost_page(at))),
+    let checked = check_header(channel.name(), file, side, &region, size);
+    match region.lost_page() {
+        None => Ok(match checked? {
+            Some(header) => Opened::Segment(region, header),
+            None => Opened::Initializing,
+        }),
+        Some(at) => Err(damaged(channel.name(), file, Lie::lost_page(at))),
     }
 }
 
-/// Reads the header once and checks everything that later code relies on. The file has `size` bytes.
-fn check_header<Access>(
-    channel: &ChannelDirectory,
+/// Reads the header once and checks everything that later code relies on; `None`: its creator has not finished. The file
+/// has `size` bytes.
+pub(crate) fn check_header(
+    channel: &str,
     file: &str,
     side: Side,
-    region: Region<Access>,
+    region: &impl Shared,
     size: u64,
-) -> Result<Opened<Access>, OpenError>
-where
-    Region<Access>: Shared,
-{
+) -> Result<Option<Header>, OpenError> {
     let wrong_size = |expected: u64| OpenError::WrongSize {
-        channel: channel.name().to_owned(),
+        channel: channel.to_owned(),
         file: file.to_owned(),
         expected,
         found: size,
@@ -212,10 +211,10 @@ where
     let magic = region.load(header::MAGIC, Relaxed);
     if magic != MAGIC_VALUE {
         if magic == 0 && state == State::INITIALIZING {
-            return Ok(Opened::Initializing);
+            return Ok(None);
         }
         return Err(OpenError::Foreign {
-            channel: channel.name().to_owned(),
+            channel: channel.to_owned(),
             file: file.to_owned(),
             found: magic,
         });
@@ -224,7 +223,7 @@ where
     let (abi, header_size) = (versions as u16, (versions >> 16) as u16);
     if abi != layout::ABI_VERSION {
         return Err(OpenError::WrongAbi {
-            channel: channel.name().to_owned(),
+            channel: channel.to_owned(),
             file: file.to_owned(),
             expected: layout::ABI_VERSION,
             found: abi,
@@ -233,7 +232,7 @@ where
     let unknown = region.load(header::INCOMPATIBLE_FEATURES, Relaxed) & !KNOWN_INCOMPATIBLE;
     if unknown != 0 {
         return Err(OpenError::UnknownFeatures {
-            channel: channel.name().to_owned(),
+            channel: channel.to_owned(),
             file: file.to_owned(),
             features: unknown,
         });
@@ -247,7 +246,7 @@ where
         ));
     }
     if state == State::INITIALIZING {
-        return Ok(Opened::Initializing);
+        return Ok(None);
     }
     if state.phase().is_none() {
         return Err(lie("state", header::STATE, "a known state", state.0.into()));
@@ -256,7 +255,7 @@ where
     let (number, found_side) = (kinds as u16, (kinds >> 16) as u16);
     let Some(pattern) = Pattern::from_number(number) else {
         return Err(OpenError::WrongPattern {
-            channel: channel.name().to_owned(),
+            channel: channel.to_owned(),
             expected: "pattern that this version knows",
             found: number.to_string(),
         });
@@ -328,7 +327,7 @@ where
     if size != expected {
         return Err(wrong_size(expected));
     }
-    Ok(Opened::Segment(region, header))
+    Ok(Some(header))
 }
 
 /// The lane of a sender that holds the seat's lock: its memory is reserved, and nothing else is mapped. What lies in

@@ -182,6 +182,8 @@ impl Record {
                     self.look_around()?;
                 }
                 Step::TimedOut => {
+                    // Of many short waits none may be as long as a slice.
+                    self.look_around()?;
                     return Err(LockError::TimedOut {
                         channel: self.channel().to_owned(),
                         waited: waiter.waited(),

@@ -13,6 +13,8 @@ pub(crate) mod guarded;
 mod models;
 pub(crate) mod mpsc;
 pub(crate) mod park;
+#[cfg(any(test, feature = "fuzz-entries"))]
+pub(crate) mod plain;
 pub(crate) mod ring;
 pub(crate) mod seats;
 pub(crate) mod slots;

@@ -10,7 +10,7 @@ use crate::patterns::{CHANNEL, Pattern};
 use crate::process::{Process, said};
 
 /// Lies told of the six patterns, at the least.
-const TOLD: usize = 18_000;
+const TOLD: usize = 24_000;
 const TOLD_IN_FULL: usize = 100_000;
 /// After so many the rest is not worth the time.
 const ENOUGH: usize = 8;

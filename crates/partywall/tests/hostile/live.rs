@@ -16,6 +16,8 @@ use crate::process::{HANG, Process, said};
 /// Told of each pattern.
 const EACH: u64 = 1_500;
 const EACH_IN_FULL: u64 = 10_000;
+/// Steps of one handle, at the most.
+const SESSION: u32 = 300;
 /// Steps of theirs between two lies.
 const STEPS: u64 = 3;
 /// Processes of one channel: the owner, two peers.
@@ -26,11 +28,15 @@ pub(crate) fn child(path: &Path, pattern: &str, board: &Path, process: usize) {
     let pattern = Pattern::of(pattern);
     let namespace = Namespace::open(path).unwrap();
     let board = Board::open(board);
-    let mut going = || {
-        board.tick(process);
-        !board.stopped()
-    };
-    while going() {
+    while !board.stopped() {
+        // Who has everything mapped does not notice that the names mean something else now; so it opens anew after a while.
+        let mut steps = 0;
+        let mut going = || {
+            board.tick(process);
+            steps += 1;
+            steps < SESSION && !board.stopped()
+        };
+        going();
         if process > 0 {
             pattern.take(&namespace, true, &mut going);
             continue;

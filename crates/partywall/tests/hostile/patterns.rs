@@ -102,8 +102,8 @@ impl Pattern {
                 let mut held = Vec::new();
                 for number in 0..values {
                     publisher.publish_copy(&value(number)).unwrap();
+                    held.truncate(1);
                     held.push(leaving.recv().unwrap());
-                    held.truncate(2);
                 }
                 publisher.abandon();
                 drop(leaving);

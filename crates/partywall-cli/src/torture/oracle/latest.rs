@@ -66,6 +66,7 @@ fn look(visit: &Visit<'_>, evidence: &Evidence<'_>, streams: &[Stream], findings
                 if let Some((at, sequence)) = seen {
                     match streams[at].last().end {
                         End::Closed(last) if last <= sequence || followed(visit, streams, at) => {}
+                        End::Deleted => {}
                         how => findings.problem(format!(
                             "{run} was told of a close after value {sequence}, and it was {how:?}"
                         )),

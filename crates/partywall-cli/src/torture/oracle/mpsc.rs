@@ -39,12 +39,17 @@ pub(super) fn check(evidence: &Evidence<'_>, findings: &mut Findings) {
     let sent: Vec<Sent> = evidence.of_part(Part::Peer).flat_map(senders).collect();
     let by_source: BTreeMap<u64, &Sent> = sent.iter().map(|sent| (sent.source, sent)).collect();
     let mut heard: BTreeMap<u64, Heard> = BTreeMap::new();
-    let mut stream = 0;
+    let mut stream = Place::default();
     let mut before: Option<Tenure> = None;
     let mut drained = None;
     for tenure in tenures(evidence) {
         if let Some(before) = &before {
-            stream += usize::from(!goes_on(before, &tenure, evidence, findings));
+            if !goes_on(before, &tenure, evidence, findings) {
+                stream = Place {
+                    number: stream.number + 1,
+                    began_ns: before.last_ns.min(tenure.opened_ns),
+                };
+            }
         }
         let entries = entries_of(&tenure, evidence);
         receive(
@@ -54,11 +59,11 @@ pub(super) fn check(evidence: &Evidence<'_>, findings: &mut Findings) {
             .iter()
             .any(|entry| entry.what == What::Closing && entry.flag == 1)
         {
-            drained = Some((stream, tenure.opened_ns, tenure.last_ns));
+            drained = Some(stream.number);
         }
         before = Some(tenure);
     }
-    let Some((stream, ..)) = drained else {
+    let Some(stream) = drained else {
         return findings.problem("no receiver came to the end".to_owned());
     };
     // Whoever was in the last stream was heard to the end.
@@ -156,11 +161,18 @@ fn goes_on(
     tenure.adopted && !over && !removed
 }
 
+/// Which stream, and since when.
+#[derive(Debug, Default, Clone, Copy)]
+struct Place {
+    number: usize,
+    began_ns: u64,
+}
+
 /// Everything that one receiver was told.
 fn receive(
     tenure: &Tenure,
     entries: &[Entry],
-    stream: usize,
+    stream: Place,
     sent: &[Sent],
     by_source: &BTreeMap<u64, &Sent>,
     heard: &mut BTreeMap<u64, Heard>,
@@ -188,7 +200,7 @@ fn receive(
                         "{name} got {sequence} of {from}, who did not send it"
                     ));
                 }
-                if all.stream.is_some_and(|old| old != stream) {
+                if all.stream.is_some_and(|old| old != stream.number) {
                     findings.problem(format!("{name} got {sequence} of {from} in another stream"));
                 }
                 let due = here
@@ -212,30 +224,30 @@ fn receive(
                 }
                 here.insert(entry.source, sequence);
                 all.latest = all.latest.max(sequence);
-                all.stream = Some(stream);
+                all.stream = Some(stream.number);
             }
             What::Acknowledged => {
                 for (source, &latest) in &here {
                     heard.entry(*source).or_default().processed = latest;
                 }
             }
-            What::SenderCame | What::SenderClosed | What::SenderDied => {
+            What::SenderClosed | What::SenderDied => {
+                // Seats and epochs are those of others once the channel was made anew.
                 let is_it = |sender: &&Sent| {
                     (sender.seat, sender.epoch) == (entry.count, sequence)
-                        && heard
-                            .get(&sender.source)
-                            .is_none_or(|heard| heard.stream.is_none_or(|old| old == stream))
+                        && match heard.get(&sender.source).and_then(|heard| heard.stream) {
+                            Some(old) => old == stream.number,
+                            None => sender.attached_ns >= stream.began_ns,
+                        }
                 };
                 let mut which = sent.iter().filter(is_it);
                 let (Some(sender), None) = (which.next(), which.next()) else {
                     continue;
                 };
                 let all = heard.entry(sender.source).or_default();
-                if entry.what != What::SenderCame {
-                    all.ended = Some(entry.what);
-                    told_of_end(sender, all.latest, entry.what, &name, findings);
-                }
-                all.stream = Some(stream);
+                all.ended = Some(entry.what);
+                all.stream = Some(stream.number);
+                told_of_end(sender, all.latest, entry.what, &name, findings);
             }
             _ => {}
         }

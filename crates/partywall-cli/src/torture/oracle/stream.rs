@@ -87,7 +87,9 @@ impl Reading<'_> {
             }
             // Everything that is committed from now on: the first record is one that was not there at that time.
             None if !self.resumes => {
-                let there = stream.acked_by(self.visit.attached().at_ns) + BATCH;
+                let acked = stream.acked_by(self.visit.attached().at_ns);
+                // The stream may go on counting where an earlier one ended.
+                let there = acked.max(stream.tenures[0].base) + BATCH;
                 if sequence > there + 1 {
                     let text = format!("{run} got record {sequence} first, with {there} there");
                     self.findings.lost(sequence - there - 1, text);
@@ -150,6 +152,8 @@ impl Reading<'_> {
         let run = self.visit.run;
         match self.streams[stream].last().end {
             End::Closed(records) if records + 1 == next => {}
+            // Whose channel is taken away closes it all the same.
+            End::Deleted => {}
             End::Closed(records) => {
                 let text = format!(
                     "{run} was told of the end after record {}, and there are {records}",

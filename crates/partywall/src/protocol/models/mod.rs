@@ -7,7 +7,7 @@
 
 mod memory;
 mod people;
-mod plain;
+use super::plain;
 
 mod crash;
 mod frames;

@@ -1,4 +1,4 @@
-//! Memory for tests of one thread: what is stored is there.
+//! Memory for tests of one thread, and for what is fuzzed: what is stored is there.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -9,14 +9,14 @@ use crate::protocol::SeatLocks;
 
 /// A segment of which every byte is there, but for those that a test took away.
 #[derive(Clone, Debug)]
-pub(super) struct Plain {
+pub(crate) struct Plain {
     bytes: Rc<[Cell<u8>]>,
     /// Behind these there is no memory: whoever reads them would be ended.
     hole: Rc<Cell<(u64, u64)>>,
 }
 
 impl Plain {
-    pub(super) fn new(size: u64) -> Self {
+    pub(crate) fn new(size: u64) -> Self {
         Plain {
             bytes: (0..size).map(|_| Cell::new(0)).collect(),
             hole: Rc::default(),
@@ -24,7 +24,7 @@ impl Plain {
     }
 
     /// Takes the memory of so many bytes away.
-    pub(super) fn take_away(&self, at: u64, len: u64) {
+    pub(crate) fn take_away(&self, at: u64, len: u64) {
         self.hole.set((at, at + len));
     }
 
@@ -95,7 +95,7 @@ impl SharedMut for Plain {
 }
 
 /// Everybody is dead.
-pub(super) struct NoLocks;
+pub(crate) struct NoLocks;
 
 impl SeatLocks for NoLocks {
     fn try_lock(&self, _: u32) -> bool {
