@@ -37,8 +37,15 @@ pub use windows::decline_sigbus_handler;
 #[cfg(windows)]
 pub(crate) use windows::*;
 
-#[cfg(not(any(target_os = "linux", windows)))]
-compile_error!("Partywall runs on Linux and Windows so far");
+#[cfg(target_os = "macos")]
+mod macos;
+#[cfg(target_os = "macos")]
+pub use macos::decline_sigbus_handler;
+#[cfg(target_os = "macos")]
+pub(crate) use macos::*;
+
+#[cfg(not(any(target_os = "linux", target_os = "macos", windows)))]
+compile_error!("Partywall runs on Linux and Windows, and compiles for macOS");
 
 /// Why a directory cannot be trusted with channels.
 #[derive(Debug)]

@@ -4,12 +4,11 @@ use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
-use std::time::Duration;
 
-use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, inotify};
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
 
 use super::super::Doubt;
-use super::{LockFile, fault_point};
+use super::{LockFile, fault_point, kernel};
 
 /// A directory, held by its descriptor.
 #[derive(Debug)]
@@ -34,9 +33,6 @@ pub(crate) enum OpenMode {
     Read,
     ReadWrite,
 }
-
-/// File systems that live in memory: `TMPFS_MAGIC`, `RAMFS_MAGIC`, `HUGETLBFS_MAGIC` (statfs(2)).
-const IN_MEMORY: [u64; 3] = [0x0102_1994, 0x8584_58f6, 0x9584_58f6];
 
 impl Directory {
     /// Opens a directory by its path; a symbolic link in the last place is refused.
@@ -215,11 +211,7 @@ impl Directory {
                 next: "run `chmod go-w` on it",
             }));
         }
-        let kind = fs::fstatfs(&self.descriptor)?.f_type as u64 & 0xffff_ffff;
-        Ok((!IN_MEMORY.contains(&kind)).then(|| Doubt {
-            problem: format!("is on a disk or network file system (type {kind:#x})"),
-            next: "choose a directory on a tmpfs such as /dev/shm",
-        }))
+        kernel::doubt_of_medium(self.descriptor.as_fd())
     }
 
     /// Bytes that can still be reserved here.
@@ -257,54 +249,12 @@ impl File {
 impl FileIdentity {
     fn of(stat: &fs::Stat) -> Self {
         FileIdentity {
-            device: stat.st_dev,
+            device: stat.st_dev as u64,
             inode: stat.st_ino,
         }
     }
 
     pub(super) fn of_descriptor(descriptor: BorrowedFd<'_>) -> io::Result<Self> {
         Ok(Self::of(&fs::fstat(descriptor)?))
-    }
-}
-
-/// Wakes when names in a directory appear or change; made *before* looking, it misses nothing.
-#[derive(Debug)]
-pub(crate) struct DirectoryWatch {
-    queue: OwnedFd,
-}
-
-impl DirectoryWatch {
-    pub(crate) fn new(path: &Path) -> io::Result<Self> {
-        let queue = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
-        let watch = DirectoryWatch { queue };
-        watch.add(path)?;
-        Ok(watch)
-    }
-
-    /// Watches another directory as well.
-    pub(crate) fn add(&self, path: &Path) -> io::Result<()> {
-        let events = inotify::WatchFlags::CREATE
-            | inotify::WatchFlags::MOVED_TO
-            | inotify::WatchFlags::DELETE
-            | inotify::WatchFlags::ONLYDIR
-            | inotify::WatchFlags::DONT_FOLLOW;
-        inotify::add_watch(&self.queue, path, events)?;
-        Ok(())
-    }
-
-    /// Sleeps until something changed or the time is over.
-    pub(crate) fn wait(&self, timeout: Duration) {
-        let mut poll = [rustix::event::PollFd::new(
-            &self.queue,
-            rustix::event::PollFlags::IN,
-        )];
-        let timeout = rustix::time::Timespec {
-            tv_sec: timeout.as_secs() as i64,
-            tv_nsec: timeout.subsec_nanos().into(),
-        };
-        // Any error (EINTR among them) only means that the caller looks again early.
-        let _ = rustix::event::poll(&mut poll, Some(&timeout));
-        let mut buffer = [0_u8; 4096];
-        while rustix::io::read(&self.queue, &mut buffer).is_ok_and(|read| read > 0) {}
     }
 }

@@ -5,10 +5,10 @@ use std::io;
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU32;
 
-use rustix::mm::{self, Advice, MapFlags, ProtFlags};
+use rustix::mm::{self, MapFlags, ProtFlags};
 
 use super::lost_pages::Watched;
-use super::{File, fault_point, fork};
+use super::{File, fault_point, fork, kernel};
 
 /// A file, or a part of one, mapped shared; unmapped when dropped.
 #[derive(Debug)]
@@ -78,7 +78,7 @@ impl Mapping {
             watched: None,
         };
         // SAFETY: exactly the range just mapped; a child that lacks it cannot be a second writer.
-        unsafe { mm::madvise(base, size, Advice::LinuxDontFork) }?;
+        unsafe { kernel::keep_from_children(base, size) }?;
         mapping.watched = Some(Watched::note(mapping.base, size, writable, mapping.process));
         Ok(mapping)
     }
@@ -105,14 +105,10 @@ impl Mapping {
         let inside = at <= self.len && self.len - at >= len;
         assert!(inside, "range outside its segment");
         // SAFETY: inside the mapping, as was just checked; reading pages changes none of them.
-        let populated = unsafe {
+        unsafe {
             let from = self.base.as_ptr().add(at as usize);
-            mm::madvise(from.cast(), len as usize, Advice::LinuxPopulateRead)
-        };
-        !matches!(
-            populated,
-            Err(rustix::io::Errno::FAULT | rustix::io::Errno::NOMEM)
-        )
+            kernel::populate(from.cast(), len as usize)
+        }
     }
 
     pub(crate) fn is_writable(&self) -> bool {

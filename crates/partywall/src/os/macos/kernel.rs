@@ -1,0 +1,92 @@
+//! What Linux has by other names.
+#![allow(unsafe_code)]
+
+use std::ffi::{c_int, c_void};
+use std::io;
+use std::os::fd::{BorrowedFd, RawFd};
+use std::path::Path;
+use std::time::Duration;
+
+use super::super::Doubt;
+
+/// Why a directory lies where shared memory must not.
+pub(super) fn doubt_of_medium(directory: BorrowedFd<'_>) -> io::Result<Option<Doubt>> {
+    let flags = rustix::fs::fstatfs(directory)?.f_flags;
+    Ok((flags & libc::MNT_LOCAL as u32 == 0).then(|| Doubt {
+        problem: "is on a network file system".into(),
+        next: "choose a directory on a disk of this machine with PARTYWALL_DIR",
+    }))
+}
+
+unsafe extern "C" {
+    fn minherit(at: *mut c_void, len: usize, inheritance: c_int) -> c_int;
+}
+
+/// `VM_INHERIT_NONE` of <mach/vm_inherit.h>.
+const INHERIT_NONE: c_int = 2;
+
+/// Children of a fork do not get these pages.
+///
+/// # Safety
+/// They are whole pages of one mapping of the caller's.
+pub(super) unsafe fn keep_from_children(at: *mut c_void, len: usize) -> io::Result<()> {
+    // SAFETY: the caller's promise.
+    match unsafe { minherit(at, len, INHERIT_NONE) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// There is no such thing here: the fork handler wipes the word.
+///
+/// # Safety
+/// None is needed; as on Linux.
+pub(super) unsafe fn wipe_in_children(_at: *mut c_void, _len: usize) {}
+
+/// Nothing to do: a file's space was reserved when it was made, or when the lane was claimed.
+///
+/// # Safety
+/// None is needed; as on Linux.
+pub(super) unsafe fn populate(_at: *mut c_void, _len: usize) -> bool {
+    true
+}
+
+/// The calling thread's error number.
+pub(super) fn errno() -> *mut c_int {
+    // SAFETY: always there.
+    unsafe { libc::__error() }
+}
+
+/// What is asked of [`control`].
+pub(super) type Lock = libc::flock;
+/// A lock for writing.
+pub(super) const WRITE: c_int = libc::F_WRLCK as c_int;
+/// No lock.
+pub(super) const NONE: c_int = libc::F_UNLCK as c_int;
+
+/// `fcntl`.
+///
+/// # Safety
+/// `lock` is valid for reading and writing.
+pub(super) unsafe fn control(descriptor: RawFd, command: c_int, lock: *mut Lock) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe { libc::fcntl(descriptor, command, lock) }
+}
+
+/// There is none here: who waits for new names looks ten times a slice.
+#[derive(Debug)]
+pub(crate) enum DirectoryWatch {}
+
+impl DirectoryWatch {
+    pub(crate) fn new(_path: &Path) -> io::Result<Self> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    pub(crate) fn add(&self, _path: &Path) -> io::Result<()> {
+        match *self {}
+    }
+
+    pub(crate) fn wait(&self, _timeout: Duration) {
+        match *self {}
+    }
+}
