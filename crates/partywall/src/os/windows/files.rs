@@ -5,7 +5,7 @@
 //!
 //! A file that somebody has open or mapped keeps its name after `DeleteFile` until he closes it, and with a view it
 //! cannot be deleted at all. So a file is first moved aside, into a directory of removed files, and deleted there if that
-//! is possible; what is not is deleted by whoever removes something after the last view has gone.
+//! is possible; what is not is deleted by whoever opens the namespace, or removes something, after the last view has gone.
 #![allow(unsafe_code)]
 
 use std::fs::{self, OpenOptions};
@@ -67,10 +67,9 @@ impl Directory {
     /// Opens a directory by its path; a link or junction in the last place is refused.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let identity = FileIdentity::of_directory(path)?;
-        Ok(Directory {
-            path: fs::canonicalize(path)?,
-            identity,
-        })
+        let path = fs::canonicalize(path)?;
+        sweep(&path.join(REMOVED));
+        Ok(Directory { path, identity })
     }
 
     /// Makes a directory that only this user, and the system, can open; what is made in it inherits that.
