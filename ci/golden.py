@@ -20,9 +20,9 @@ RECORDS = b"".join(b"record %d of the golden image\n" % n for n in range(5))
 PATTERNS = {
     "ring": (["send", "{c}", "--lines"], ["recv", "{c}", "--name", "archive", "--json"]),
     "snapshot": (["put", "{c}", "a golden value"], ["get", "{c}"]),
-    "broadcast": (["pub", "{c}", "--slots", "8", "--checksum"], ["sub", "{c}", "--from", "oldest", "--count", "5"]),
-    "frames": (["frames", "publish", "{c}", "--size", "30", "--keep", "--seats", "1"], ["frames", "recv", "{c}", "--history", "2", "--count", "2"]),
-    "mpsc": (["send", "{c}", "--to-collector", "--lines"], ["collect", "{c}"]),
+    "broadcast": (["pub", "{c}", "--slots", "8", "--checksums"], ["sub", "{c}", "--from", "oldest", "--count", "5"]),
+    "frames": (["frames", "publish", "{c}", "--size", "30", "--keep", "--seats", "1", "--no-subscriber", "discard"], ["frames", "recv", "{c}", "--history", "2", "--count", "2"]),
+    "mpsc": (["send", "{c}", "--to-collector", "--lines"], ["collect", "{c}", "--lane", "4K", "--seats", "1"]),
     "guarded": (["lock", "{c}", "--value", "a guarded value", "--size", "64"], ["get", "{c}"]),
 }
 
@@ -105,6 +105,7 @@ def receive(program, directory, pattern):
         reader.kill()
         out, err = reader.communicate()
         assert not ends_alone, (pattern, out, err)
+    assert out, (pattern, reader.returncode, err)
     return out.decode().replace("\r\n", "\n")
 
 
@@ -131,7 +132,7 @@ def write(program, directory, pattern, writer):
         # A durable consumer that has been there: its seat keeps what it has not read.
         helpers.append(subprocess.Popen(base + ["recv", "golden", "--name", "archive"], stdout=subprocess.DEVNULL))
     if pattern == "mpsc":
-        helpers.append(subprocess.Popen(base + ["collect", "golden", "--lane-capacity", "4K", "--seats", "1"], stdout=subprocess.DEVNULL))
+        helpers.append(subprocess.Popen(base + ["collect", "golden", "--lane", "4K", "--seats", "1"], stdout=subprocess.DEVNULL))
         time.sleep(0.5)
     running = subprocess.Popen(base + words, stdin=subprocess.PIPE)
     if pattern == "ring":

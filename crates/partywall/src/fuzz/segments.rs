@@ -172,7 +172,7 @@ pub(super) fn descriptors(bytes: &[u8]) {
     let attach = |seat: u32, lossy: bool, history: u32| {
         let wish = Wish {
             lossy,
-            back: history.into(),
+            back: history,
         };
         let taken = frame_seats::take(&owner, &peers, &shape, seat, wish).ok()?;
         Some(Subscriber::new(

@@ -249,7 +249,7 @@ impl File {
 impl FileIdentity {
     fn of(stat: &fs::Stat) -> Self {
         FileIdentity {
-            device: stat.st_dev as u64,
+            device: kernel::device_of(stat),
             inode: stat.st_ino,
         }
     }

@@ -12,6 +12,11 @@ use super::super::Doubt;
 /// File systems that live in memory: `TMPFS_MAGIC`, `RAMFS_MAGIC`, `HUGETLBFS_MAGIC` (statfs(2)).
 const IN_MEMORY: [u64; 3] = [0x0102_1994, 0x8584_58f6, 0x9584_58f6];
 
+/// Which device a file is on.
+pub(super) fn device_of(stat: &rustix::fs::Stat) -> u64 {
+    stat.st_dev
+}
+
 /// Why a directory lies where shared memory must not.
 pub(super) fn doubt_of_medium(directory: BorrowedFd<'_>) -> io::Result<Option<Doubt>> {
     let kind = rustix::fs::fstatfs(directory)?.f_type as u64 & 0xffff_ffff;

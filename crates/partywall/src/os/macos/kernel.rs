@@ -9,6 +9,11 @@ use std::time::Duration;
 
 use super::super::Doubt;
 
+/// Which device a file is on.
+pub(super) fn device_of(stat: &rustix::fs::Stat) -> u64 {
+    stat.st_dev as u64
+}
+
 /// Why a directory lies where shared memory must not.
 pub(super) fn doubt_of_medium(directory: BorrowedFd<'_>) -> io::Result<Option<Doubt>> {
     let flags = rustix::fs::fstatfs(directory)?.f_flags;
