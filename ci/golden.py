@@ -8,7 +8,7 @@ An image is what lies in ci/golden/PATTERN.txt: the files of a channel's directo
 and what a program says of it: the fields of `partywall info --json` that do not depend on the clock, and
 what it receives. The layout is the promise, so an image is never made anew because a program reads it differently.
 """
-import json, pathlib, signal, subprocess, sys, tempfile, time
+import json, os, pathlib, select, signal, subprocess, sys, tempfile, time
 
 HERE = pathlib.Path(__file__).resolve().parent / "golden"
 PLACE = "/dev/shm"
@@ -89,24 +89,30 @@ def read(program, text, pattern):
         said = program.run(directory, ["info", "{c}", "--json"])
         assert said.returncode == 0, (pattern, said)
         info = stable(json.loads(said.stdout))
-        output = receive(program, directory, pattern)
+        output = receive(program, directory, pattern, len(expected.get("received", "")))
         return expected, {"info": info, "received": output}
 
 
-def receive(program, directory, pattern):
-    """What the reader writes until it has all; it is ended then, for the owner is dead and more may come."""
+def receive(program, directory, pattern, enough):
+    """What the reader writes until it has `enough` characters; it is ended then, for the owner is dead and more may come."""
     words = [word.format(c="golden") for word in PATTERNS[pattern][1]]
     reader = subprocess.Popen(program.command + ["--dir", str(directory)] + words, stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    ends_alone = pattern not in ("ring", "mpsc")
-    try:
-        out, err = reader.communicate(timeout=60 if ends_alone else 5)
-    except subprocess.TimeoutExpired:
-        reader.kill()
-        out, err = reader.communicate()
-        assert not ends_alone, (pattern, out, err)
+    out, deadline = b"", time.monotonic() + (60 if enough else 5)
+    while time.monotonic() < deadline:
+        ready, _, _ = select.select([reader.stdout], [], [], 0.2)
+        more = os.read(reader.stdout.fileno(), 65536) if ready else b""
+        out += more
+        if (ready and not more) or (enough and len(text_of(out)) >= enough):
+            break
+    reader.kill()
+    rest, err = reader.communicate()
     assert out, (pattern, reader.returncode, err)
-    return out.decode().replace("\r\n", "\n")
+    return text_of(out + rest)
+
+
+def text_of(output):
+    return output.decode().replace("\r\n", "\n")
 
 
 def make(program):
