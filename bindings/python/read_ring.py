@@ -171,6 +171,8 @@ class Segment:
             access = mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0)
             # Its size was read once, from the descriptor that is mapped.
             self.map = mmap.mmap(descriptor, status.st_size, mmap.MAP_SHARED, access)
+            # Section 24: before the header was read, nobody knows whether a core dump may have it.
+            self.map.madvise(mmap.MADV_DONTDUMP)
         finally:
             os.close(descriptor)
         self.name = name
@@ -178,6 +180,8 @@ class Segment:
         self.bytes = memoryview(self.map)
         self.words = self.bytes.cast("Q")
         self.halves = self.bytes.cast("I")
+        if self.load32(16) & 4 == 0:
+            self.map.madvise(mmap.MADV_DODUMP)
 
     def load(self, at):
         value = self.words[at >> 3]

@@ -9,7 +9,7 @@ use partywall::broadcast::{Receiver, ReceiverOptions, SenderOptions, Start};
 use crate::ended::{self, Ended, complain};
 use crate::exit::{Exit, Failure};
 use crate::input::Input;
-use crate::options::{Place, Stream, size};
+use crate::options::{Place, Protection, Stream, protected, size};
 use crate::signals::Signals;
 use crate::value::{Format, Values};
 
@@ -43,6 +43,9 @@ pub(crate) struct PubArguments {
     /// Give each record a checksum, which receivers verify
     #[arg(long)]
     checksums: bool,
+
+    #[command(flatten)]
+    protection: Protection,
 }
 
 /// Options of `partywall sub`.
@@ -95,12 +98,12 @@ pub(crate) fn publish(arguments: &PubArguments, place: &Place) -> Result<Exit, F
 
 fn send_all(arguments: &PubArguments, place: &Place, signals: &Signals) -> Result<(), Ended> {
     let bytes = arguments.record_size.unwrap_or(arguments.size);
-    let mut sender = SenderOptions::new()
-        .namespace(place.open()?)
+    let options = SenderOptions::new()
+        .namespace(place.open_for(&arguments.protection)?)
         .value_size(u32::try_from(bytes).unwrap_or(u32::MAX))
         .slots(arguments.slots)
-        .checksums(arguments.checksums)
-        .open(&arguments.channel)?;
+        .checksums(arguments.checksums);
+    let mut sender = protected!(options, arguments.protection).open(&arguments.channel)?;
     let input = Input { signals };
     let mut send = |record: &[u8]| -> Result<(), Ended> {
         sender.send_kind(arguments.kind, record)?;

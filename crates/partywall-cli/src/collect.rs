@@ -11,7 +11,7 @@ use partywall::mpsc::{Event, Meta, Receiver, ReceiverOptions, SenderId};
 use crate::ended::{self, Ended, complain};
 use crate::exit::{Exit, Failure};
 use crate::kinds;
-use crate::options::{Place, Wait, seconds, size};
+use crate::options::{Place, Protection, Wait, protected, seconds, size};
 use crate::output::Output;
 use crate::signals::Signals;
 
@@ -52,18 +52,21 @@ pub(crate) struct CollectArguments {
     /// Give up when nothing arrives for so long
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     timeout: Option<Duration>,
+
+    #[command(flatten)]
+    protection: Protection,
 }
 
 /// Runs the command. At its end the channel is closed.
 pub(crate) fn run(arguments: &CollectArguments, place: &Place) -> Result<Exit, Failure> {
     let signals = Signals::install()?;
-    let receiver = ReceiverOptions::new()
+    let options = ReceiverOptions::new()
         .namespace(place.open()?)
         .seats(arguments.seats)
         .lane_capacity(arguments.lane)
         .wait(arguments.wait.into())
-        .stop_token(signals.stop.clone())
-        .open(&arguments.channel)?;
+        .stop_token(signals.stop.clone());
+    let receiver = protected!(options, arguments.protection).open(&arguments.channel)?;
     let collector = Collector {
         receiver,
         arguments,

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
-use partywall::{LockError, ManageError, OpenError, RecvError, SendError};
+use partywall::{GrowError, LockError, ManageError, OpenError, RecvError, SendError};
 
 /// The table that `--help` shows.
 pub(crate) const HELP: &str = "\
@@ -125,10 +125,22 @@ impl From<RecvError> for Failure {
         let exit = match &error {
             RecvError::TimedOut { .. } => Exit::TimedOut,
             RecvError::Deleted { .. } => Exit::Missing,
-            RecvError::Damaged { .. } | RecvError::WrongLength { .. } => Exit::Damaged,
+            RecvError::Damaged { .. }
+            | RecvError::WrongLength { .. }
+            | RecvError::SchemaMismatch { .. } => Exit::Damaged,
             _ => Exit::Failed,
         };
         Failure::of(exit, &error)
+    }
+}
+
+impl From<GrowError> for Failure {
+    fn from(error: GrowError) -> Self {
+        match error {
+            GrowError::Open(error) => error.into(),
+            GrowError::Owner(error) => error.into(),
+            other => Failure::of(Exit::Failed, &other),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use clap::Args;
-use partywall::inspect::{self, ChannelInfo, GuardedInfo, SeatInfo};
+use partywall::inspect::{self, ChannelInfo, GuardedInfo, OlderGeneration, SeatInfo};
 use partywall::layout;
 
 use crate::exit::{Exit, Failure};
@@ -38,6 +38,22 @@ pub(crate) fn run(arguments: &InfoArguments, place: &Place) -> Result<Exit, Fail
     format::print(&describe(&info, records))
 }
 
+/// Who may read it, and what is kept from everybody.
+fn protection(info: &ChannelInfo) -> String {
+    let readers = match info.mode & 0o044 {
+        0 => "its owner alone",
+        0o040 => "its group",
+        0o004 => "all but its group",
+        _ => "everybody",
+    };
+    let confidential = if info.confidential {
+        "; confidential: not in core dumps, overwritten before it is freed"
+    } else {
+        ""
+    };
+    format!("read by {readers} (mode {:04o}){confidential}", info.mode)
+}
+
 fn describe(info: &ChannelInfo, records: String) -> String {
     let counters = &info.counters;
     let none = || "none".to_owned();
@@ -70,6 +86,7 @@ fn describe(info: &ChannelInfo, records: String) -> String {
                 info.generation, info.oldest_generation
             ),
         ),
+        pair("older", older(info)),
         pair(
             "layout",
             format!(
@@ -84,6 +101,7 @@ fn describe(info: &ChannelInfo, records: String) -> String {
                 info.instance
             ),
         ),
+        pair("protection", protection(info)),
         pair("records", records),
         pair("memory", format::bytes(info.bytes_reserved)),
         pair("committed", committed(info)),
@@ -126,6 +144,7 @@ fn describe(info: &ChannelInfo, records: String) -> String {
             ),
         ));
     }
+    rows.retain(|row| row[0] != "older" || !info.older.is_empty());
     if let Some(problem) = &info.problem {
         rows.push(pair("problem", problem.clone()));
     }
@@ -133,7 +152,7 @@ fn describe(info: &ChannelInfo, records: String) -> String {
     let _ = writeln!(
         text,
         "\nseats: {} of {} claimed",
-        info.seats.len(),
+        ls::claimed(info),
         info.seat_count
     );
     if !info.seats.is_empty() {
@@ -153,7 +172,7 @@ fn describe(info: &ChannelInfo, records: String) -> String {
             "LAST ERROR",
         ];
         let mut rows = vec![header.map(str::to_owned).to_vec()];
-        rows.extend(info.seats.iter().map(seat));
+        rows.extend(info.seats.iter().map(|of| seat(of, info.generation)));
         text.push_str(&format::table(&rows, |row, column| match (row, column) {
             (0, _) => Some(Colour::Faint),
             (_, 3) => Some(paint(info.seats[row - 1].holder)),
@@ -161,6 +180,16 @@ fn describe(info: &ChannelInfo, records: String) -> String {
         }));
     }
     text
+}
+
+/// What is kept for those who have not come over yet.
+fn older(info: &ChannelInfo) -> String {
+    let of = |older: &OlderGeneration| {
+        let size = format::bytes(older.total_size);
+        format!("generation {} ({}, {size})", older.generation, older.state)
+    };
+    let kept: Vec<String> = info.older.iter().map(of).collect();
+    kept.join(", ")
 }
 
 /// Who has the lock, and what the next one will be told.
@@ -178,7 +207,7 @@ fn lock(owner: &str, guarded: &GuardedInfo) -> String {
     text
 }
 
-fn seat(seat: &SeatInfo) -> Vec<String> {
+fn seat(seat: &SeatInfo, current: u64) -> Vec<String> {
     let state = match (seat.evicted, seat.parked) {
         (true, _) => "evicted".to_owned(),
         (false, true) => format!("{}, asleep", seat.state),
@@ -190,7 +219,11 @@ fn seat(seat: &SeatInfo) -> Vec<String> {
         state
     };
     vec![
-        seat.index.to_string(),
+        if seat.generation == current {
+            seat.index.to_string()
+        } else {
+            format!("{} in {}", seat.index, seat.generation)
+        },
         state,
         seat.name.clone().unwrap_or_else(|| "-".to_owned()),
         seat.holder.to_string(),

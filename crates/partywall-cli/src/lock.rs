@@ -11,7 +11,7 @@ use partywall::{LockError, inspect};
 
 use crate::ended::{self, Ended, complain};
 use crate::exit::Failure;
-use crate::options::{Place, seconds, size};
+use crate::options::{Place, Protection, protected, seconds, size};
 use crate::os;
 use crate::signals::Signals;
 
@@ -71,6 +71,9 @@ pub(crate) struct LockArguments {
     /// Bytes of the largest value [default: 4K, or this one]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     size: Option<u64>,
+
+    #[command(flatten)]
+    protection: Protection,
 
     /// What to run
     #[arg(last = true, value_name = "COMMAND", required_unless_present_any = ["value", "repair"])]
@@ -157,12 +160,11 @@ fn open(arguments: &LockArguments, place: &Place, signals: &Signals) -> Result<R
         .size
         .map_or(usual, |size| usize::try_from(size).unwrap_or(usize::MAX))
         .max(arguments.value.as_ref().map_or(0, String::len));
-    let record = RecordOptions::new()
+    let options = RecordOptions::new()
         .namespace(namespace)
         .value_size(u32::try_from(bytes).unwrap_or(u32::MAX))
-        .stop_token(signals.stop.clone())
-        .open(&arguments.channel)?;
-    Ok(record)
+        .stop_token(signals.stop.clone());
+    Ok(protected!(options, arguments.protection).open(&arguments.channel)?)
 }
 
 fn lock<'a>(arguments: &LockArguments, record: &'a mut Record) -> Result<Guard<'a>, Ended> {

@@ -75,6 +75,12 @@ pub(crate) fn paint_owner(channel: &ChannelInfo) -> Option<Colour> {
     }
 }
 
+/// Seats that are claimed, in whichever generation: one number, one peer.
+pub(crate) fn claimed(channel: &ChannelInfo) -> usize {
+    let indexes = channel.seats.iter().map(|seat| seat.index);
+    indexes.collect::<std::collections::BTreeSet<_>>().len()
+}
+
 fn row(channel: &ChannelInfo) -> Vec<String> {
     if let Some(problem) = &channel.problem {
         return vec![
@@ -104,7 +110,7 @@ fn row(channel: &ChannelInfo) -> Vec<String> {
         } else {
             channel.owner_pid.to_string()
         },
-        format!("{}/{}", channel.seats.len(), channel.seat_count),
+        format!("{}/{}", claimed(channel), channel.seat_count),
         channel.records.to_string(),
         furthest.unwrap_or_else(|| "-".to_owned()),
         format::bytes(channel.bytes_reserved),

@@ -13,15 +13,68 @@ pub(crate) struct Place {
     /// Directory of the channels, instead of $PARTYWALL_DIR
     #[arg(long, global = true, value_name = "DIRECTORY")]
     pub(crate) dir: Option<PathBuf>,
+
+    /// Read what another user shares: his number. His channels are in --dir, or /dev/shm/partywall-UID
+    #[arg(long, global = true, value_name = "UID")]
+    pub(crate) owner: Option<u32>,
 }
 
 impl Place {
     pub(crate) fn open(&self) -> Result<Namespace, OpenError> {
-        match &self.dir {
-            Some(path) => Namespace::open(path),
-            None => Namespace::open_default(),
+        self.open_for(&Protection::default())
+    }
+
+    /// The same, for who may make a channel there: one that is shared needs a namespace that lets others in.
+    pub(crate) fn open_for(&self, protection: &Protection) -> Result<Namespace, OpenError> {
+        let readable = protection.mode.unwrap_or(0) & 0o044;
+        let mode = 0o700 | readable | readable >> 2;
+        match (&self.dir, self.owner) {
+            (Some(path), Some(user)) => Namespace::open_of(path, user),
+            (None, Some(user)) => Namespace::of_user(user),
+            (Some(path), None) => Namespace::open_with_mode(path, mode),
+            (None, None) => Namespace::open_with_mode(Namespace::default_path(), mode),
         }
     }
+}
+
+/// Who may read a channel, and what is kept from everybody.
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub(crate) struct Protection {
+    /// Who may read it: 0600 you alone, 0640 its group, 0644 everybody; nobody else ever writes. [default: as it is, and
+    /// 0600 at first]
+    #[arg(long, value_name = "MODE", value_parser = mode)]
+    pub(crate) mode: Option<u32>,
+
+    /// Keep it out of core dumps, and overwrite it before it is freed
+    #[arg(long)]
+    pub(crate) confidential: bool,
+
+    /// Keep it out of swap while this command has it open
+    #[arg(long)]
+    pub(crate) lock_memory: bool,
+}
+
+/// An owner's options with a [`Protection`].
+macro_rules! protected {
+    ($options:expr, $protection:expr) => {{
+        let protection: $crate::options::Protection = $protection;
+        let options = $options
+            .confidential(protection.confidential)
+            .locked_in_memory(protection.lock_memory);
+        match protection.mode {
+            Some(mode) => options.mode(mode),
+            None => options,
+        }
+    }};
+}
+pub(crate) use protected;
+
+/// Parses a file's mode, such as `0644` or `640`.
+pub(crate) fn mode(text: &str) -> Result<u32, String> {
+    u32::from_str_radix(text, 8)
+        .ok()
+        .filter(|mode| *mode <= 0o7777 && !text.starts_with('+'))
+        .ok_or_else(|| "an octal mode, such as 0644".to_owned())
 }
 
 /// How to wait.
@@ -147,6 +200,15 @@ mod tests {
             "18446744073709551615k",
         ] {
             assert!(size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn modes_are_octal() {
+        assert_eq!(mode("0644"), Ok(0o644));
+        assert_eq!(mode("640"), Ok(0o640));
+        for text in ["", "rw-r--r--", "0o644", "999", "+644", "100644"] {
+            assert!(mode(text).is_err(), "{text}");
         }
     }
 

@@ -10,7 +10,7 @@ use partywall::ring::{Alone, Producer, ProducerOptions, Sent};
 use crate::ended::{self, Ended};
 use crate::exit::{Exit, Failure};
 use crate::input::{CHUNK, Input};
-use crate::options::{Place, Wait, WhenAlone, WhenFull, seconds, size};
+use crate::options::{Place, Protection, Wait, WhenAlone, WhenFull, protected, seconds, size};
 use crate::signals::Signals;
 use crate::sink::{Batch, Sink};
 use crate::{in_place, kinds};
@@ -38,7 +38,7 @@ pub(crate) struct SendArguments {
 
     /// Send to the channel of a `partywall collect`, as one of many; waits for it. Without --record-size a record is a
     /// line
-    #[arg(long, conflicts_with_all = ["capacity", "seats", "no_consumer"])]
+    #[arg(long, conflicts_with_all = ["capacity", "seats", "no_consumer", "mode", "confidential"])]
     to_collector: bool,
 
     /// Leave at the end of input, without waiting until everything was taken
@@ -68,6 +68,9 @@ pub(crate) struct SendArguments {
     /// Give up when there is no room, or no consumer, for so long
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     timeout: Option<Duration>,
+
+    #[command(flatten)]
+    protection: Protection,
 }
 
 /// Runs the command.
@@ -153,7 +156,7 @@ fn open(arguments: &SendArguments, place: &Place, signals: &Signals) -> Result<P
         // Four records, so that the two sides need not go in step.
         options = options.capacity((16 << 20).max(bytes.saturating_add(8).saturating_mul(4)));
     }
-    Ok(options.open(&arguments.channel)?)
+    Ok(protected!(options, arguments.protection).open(&arguments.channel)?)
 }
 
 /// Takes a seat of somebody's mpsc channel.
@@ -167,6 +170,7 @@ fn join(
         .overflow(arguments.overflow.into())
         .block_timeout(arguments.timeout)
         .attach_timeout(arguments.timeout)
+        .locked_in_memory(arguments.protection.lock_memory)
         .wait(arguments.wait.into())
         .stop_token(signals.stop.clone());
     Ok(options.attach(&arguments.channel)?)

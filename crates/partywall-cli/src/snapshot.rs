@@ -9,7 +9,7 @@ use partywall::{RecvError, inspect};
 use crate::ended::{self, Ended};
 use crate::exit::{Exit, Failure};
 use crate::input::Input;
-use crate::options::{Place, Stream, Wait, seconds, size};
+use crate::options::{Place, Protection, Stream, Wait, protected, seconds, size};
 use crate::signals::Signals;
 use crate::value::{Format, Values};
 
@@ -24,7 +24,9 @@ const USUAL: usize = 4096;
 Examples:
     partywall put config '{\"exposure\": 12}'       (it stays: partywall get config)
     partywall put lut < table.bin
-    sensors | partywall put temperature --lines    (each line replaces the one before)")]
+    sensors | partywall put temperature --lines    (each line replaces the one before)
+    partywall --dir /dev/shm/plant put state --mode 0644 ok     (everybody may read it:
+    partywall --dir /dev/shm/plant --owner 1000 get state)")]
 pub(crate) struct PutArguments {
     /// The snapshot; created, or taken over from a writer that has gone
     #[arg(value_name = "NAME")]
@@ -49,6 +51,9 @@ pub(crate) struct PutArguments {
     /// Give each value a checksum, which readers verify
     #[arg(long)]
     checksums: bool,
+
+    #[command(flatten)]
+    protection: Protection,
 }
 
 /// Options of `partywall get`.
@@ -100,6 +105,11 @@ fn put_all(arguments: &PutArguments, place: &Place, signals: &Signals) -> Result
     };
     let needed = value.as_ref().map_or(0, Vec::len);
     let mut writer = open(arguments, place, needed)?;
+    if needed > writer.max_value() {
+        // Whoever reads it comes over.
+        let size = u32::try_from(needed).unwrap_or(u32::MAX);
+        writer.grow(size, 0).map_err(Failure::from)?;
+    }
     let mut put = |bytes: &[u8]| -> Result<(), Ended> {
         writer.put_kind(arguments.kind, bytes)?;
         Ok(())
@@ -113,22 +123,25 @@ fn put_all(arguments: &PutArguments, place: &Place, signals: &Signals) -> Result
 }
 
 fn open(arguments: &PutArguments, place: &Place, needed: usize) -> Result<Writer, Ended> {
-    let namespace = place.open()?;
-    // One that is there is taken as it is, if the value fits.
+    let namespace = place.open_for(&arguments.protection)?;
+    // One that is there is taken as it is; if the value does not fit, it grows.
     let there =
         inspect::inspect(&namespace, &arguments.channel).is_ok_and(|info| info.generation > 0);
     let usual = if there && !arguments.lines { 1 } else { USUAL };
     let bytes = arguments
         .size
         .map_or(usual, |size| usize::try_from(size).unwrap_or(usize::MAX))
-        .max(needed);
-    let writer = WriterOptions::new()
+        .max(if there && !arguments.checksums {
+            1
+        } else {
+            needed
+        });
+    let options = WriterOptions::new()
         .namespace(namespace)
         .value_size(u32::try_from(bytes).unwrap_or(u32::MAX))
         .checksums(arguments.checksums)
-        .keep_when_closed(true)
-        .open(&arguments.channel)?;
-    Ok(writer)
+        .keep_when_closed(true);
+    Ok(protected!(options, arguments.protection).open(&arguments.channel)?)
 }
 
 /// Writes the latest value.

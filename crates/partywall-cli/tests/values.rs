@@ -55,6 +55,35 @@ fn a_value_stays_after_the_command_that_put_it() {
 }
 
 #[test]
+fn a_snapshot_grows_for_a_larger_value_while_somebody_watches() {
+    let place = Place::new();
+    done(&run(place.command(&["put", "s", "small"]), b""));
+    let watcher = place
+        .command(&["watch", "s", "--count", "2", "--raw"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // It sleeps in a seat.
+    let asleep = || {
+        let info = run(place.command(&["info", "s", "--json"]), b"");
+        let info: serde_json::Value = serde_json::from_slice(done(&info)).unwrap();
+        info["seats"][0]["parked"] == true
+    };
+    while !asleep() {
+        std::thread::yield_now();
+    }
+    let large = vec![b'x'; 70_000];
+    done(&run(place.command(&["put", "s"]), &large));
+    let watched = watcher.wait_with_output().unwrap();
+    assert_eq!(done(&watched).len(), "small".len() + large.len());
+    let info = run(place.command(&["info", "s", "--json"]), b"");
+    let info: serde_json::Value = serde_json::from_slice(done(&info)).unwrap();
+    assert_eq!(info["generation"], 2);
+    done(&run(place.command(&["rm", "s"]), b""));
+}
+
+#[test]
 fn watch_sees_what_is_put_while_it_runs_and_ends_with_the_writer_or_by_count() {
     let place = Place::new();
     let watcher = place

@@ -1,8 +1,9 @@
 //! What can go wrong, one enum an operation. Each message says to which channel, what was expected and
 //! found, and what to do next.
 
+use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::layout::verdict::EvictionReason;
@@ -53,17 +54,36 @@ pub enum OpenError {
         /// The owner's process id as it wrote it; 0 if unknown.
         pid: u32,
     },
-    /// The system does not let this user do it.
-    #[error(
-        "channel {channel}: not permitted to {operation}; run as the user who owns {path}, or choose another namespace with PARTYWALL_DIR"
-    )]
+    /// The system does not let this user do it. Nothing was changed.
+    #[error("channel {channel}: {}", denied.explain(path, *user, *owner, *mode))]
     NotPermitted {
         /// The channel's name.
         channel: String,
         /// What was tried.
-        operation: &'static str,
+        denied: Denied,
         /// On what.
         path: PathBuf,
+        /// Who tried: the effective user's number.
+        user: u32,
+        /// Whose it is; `None` if not even that may be seen.
+        owner: Option<u32>,
+        /// Its permission bits, such as 0o600; `None` if they may not be seen.
+        mode: Option<u32>,
+    },
+    /// Memory that was to be kept out of swap cannot be.
+    #[error(
+        "channel {channel}: cannot lock {needed} bytes in memory: this process may lock {} in all (RLIMIT_MEMLOCK): {source}; raise the limit (`ulimit -l`, LimitMEMLOCK= of a service), make the channel smaller, or open it without locking it in memory",
+        limit.map_or_else(|| "as many as there are".to_owned(), |bytes| format!("{bytes} bytes"))
+    )]
+    NotLockable {
+        /// The channel's name.
+        channel: String,
+        /// Bytes that were to be locked just now.
+        needed: u64,
+        /// Bytes that the process may lock in all; `None`: no limit.
+        limit: Option<u64>,
+        /// What the system said.
+        source: io::Error,
     },
     /// There is not enough memory in the file system.
     #[error(
@@ -235,6 +255,53 @@ pub enum OpenError {
     },
 }
 
+/// What a user was not permitted to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Denied {
+    /// To look a channel up: its namespace may not be searched.
+    See,
+    /// To open what is shared with others only, or with nobody.
+    Open,
+    /// To map what the channel's own processes write: a seat, or the owner side.
+    Map,
+    /// To lock it, and so to own it, or to sit in it.
+    Lock,
+    /// To remove it.
+    Delete,
+    /// To make its files.
+    Make,
+}
+
+impl Denied {
+    fn explain(self, path: &Path, user: u32, owner: Option<u32>, mode: Option<u32>) -> String {
+        let path = path.display();
+        let owner = owner.map_or_else(|| "its owner".to_owned(), |owner| format!("user {owner}"));
+        let mode = mode.map_or_else(|| "unknown".to_owned(), |mode| format!("{mode:04o}"));
+        let whose = format!("(owner: {owner}, mode {mode})");
+        match self {
+            Denied::See => format!(
+                "user {user} may not look into {path} {whose}, where it would be; have {owner} let others search it (`chmod go+x {path}`)"
+            ),
+            Denied::Open => format!(
+                "user {user} may not open {path} {whose}; run as {owner}, or have {owner} share it by opening the channel with mode 0644, or 0640 for its group (`--mode`; snapshots and broadcasts only)"
+            ),
+            Denied::Map => format!(
+                "user {user} may not map {path} for writing {whose}; other users can read snapshots and broadcasts that are shared with them, and take no seat: run as {owner}"
+            ),
+            Denied::Lock => format!(
+                "user {user} may not lock {path} {whose}, and so neither own the channel nor sit in it; run as {owner}, or choose another namespace with PARTYWALL_DIR"
+            ),
+            Denied::Delete => format!(
+                "user {user} may not delete {path} {whose}; run as {owner}, or have {owner} remove the channel by `partywall rm`"
+            ),
+            Denied::Make => format!(
+                "user {user} may not make files in {path} {whose}; run as {owner}, or choose another namespace with PARTYWALL_DIR"
+            ),
+        }
+    }
+}
+
 /// A record was not sent.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -301,6 +368,24 @@ pub enum SendError {
         /// The channel's name.
         channel: String,
     },
+    /// The receiver of an mpsc channel went on in a new generation whose records are others than this handle is for.
+    #[error(
+        "channel {channel}: goes on with other records than expected: {difference}; build both sides from one definition (`partywall schema {channel}` prints the channel's), and attach anew"
+    )]
+    SchemaMismatch {
+        /// The channel's name.
+        channel: String,
+        /// In what they differ.
+        difference: Difference,
+    },
+    /// The receiver of an mpsc channel went on in a new generation, which could not be opened yet: call again.
+    #[error("channel {channel}: cannot go over to its next generation yet: {source}; call again")]
+    NotMoved {
+        /// The channel's name.
+        channel: String,
+        /// Why not.
+        source: Box<OpenError>,
+    },
     /// The receiver of an mpsc channel reads this sender no more.
     #[error("channel {channel}: the receiver gave up on this sender ({reason:?}); attach anew")]
     Evicted {
@@ -308,6 +393,15 @@ pub enum SendError {
         channel: String,
         /// Why.
         reason: EvictionReason,
+    },
+    /// Another owner has taken the channel over, though this one lives: its lock file was replaced. What this one
+    /// did since then may be lost, and dropping it closes nothing.
+    #[error(
+        "channel {channel}: superseded: another owner has taken it over; drop this handle, and do not remove lock files by hand"
+    )]
+    Superseded {
+        /// The channel's name.
+        channel: String,
     },
     /// The channel was removed while this producer had it.
     #[error("channel {channel}: it was removed by force; open it anew")]
@@ -429,6 +523,25 @@ pub enum RecvError {
         /// Bytes that came.
         found: usize,
     },
+    /// The producer went on in a new generation whose records are others than this handle is for. All that were of its
+    /// kind have been received.
+    #[error(
+        "channel {channel}: goes on with other records than expected: {difference}; build both sides from one definition (`partywall schema {channel}` prints the channel's), and attach anew"
+    )]
+    SchemaMismatch {
+        /// The channel's name.
+        channel: String,
+        /// In what they differ.
+        difference: Difference,
+    },
+    /// The producer went on in a new generation, which could not be opened yet: call again.
+    #[error("channel {channel}: cannot go over to its next generation yet: {source}; call again")]
+    NotMoved {
+        /// The channel's name.
+        channel: String,
+        /// Why not.
+        source: Box<OpenError>,
+    },
     /// The producer went on in a new generation that this consumer was not carried over to.
     #[error("channel {channel}: superseded by a new generation; attach anew")]
     Superseded {
@@ -443,6 +556,58 @@ pub enum RecvError {
         /// The channel's name.
         channel: String,
     },
+}
+
+/// A channel did not get a new generation: it goes on in the one that it has.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GrowError {
+    /// The new generation could not be made.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The channel is not this handle's any more.
+    #[error(transparent)]
+    Owner(#[from] SendError),
+}
+
+/// A handle that did not change its type, with the reason. Nothing was changed.
+#[derive(Debug)]
+pub struct Unchanged<Handle>(Box<(Handle, GrowError)>);
+
+impl<Handle> Unchanged<Handle> {
+    pub(crate) fn new(handle: Handle, error: GrowError) -> Self {
+        Unchanged(Box::new((handle, error)))
+    }
+
+    /// Why.
+    #[must_use]
+    pub fn error(&self) -> &GrowError {
+        &self.0.1
+    }
+
+    /// The handle as it was.
+    #[must_use]
+    pub fn into_handle(self) -> Handle {
+        self.0.0
+    }
+
+    /// Why; the handle is dropped, which closes its channel.
+    #[must_use]
+    pub fn into_error(self) -> GrowError {
+        self.0.1
+    }
+}
+
+impl<Handle> fmt::Display for Unchanged<Handle> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.1.fmt(formatter)
+    }
+}
+
+impl<Handle: fmt::Debug> std::error::Error for Unchanged<Handle> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        std::error::Error::source(&self.0.1)
+    }
 }
 
 /// A guarded record was not locked.
@@ -546,28 +711,4 @@ pub enum ManageError {
     /// The channel could not be opened for looking.
     #[error(transparent)]
     Open(#[from] OpenError),
-}
-
-impl OpenError {
-    /// What the system said, as the error that fits it best.
-    pub(crate) fn system(
-        channel: &str,
-        operation: &'static str,
-        path: impl FnOnce() -> PathBuf,
-        source: io::Error,
-    ) -> Self {
-        let channel = channel.to_owned();
-        match source.kind() {
-            io::ErrorKind::PermissionDenied => OpenError::NotPermitted {
-                channel,
-                operation,
-                path: path(),
-            },
-            _ => OpenError::System {
-                channel,
-                operation,
-                source,
-            },
-        }
-    }
 }

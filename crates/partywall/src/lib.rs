@@ -59,7 +59,9 @@ pub mod snapshot;
 mod wait;
 
 pub use channel::namespace::Namespace;
-pub use error::{LockError, ManageError, OpenError, RecvError, SendError};
+pub use error::{
+    Denied, GrowError, LockError, ManageError, OpenError, RecvError, SendError, Unchanged,
+};
 pub use layout::verdict::EvictionReason;
 pub use os::decline_sigbus_handler;
 pub use protocol::Lie;

@@ -5,7 +5,7 @@ use crate::channel::liveness::{OWNER, lock_patiently, seat_byte};
 use crate::channel::namespace::Namespace;
 use crate::channel::root::{self, Found};
 use crate::channel::{generation, owner, removal};
-use crate::error::{ManageError, OpenError};
+use crate::error::{Denied, ManageError, OpenError};
 use crate::inspect::{self, Liveness};
 use crate::layout::header::FLAG_KEEP;
 use crate::layout::peers;
@@ -45,6 +45,7 @@ pub struct Cleaned {
 /// # Errors
 /// [`ManageError::InUse`] without `force`; [`OpenError::Missing`] and what the system says.
 pub fn remove(namespace: &Namespace, channel: &str, force: bool) -> Result<Removed, ManageError> {
+    open(namespace, channel)?.expect_own(Denied::Delete)?;
     let bytes = inspect::bytes_of(namespace, channel)?;
     let removed = || Removed {
         channel: channel.to_owned(),
@@ -146,6 +147,7 @@ pub fn clean(namespace: &Namespace) -> Result<Vec<Cleaned>, ManageError> {
 /// [`ManageError::NoSuchConsumer`]; [`ManageError::InUse`] if it is attached.
 pub fn forget(namespace: &Namespace, channel: &str, consumer: &str) -> Result<(), ManageError> {
     let directory = open(namespace, channel)?;
+    directory.expect_own(Denied::Map)?;
     let missing = || OpenError::Missing {
         channel: channel.to_owned(),
         namespace: namespace.path().to_owned(),
@@ -210,7 +212,7 @@ fn lock_seat(
             channel: directory.name().to_owned(),
             by: format!("the consumer {consumer:?} itself, which is attached"),
         }),
-        Err(error) => Err(directory.error("lock a seat", error).into()),
+        Err(error) => Err(directory.error(Denied::Lock, "lock a seat", error).into()),
     }
 }
 

@@ -262,3 +262,40 @@ fn larger_values_are_made_room_for_with_everything_that_matters() {
     drop(Lock::OwnerDied(guard).consistent());
     assert!(!large.lock().unwrap().owner_died());
 }
+
+#[test]
+fn who_opens_a_record_while_it_is_removed_gets_it_or_the_next() {
+    let place = Place::new();
+    let (place, done) = (&place, &std::sync::atomic::AtomicBool::new(false));
+    let order = std::sync::atomic::Ordering::Relaxed;
+    thread::scope(|scope| {
+        let openers: Vec<_> = (0..3)
+            .map(|_| {
+                scope.spawn(move || {
+                    for _ in 0..1000 {
+                        let mut record = open(place);
+                        match record.lock_timeout(LONG) {
+                            Ok(_) | Err(LockError::Deleted { .. }) => {}
+                            Err(error) => panic!("{error}"),
+                        }
+                    }
+                })
+            })
+            .collect();
+        scope.spawn(move || {
+            while !done.load(order) {
+                match manage::remove(&place.namespace, "r", true) {
+                    Ok(_) | Err(ManageError::Open(OpenError::Missing { .. })) => {}
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        });
+        let ended: Vec<_> = openers.into_iter().map(|opener| opener.join()).collect();
+        done.store(true, order);
+        for opener in ended {
+            opener.unwrap();
+        }
+    });
+    let _ = manage::remove(&place.namespace, "r", true);
+    assert_eq!(place.files(), Vec::<String>::new());
+}

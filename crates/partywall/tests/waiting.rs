@@ -209,3 +209,38 @@ fn a_stopped_consumer_overflows_by_the_chosen_policy_and_then_gets_everything() 
         assert_eq!(stalled.recv().unwrap().payload, number.to_le_bytes());
     }
 }
+
+/// No single wait is as long as a slice, after which it looks around.
+#[test]
+fn many_short_waits_learn_of_a_death_and_of_a_removal() {
+    for wait in [
+        WaitStrategy::Spin,
+        WaitStrategy::SpinThenPark,
+        WaitStrategy::Park,
+    ] {
+        for removed in [false, true] {
+            let place = Place::new();
+            let producer = place.producer().open("c").unwrap();
+            let mut consumer = place.consumer().wait(wait).attach("c").unwrap();
+            producer.abandon();
+            if removed {
+                manage::remove(&place.namespace, "c", true).unwrap();
+            }
+            let began = Instant::now();
+            let ended = loop {
+                match consumer.recv_timeout(Duration::from_millis(1)) {
+                    Err(RecvError::TimedOut { .. }) => {
+                        let waited = began.elapsed();
+                        assert!(waited < Duration::from_secs(30), "{wait:?} learns nothing");
+                    }
+                    ended => break ended,
+                }
+            };
+            match ended {
+                Err(RecvError::Deleted { .. }) => assert!(removed),
+                Err(RecvError::OwnerDied { .. }) => assert!(!removed),
+                other => panic!("{wait:?} {other:?}"),
+            }
+        }
+    }
+}

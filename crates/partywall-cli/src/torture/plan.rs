@@ -181,7 +181,7 @@ impl Plan {
 
     /// What all records of the round are made with.
     pub(super) fn key(&self) -> u64 {
-        mix(self.seed ^ mix(self.round ^ 0x6b65_79))
+        mix(self.seed ^ mix(self.round ^ 0x006b_6579))
     }
 }
 

@@ -1,13 +1,14 @@
 //! A receiver's handle.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::{Meta, ReceiverOptions, Value};
+use super::{Meta, ReceiverOptions, Start, Value};
 use crate::channel::visit::Visited;
 use crate::error::{OpenError, RecvError};
 use crate::handle::PeerHandle;
 use crate::handle::accessors::peer_accessors;
 use crate::handle::slots::shape;
+use crate::layout::header::Pattern;
 use crate::memory::{ReadOnly, Region};
 use crate::protocol::slots::{CursorReader, Next};
 
@@ -48,8 +49,9 @@ impl Receiver {
     /// [`RecvError::Overrun`] with the number of records that were lost, after which the receiver goes on;
     /// [`RecvError::Closed`] at the clean end; [`RecvError::OwnerDied`] once everything that a dead sender
     /// committed was read (unless [`await_successor`](ReceiverOptions::await_successor) was chosen);
-    /// [`RecvError::Stopped`], [`RecvError::Superseded`], [`RecvError::Deleted`], [`RecvError::Damaged`],
-    /// [`RecvError::Forked`].
+    /// [`RecvError::Stopped`], [`RecvError::Deleted`], [`RecvError::Damaged`], [`RecvError::Forked`]. Where the sender
+    /// [goes on](super::Sender::grow) in larger slots, so does the receiver: [`RecvError::SchemaMismatch`] if the records
+    /// there are others than it was attached for, [`RecvError::NotMoved`] if that could not be opened yet.
     pub fn recv(&mut self) -> Result<Value, RecvError> {
         let mut payload = Vec::new();
         let meta = self.recv_into(&mut payload, None)?;
@@ -91,13 +93,49 @@ impl Receiver {
         let reader = &mut self.reader;
         let found = match reader.read(payload) {
             Ok(Some(found)) => found,
-            Ok(None) => match self.handle.wait(timeout, &mut || reader.read(payload)) {
-                Ok(found) => found,
-                Err(error) => return Err(self.nothing(error)),
-            },
+            Ok(None) => self.wait(timeout, payload)?,
             Err(lie) => return Err(self.handle.damaged(lie)),
         };
         self.taken(found, payload.len())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn wait(
+        &mut self,
+        timeout: Option<Duration>,
+        payload: &mut Vec<u8>,
+    ) -> Result<Next, RecvError> {
+        let started = Instant::now();
+        let mut left = timeout;
+        loop {
+            let reader = &mut self.reader;
+            match self.handle.wait(left, &mut || reader.read(payload)) {
+                Err(RecvError::Superseded { .. }) => self.go_over()?,
+                Err(error) => return Err(self.nothing(error)),
+                found => return found,
+            }
+            left = timeout.map(|timeout| timeout.saturating_sub(started.elapsed()));
+        }
+    }
+
+    /// The generation is over, and everything that was left of it was read: on in the one that is current now. What
+    /// passed between the two is an overrun.
+    #[cold]
+    fn go_over(&mut self) -> Result<(), RecvError> {
+        let visited = match self.handle.visit_next(&[Pattern::Broadcast]) {
+            Err(RecvError::SchemaMismatch { difference, .. }) => {
+                return Err(self.handle.end_for_other_records(difference));
+            }
+            visited => visited?,
+        };
+        let (owner, shape) = (visited.owner.clone(), shape(&visited.header));
+        match CursorReader::new(owner, shape, Start::At(self.reader.next())) {
+            Ok(reader) => self.reader = reader,
+            Err(lie) => return Err(self.handle.damaged(lie)),
+        }
+        self.handle.goes_on_in(visited);
+        Ok(())
     }
 
     /// [`Self::try_recv`] into a buffer.
@@ -107,16 +145,23 @@ impl Receiver {
     #[inline]
     pub fn try_recv_into(&mut self, payload: &mut Vec<u8>) -> Result<Option<Meta>, RecvError> {
         self.handle.check()?;
-        let reader = &mut self.reader;
-        let found = match reader.read(payload) {
-            Ok(Some(found)) => found,
-            Ok(None) => match self.handle.look_for_the_end(&mut || reader.read(payload))? {
-                Some(found) => found,
-                None => return Ok(None),
-            },
-            Err(lie) => return Err(self.handle.damaged(lie)),
-        };
-        self.taken(found, payload.len()).map(Some)
+        loop {
+            let reader = &mut self.reader;
+            let found = match reader.read(payload) {
+                Ok(Some(found)) => found,
+                Ok(None) => match self.handle.look_for_the_end(&mut || reader.read(payload)) {
+                    Ok(Some(found)) => found,
+                    Ok(None) => return Ok(None),
+                    Err(RecvError::Superseded { .. }) => {
+                        self.go_over()?;
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                },
+                Err(lie) => return Err(self.handle.damaged(lie)),
+            };
+            return self.taken(found, payload.len()).map(Some);
+        }
     }
 
     /// Why nothing came; or that the sender's words went back, which who waits for the next one does not see.

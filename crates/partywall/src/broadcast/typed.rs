@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use super::{Receiver, Sender};
 use crate::error::{RecvError, SendError};
-use crate::record::{ReceiveBytes, SendBytes, Typed, sealed};
+use crate::handle::slots::typed_slot_writer;
+use crate::record::{ReceiveBytes, Record, SendBytes, Typed, sealed};
 
 /// A [`Sender`] of values; [`SenderOptions::open_typed`](super::SenderOptions::open_typed) opens one.
 pub type TypedSender<T> = Typed<Sender, T>;
 /// A [`Receiver`] of values; [`ReceiverOptions::attach_typed`](super::ReceiverOptions::attach_typed) opens one.
 pub type TypedReceiver<T> = Typed<Receiver, T>;
+
+typed_slot_writer!(Sender);
 
 impl sealed::Handle for Sender {
     fn channel_name(&self) -> &str {

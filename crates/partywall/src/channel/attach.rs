@@ -7,16 +7,18 @@ use super::directory::ChannelDirectory;
 use super::generation;
 use super::joining::{AN_OWNER, Attempt, Entrance, Request, THE_CHANNEL, enter, until_attached};
 use super::liveness::{NAMES, PATIENCE, PAUSE, lock_patiently, seat_byte};
+use super::moving::{Move, Moved};
 use super::root::{self, Generations};
 use super::schema;
 use super::segment::Header;
-use crate::error::OpenError;
+use crate::error::{Denied, OpenError};
 use crate::layout::header::{Pattern, State};
 use crate::layout::peers;
 use crate::layout::seat::{self, Claim, SeatState};
 use crate::memory::{ReadOnly, Region, Shared, Writable};
 use crate::os::LockFile;
 use crate::protocol::Lie;
+use crate::protocol::growth;
 use crate::protocol::park;
 use crate::protocol::seats::{self, Refused};
 
@@ -44,15 +46,28 @@ pub(crate) trait PeerRole: Sized {
         true
     }
 
-    /// The position that it stands at.
-    fn position(&self) -> u64 {
-        0
+    /// Whether a holder that found nothing more, behind the end of its generation, may go on in the next one. A lie is
+    /// somebody's who says that it begins elsewhere than this one ended.
+    fn may_leave_for(&self, _next: &Header) -> Result<(), Lie> {
+        Ok(())
     }
 
-    /// Sits down in the next generation, whose base is the position of `self`; `None` where a pattern's peers
-    /// are not carried over.
-    fn move_in(&self, _next: &Opened<'_>, _name: &str) -> Option<Self> {
-        None
+    /// Goes over: claims the seat of the same index in the next generation, and only then gives up this one. Under the
+    /// locks of both. Refused where a pattern's peers are not carried over.
+    fn move_in(&mut self, _next: &Opened<'_>) -> Result<Self, NotTaken> {
+        Err(NotTaken::Unusable)
+    }
+
+    /// Whether something in the seat is still in use by a holder that went over: then its lock is kept until that is
+    /// over too.
+    fn keeps_its_seat(&self) -> bool {
+        false
+    }
+
+    /// The seats of an older generation that newcomers to the current one must not take, one bit each; `None` if that
+    /// cannot be said before its owner has retired it.
+    fn promised(older: &Opened<'_>) -> Option<u64> {
+        growth::promised(&older.owner, &older.peers, older.header.seat_count)
     }
 }
 
@@ -103,6 +118,7 @@ fn attempt<P: PeerRole>(request: &Request<'_>) -> Result<Attempt<Attached<P>>, O
         Ok(entrance) => entrance,
         Err(awaited) => return Ok(Attempt::Wait(awaited)),
     };
+    channel.expect_own(Denied::Map)?;
     let Some(lock) = channel.open_lock(false)? else {
         return Ok(Attempt::Wait(THE_CHANNEL));
     };
@@ -119,7 +135,7 @@ fn attempt<P: PeerRole>(request: &Request<'_>) -> Result<Attempt<Attached<P>>, O
         Some(consumer) => {
             // One lock over search and claim: else two processes could give one name two seats.
             let locked = lock_patiently(&lock, NAMES)
-                .map_err(|error| channel.error("lock the names", error))?;
+                .map_err(|error| channel.error(Denied::Lock, "lock the names", error))?;
             if !locked {
                 return Ok(Attempt::Again);
             }
@@ -227,10 +243,12 @@ impl<'a> Claiming<'a> {
             return Err(super::owner::broken(self.channel.name(), current));
         }
         if opened.header.state != State::READY {
-            return Ok(Seat::NotReady);
+            return Ok(self.not_ready());
         }
         self.check_schema(&opened)?;
-        let promised = self.promised_seats()?;
+        let Some(promised) = self.promised_seats::<P>()? else {
+            return Ok(Seat::Changed);
+        };
         let end = Instant::now() + PATIENCE;
         loop {
             let mut busy = false;
@@ -268,7 +286,7 @@ impl<'a> Claiming<'a> {
         let locked = self
             .lock
             .try_lock(byte)
-            .map_err(|error| self.channel.error("lock a seat", error))?;
+            .map_err(|error| self.channel.error(Denied::Lock, "lock a seat", error))?;
         if !locked {
             return Ok(Seat::Changed);
         }
@@ -290,7 +308,7 @@ impl<'a> Claiming<'a> {
     /// What it means that a seat could not be taken.
     fn refused<P>(&self, opened: &Opened<'_>, refused: NotTaken) -> Result<Seat<P>, OpenError> {
         match refused {
-            NotTaken::NotReady => Ok(Seat::NotReady),
+            NotTaken::NotReady => Ok(self.not_ready()),
             NotTaken::Unusable => Ok(Seat::Changed),
             NotTaken::Failed(error) => Err(error),
             NotTaken::Damaged(lie) => Err(OpenError::Damaged {
@@ -301,22 +319,27 @@ impl<'a> Claiming<'a> {
         }
     }
 
-    /// Seats that durable consumers of older generations will take when they come.
-    fn promised_seats(&self) -> Result<u64, OpenError> {
+    /// The generation is over: is there another to look at, or none yet?
+    fn not_ready<P>(&self) -> Seat<P> {
+        match root::generations(self.root) {
+            Ok(now) if now != self.generations => Seat::Changed,
+            _ => Seat::NotReady,
+        }
+    }
+
+    /// Seats that peers of older generations will take when they come; `None` if one of those is not retired yet: its
+    /// owner is about to do that, or a successor will.
+    fn promised_seats<P: PeerRole>(&self) -> Result<Option<u64>, OpenError> {
         let mut promised = 0;
         for number in self.generations.oldest..self.generations.current {
             if let Some(opened) = self.open_or_gone(number)? {
-                for seat in 0..opened.header.seat_count {
-                    let state = state_of(&opened, seat);
-                    if state.durable()
-                        && matches!(state.claim(), Some(Claim::Active | Claim::Absent))
-                    {
-                        promised |= 1 << seat;
-                    }
+                match P::promised(&opened) {
+                    Some(seats) => promised |= seats,
+                    None => return Ok(None),
                 }
             }
         }
-        Ok(promised)
+        Ok(Some(promised))
     }
 
     /// The seat of a durable consumer: in the *oldest* generation that knows it, so that it misses nothing;
@@ -346,7 +369,7 @@ impl<'a> Claiming<'a> {
         seat: u32,
         consumer: &str,
     ) -> Result<Seat<P>, OpenError> {
-        let system = |error: io::Error| self.channel.error("lock a seat", error);
+        let system = |error: io::Error| self.channel.error(Denied::Lock, "lock a seat", error);
         let byte = seat_byte(opened.header.generation, seat);
         if !lock_patiently(self.lock, byte).map_err(system)? {
             return Err(OpenError::ConsumerInUse {
@@ -372,55 +395,42 @@ impl<'a> Claiming<'a> {
             let _ = self.lock.unlock(byte);
             return Ok(Seat::NotReady);
         }
-        let moved = self.move_on(&opened, &held, seat, consumer)?;
-        let _ = self.lock.unlock(byte);
-        Ok(moved)
+        self.move_on(&opened, held)
     }
 
-    /// From the end of one generation to the base of the next, which is the same position: claims the seat
-    /// there, and only then frees the old one. Always one generation at a time.
-    fn move_on<P: PeerRole>(
-        &self,
-        old: &Opened<'_>,
-        held: &P,
-        seat: u32,
-        consumer: &str,
-    ) -> Result<Seat<P>, OpenError> {
-        let Some(next) = self.open_or_gone(old.header.generation + 1)? else {
-            return Ok(Seat::Changed);
+    /// From the end of one generation to the base of the next.
+    fn move_on<P: PeerRole>(&self, old: &Opened<'_>, mut held: P) -> Result<Seat<P>, OpenError> {
+        let go = Move {
+            channel: self.channel,
+            lock: self.lock,
+            root: self.root,
+            from: &old.header,
+            schema: self.request.schema,
         };
-        if next.header.base_seq != held.position() || seat >= next.header.seat_count {
-            return Err(OpenError::Damaged {
-                channel: self.channel.name().to_owned(),
-                file: super::directory::owner_file(next.header.generation),
-                lie: Lie {
-                    word: "base_seq",
-                    place: crate::layout::header::BASE_SEQ,
-                    expected: "where the generation before ended",
-                    found: next.header.base_seq,
-                },
-            });
-        }
-        self.check_schema_of_seat(&next, held)?;
-        let byte = seat_byte(next.header.generation, seat);
-        let locked = lock_patiently(self.lock, byte)
-            .map_err(|error| self.channel.error("lock a seat", error))?;
-        if !locked {
+        let seat = held.seat();
+        let wait_there = |held: &P, number| {
+            // It waits there for one who wants its records.
             seats::leave(held.peers(), seat, held.state(), true);
-            return Ok(Seat::Changed);
-        }
-        let Some(moved) = held.move_in(&next, consumer) else {
-            let _ = self.lock.unlock(byte);
-            return Ok(Seat::NotReady);
+            let _ = self.lock.unlock(seat_byte(number, seat));
         };
-        seats::leave(held.peers(), seat, held.state(), false);
-        if next.header.state != State::READY {
-            // That one is closed as well: begin again, and find this seat.
-            seats::leave(&next.peers, seat, moved.state(), true);
-            let _ = self.lock.unlock(byte);
+        let number = old.header.generation;
+        let (header, moved) = match go.go(&mut held) {
+            Ok(Moved::Here(moved)) => *moved,
+            Ok(Moved::Nowhere | Moved::Taken) => {
+                wait_there(&held, number);
+                return Ok(Seat::Changed);
+            }
+            Err(error) => {
+                wait_there(&held, number);
+                return Err(error);
+            }
+        };
+        if header.state != State::READY {
+            // That one is over as well: begin again, and find this seat.
+            wait_there(&moved, header.generation);
             return Ok(Seat::Changed);
         }
-        Ok(Seat::Taken(Box::new((next.header, moved, true))))
+        Ok(Seat::Taken(Box::new((header, moved, true))))
     }
 }
 

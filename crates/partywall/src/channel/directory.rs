@@ -1,11 +1,13 @@
 //! A channel's directory and the names in it.
 
 use std::io;
-use std::path::PathBuf;
 
+use super::liveness::Witness;
 use super::namespace::{Namespace, check_name};
-use crate::error::OpenError;
-use crate::os::{Directory, FileIdentity, LockFile};
+use super::segment;
+use crate::error::{Denied, OpenError};
+use crate::layout::header;
+use crate::os::{self, Directory, FileIdentity, LockFile, LockView, OpenMode, Readers};
 
 /// The root page's file.
 pub(crate) const ROOT: &str = "root";
@@ -31,6 +33,59 @@ pub(crate) struct ChannelDirectory {
     namespace: Namespace,
     name: String,
     directory: Directory,
+    /// Who may read the files that are made here. Its owner says so.
+    pub(crate) readers: Readers,
+    /// What is mapped here is kept out of swap.
+    pub(crate) lock_memory: bool,
+}
+
+/// An error of the system about one channel, as the error that fits it best.
+fn system(
+    namespace: &Namespace,
+    channel: &str,
+    denied: Denied,
+    place: &Place<'_>,
+    operation: &'static str,
+    source: io::Error,
+) -> OpenError {
+    let channel = channel.to_owned();
+    if source.kind() != io::ErrorKind::PermissionDenied {
+        return OpenError::System {
+            channel,
+            operation,
+            source,
+        };
+    }
+    let (path, found) = match place {
+        Place::Namespace => (
+            namespace.path().to_owned(),
+            namespace.directory().owner_and_mode(),
+        ),
+        Place::Channel => (
+            namespace.path().join(&channel),
+            namespace.directory().owner_and_mode_of(&channel),
+        ),
+        Place::File(directory, file) => (
+            namespace.path().join(&channel).join(file),
+            directory.owner_and_mode_of(file),
+        ),
+    };
+    let found = found.ok();
+    OpenError::NotPermitted {
+        channel,
+        denied,
+        path,
+        user: os::user_id(),
+        owner: found.map(|(owner, _)| owner),
+        mode: found.map(|(_, mode)| mode),
+    }
+}
+
+/// Where the system refused something.
+enum Place<'a> {
+    Namespace,
+    Channel,
+    File(&'a Directory, &'a str),
 }
 
 impl ChannelDirectory {
@@ -42,7 +97,9 @@ impl ChannelDirectory {
     ) -> Result<Option<Self>, OpenError> {
         check_name(name)?;
         let parent = namespace.directory();
-        let path = || namespace.path().join(name);
+        let refused = |denied, place: &Place<'_>, operation, error| {
+            system(namespace, name, denied, place, operation, error)
+        };
         for _ in 0..64 {
             match parent.open_child(name) {
                 Ok(directory) => {
@@ -50,6 +107,8 @@ impl ChannelDirectory {
                         namespace: namespace.clone(),
                         name: name.to_owned(),
                         directory,
+                        readers: Readers::default(),
+                        lock_memory: false,
                     }));
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -58,10 +117,10 @@ impl ChannelDirectory {
                     }
                     match parent.create_child(name) {
                         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                            return Err(OpenError::system(
-                                name,
+                            return Err(refused(
+                                Denied::Make,
+                                &Place::Namespace,
                                 "make the channel's directory",
-                                path,
                                 error,
                             ));
                         }
@@ -69,13 +128,18 @@ impl ChannelDirectory {
                         _ => {}
                     }
                 }
+                // Somebody is just making it, or died there.
+                Err(error)
+                    if error.kind() == io::ErrorKind::PermissionDenied
+                        && parent.mend_owner_rights(name).unwrap_or(false) => {}
                 Err(error) => {
-                    return Err(OpenError::system(
-                        name,
-                        "open the channel's directory",
-                        path,
-                        error,
-                    ));
+                    // A name that can be looked up is in a namespace that can be searched.
+                    let (denied, place) = match parent.owner_and_mode_of(name) {
+                        Ok(_) => (Denied::Open, Place::Channel),
+                        Err(_) => (Denied::See, Place::Namespace),
+                    };
+                    let operation = "open the channel's directory";
+                    return Err(refused(denied, &place, operation, error));
                 }
             }
         }
@@ -98,10 +162,6 @@ impl ChannelDirectory {
         &self.directory
     }
 
-    pub(crate) fn path(&self) -> PathBuf {
-        self.namespace.path().join(&self.name)
-    }
-
     /// Opens the lock file anew: each handle needs locks of its own. `None` if there is
     /// none and `create` is false.
     pub(crate) fn open_lock(&self, create: bool) -> Result<Option<LockFile>, OpenError> {
@@ -109,22 +169,106 @@ impl ChannelDirectory {
             Ok(lock) => Ok(Some(lock)),
             // Also when the directory was removed under us.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(self.error("open the lock file", error)),
+            Err(error) if create && self.directory.owner_and_mode_of(LOCK).is_err() => {
+                Err(self.error(Denied::Make, "make the lock file", error))
+            }
+            Err(error) => Err(self.error_at(LOCK, Denied::Lock, "open the lock file", error)),
         }
+    }
+
+    /// How to learn whether the owner lives: by the lock file, or, where this user may not open it, by the kernel's
+    /// list of locks. `None` if there is no lock file.
+    pub(crate) fn open_witness(&self) -> Result<Option<Witness>, OpenError> {
+        match self.open_lock(false) {
+            Ok(lock) => Ok(lock.map(Witness::Lock)),
+            Err(OpenError::NotPermitted { .. }) => match self.directory.identity_of(LOCK) {
+                Ok(identity) => Ok(Some(Witness::View(LockView::new(identity)))),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+                Err(error) => {
+                    Err(self.error_at(LOCK, Denied::Open, "look up the lock file", error))
+                }
+            },
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Removes a file. What is confidential, or too damaged to say that it is not, is overwritten before: freed memory
+    /// keeps its bytes until somebody else gets it.
+    pub(crate) fn discard(&self, name: &str) -> io::Result<()> {
+        if let Ok(file) = self.directory.open_file(name, OpenMode::ReadWrite)
+            && segment::may_be_confidential(&file)
+        {
+            // The header stays, for those who look for what became of the channel. What cannot be overwritten goes all
+            // the same.
+            let _ = file.overwrite(header::SIZE);
+        }
+        self.directory.remove_file(name)
+    }
+
+    /// Only the user whose namespace it is may do more than read.
+    pub(crate) fn expect_own(&self, denied: Denied) -> Result<(), OpenError> {
+        if self.namespace.is_foreign() {
+            let (error, operation) = (
+                io::ErrorKind::PermissionDenied.into(),
+                "change another user's channel",
+            );
+            return Err(match denied {
+                Denied::Lock => self.error_at(LOCK, denied, operation, error),
+                _ => self.error(denied, operation, error),
+            });
+        }
+        Ok(())
     }
 
     /// Whether the names still mean the directory and the lock file that we hold: somebody may have removed
     /// them, and made new ones, between our opening and our locking.
     pub(crate) fn still_named(&self, lock: &LockFile) -> bool {
+        self.still_names(lock.identity())
+    }
+
+    /// The same of a lock file that is known by its identity.
+    pub(crate) fn still_names(&self, lock: io::Result<FileIdentity>) -> bool {
         let same = |held: io::Result<FileIdentity>, named: io::Result<FileIdentity>| matches!((held, named), (Ok(held), Ok(named)) if held == named);
         same(
             self.directory.identity(),
             self.namespace.directory().identity_of(&self.name),
-        ) && same(lock.identity(), self.directory.identity_of(LOCK))
+        ) && same(lock, self.directory.identity_of(LOCK))
     }
 
-    /// An error of the system about this channel.
-    pub(crate) fn error(&self, operation: &'static str, error: io::Error) -> OpenError {
-        OpenError::system(&self.name, operation, || self.path(), error)
+    /// An error of the system about this channel: about its directory, if it is one of permissions.
+    pub(crate) fn error(
+        &self,
+        denied: Denied,
+        operation: &'static str,
+        error: io::Error,
+    ) -> OpenError {
+        let place = Place::Channel;
+        system(
+            &self.namespace,
+            &self.name,
+            denied,
+            &place,
+            operation,
+            error,
+        )
+    }
+
+    /// An error of the system about a file of this channel.
+    pub(crate) fn error_at(
+        &self,
+        file: &str,
+        denied: Denied,
+        operation: &'static str,
+        error: io::Error,
+    ) -> OpenError {
+        let place = Place::File(&self.directory, file);
+        system(
+            &self.namespace,
+            &self.name,
+            denied,
+            &place,
+            operation,
+            error,
+        )
     }
 }

@@ -6,9 +6,9 @@ use super::schema;
 use super::segment::{self, Header};
 use crate::error::OpenError;
 use crate::layout::frames::Pool;
-use crate::layout::header::{FLAG_CHECKSUM, FLAG_KEEP, Pattern, Side, State};
+use crate::layout::header::{FLAG_CHECKSUM, FLAG_CONFIDENTIAL, FLAG_KEEP, Pattern, Side, State};
 use crate::memory::{ReadOnly, Region, Writable};
-use crate::os;
+use crate::os::{self, Readers};
 use crate::protocol::Lie;
 use crate::record::{self, Schema};
 
@@ -24,6 +24,12 @@ pub(crate) struct Wanted {
     pub(crate) keep: bool,
     /// Every value has a checksum.
     pub(crate) checksums: bool,
+    /// It is kept out of core dumps, and overwritten before it is freed.
+    pub(crate) confidential: bool,
+    /// This process keeps what it maps out of swap.
+    pub(crate) lock_memory: bool,
+    /// Who besides the owner may read it; `None`: as before, and nobody at first.
+    pub(crate) readers: Option<Readers>,
     /// What the records are made of; `None`: bytes.
     pub(crate) schema: Option<Schema>,
     /// Of frames: who may keep how many slots.
@@ -52,7 +58,12 @@ pub(crate) fn create<R: OwnerRole>(
         side: Side::Owner,
         state: State::READY,
         flags: if wanted.keep { FLAG_KEEP } else { 0 }
-            | if wanted.checksums { FLAG_CHECKSUM } else { 0 },
+            | if wanted.checksums { FLAG_CHECKSUM } else { 0 }
+            | if wanted.confidential {
+                FLAG_CONFIDENTIAL
+            } else {
+                0
+            },
         total_size: 0,
         generation,
         payload_offset: 0,

@@ -26,8 +26,12 @@ pub(crate) struct Request<'a> {
     /// `None`: for ever.
     pub(crate) timeout: Option<Duration>,
     pub(crate) stop: Option<&'a StopToken>,
+    /// What is mapped is kept out of swap.
+    pub(crate) lock_memory: bool,
     /// What the records must be made of; `None`: bytes, whatever they are.
     pub(crate) schema: Option<&'a Schema>,
+    /// For reading alone: also what was closed by now, for what is left there.
+    pub(crate) or_closed: bool,
 }
 
 /// One attempt.
@@ -146,9 +150,10 @@ pub(crate) fn enter(
     patterns: &[Pattern],
 ) -> Result<Result<Entrance, &'static str>, OpenError> {
     let name = request.channel;
-    let Some(channel) = ChannelDirectory::open(request.namespace, name, false)? else {
+    let Some(mut channel) = ChannelDirectory::open(request.namespace, name, false)? else {
         return Ok(Err(THE_CHANNEL));
     };
+    channel.lock_memory = request.lock_memory;
     let (root, root_header) = match root::open_read_only(&channel)? {
         Found::Ready(root, header) => (root, header),
         Found::Absent => return Ok(Err(THE_CHANNEL)),

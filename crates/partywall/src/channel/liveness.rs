@@ -6,7 +6,7 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use crate::os::LockFile;
+use crate::os::{FileIdentity, LockFile, LockView};
 use crate::protocol::SeatLocks;
 
 /// The owner's byte.
@@ -40,6 +40,45 @@ pub(crate) fn lock_patiently(lock: &LockFile, byte: u64) -> io::Result<bool> {
             return Ok(false);
         }
         std::thread::sleep(PAUSE);
+    }
+}
+
+/// How somebody learns who holds a byte.
+#[derive(Debug)]
+pub(crate) enum Witness {
+    /// By the lock file itself, which can be locked, too.
+    Lock(LockFile),
+    /// From outside: the lock file is another user's, who lets us read the channel and no more. A lock that we could
+    /// take, for reading even, would keep its owner out.
+    View(LockView),
+}
+
+impl Witness {
+    /// Whether somebody *else* holds a byte.
+    ///
+    /// # Errors
+    /// Where the system does not tell; that is no proof of death.
+    pub(crate) fn is_locked(&self, byte: u64) -> io::Result<bool> {
+        match self {
+            Witness::Lock(lock) => lock.is_locked(byte),
+            Witness::View(view) => view.is_locked(byte),
+        }
+    }
+
+    /// Which file the locks lie in.
+    pub(crate) fn identity(&self) -> io::Result<FileIdentity> {
+        match self {
+            Witness::Lock(lock) => lock.identity(),
+            Witness::View(view) => Ok(view.identity()),
+        }
+    }
+
+    /// The lock file, if it may be locked.
+    pub(crate) fn lock(&self) -> Option<&LockFile> {
+        match self {
+            Witness::Lock(lock) => Some(lock),
+            Witness::View(_) => None,
+        }
     }
 }
 

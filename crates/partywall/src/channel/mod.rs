@@ -17,6 +17,7 @@ pub(crate) mod generation;
 pub(crate) mod heartbeat;
 pub(crate) mod joining;
 pub(crate) mod liveness;
+pub(crate) mod moving;
 pub(crate) mod namespace;
 pub(crate) mod owner;
 pub(crate) mod removal;

@@ -5,7 +5,7 @@
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-use super::directory::{ChannelDirectory, owner_file, peers_file};
+use super::directory::{ChannelDirectory, ROOT, owner_file, peers_file};
 use super::generation::{self, Base, Wanted};
 use super::liveness::{GenerationLocks, OWNER, lock_patiently, seat_byte};
 use super::namespace::Namespace;
@@ -13,12 +13,15 @@ use super::removal;
 use super::root::{self, Found};
 use super::schema;
 use super::segment::{self, Header, Opened};
-use crate::error::OpenError;
-use crate::layout::header::{self, FLAG_KEEP, Pattern, Phase, Side, State};
-use crate::layout::{owner, peers, seat};
+use crate::error::{Denied, OpenError};
+use crate::layout::header::{self, FLAG_CONFIDENTIAL, FLAG_KEEP, Pattern, Phase, Side, State};
+use crate::layout::root::CURRENT;
+use crate::layout::verdict::{self, Evicted};
+use crate::layout::{MAX_SEATS, owner, peers, seat};
 use crate::memory::{ReadOnly, Region, Shared, SharedMut, Writable};
 use crate::os::{self, LockFile};
 use crate::protocol::Lie;
+use crate::protocol::growth::{self, Later, Older};
 use crate::protocol::park;
 
 /// What a pattern brings to owning a channel: the words that its owner alone writes.
@@ -54,6 +57,15 @@ pub(crate) trait OwnerRole: Sized {
     /// Evicts what is dead among seats, given by one bit each, so that it keeps nothing from the owner.
     fn evict_dead(&mut self, _locks: &GenerationLocks<'_>, _seats: u64) {}
 
+    /// The same for all seats of a generation that is over.
+    fn evict_left_behind(
+        &mut self,
+        locks: &GenerationLocks<'_>,
+        _later: &Later<'_, Region<ReadOnly>>,
+    ) {
+        self.evict_dead(locks, u64::MAX);
+    }
+
     /// What goes over into a generation that replaces `old` while nobody had closed that; by then nobody looks
     /// at this one yet.
     fn inherit(&mut self, _old: &Self) {}
@@ -63,8 +75,30 @@ pub(crate) trait OwnerRole: Sized {
         false
     }
 
-    /// Durable peers of older generations are on their way here.
-    fn set_older(&mut self, _older: Vec<(Region<ReadOnly>, u32)>) {}
+    /// Where the generation after this one would begin if the owner goes on in it itself, and its records are of the
+    /// same schema: then [`Self::inherit`] follows.
+    fn base_of_growth(&self) -> Base {
+        self.base()
+    }
+
+    /// What goes over into a generation in which the owner itself goes on, whatever its records are.
+    fn succeed(&mut self, _before: &Self) {}
+
+    /// The generations before this one that somebody may still come from, oldest first: the pattern keeps them, counts
+    /// who sits there, and receives what lies there. `None` where peers are not carried over.
+    fn older(&mut self) -> Option<&mut Vec<Older<Self>>> {
+        None
+    }
+}
+
+/// Whether what an owner wrote about its channel still stands.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    Ours,
+    /// The channel was removed by force.
+    Deleted,
+    /// Another owner has taken office.
+    Superseded,
 }
 
 /// An owned channel.
@@ -96,9 +130,18 @@ pub(crate) fn claim(
 ) -> Result<Option<Claimed>, OpenError> {
     // Somebody can remove the names between our opening and our locking, again and again in theory.
     for _ in 0..256 {
-        let Some(channel) = ChannelDirectory::open(namespace, name, create)? else {
+        // In another user's namespace nothing is made.
+        let make = create && !namespace.is_foreign();
+        let Some(channel) = ChannelDirectory::open(namespace, name, make)? else {
+            if create && namespace.is_foreign() {
+                return Err(OpenError::Missing {
+                    channel: name.to_owned(),
+                    namespace: namespace.path().to_owned(),
+                });
+            }
             return Ok(None);
         };
+        channel.expect_own(Denied::Lock)?;
         let Some(lock) = channel.open_lock(create)? else {
             if create {
                 continue;
@@ -106,7 +149,7 @@ pub(crate) fn claim(
             return Ok(None);
         };
         let locked = lock_patiently(&lock, OWNER)
-            .map_err(|error| channel.error("lock the channel", error))?;
+            .map_err(|error| channel.error(Denied::Lock, "lock the channel", error))?;
         if !locked {
             return Err(OpenError::AlreadyOwned {
                 channel: name.to_owned(),
@@ -146,9 +189,19 @@ pub(crate) fn open<R: OwnerRole>(
     wanted: &Wanted,
 ) -> Result<Owned<R>, OpenError> {
     os::register_waker();
+    check_readers(R::PATTERN, wanted)?;
     for _ in 0..256 {
-        let Some(claimed) = claim(namespace, name, true)? else {
+        let Some(mut claimed) = claim(namespace, name, true)? else {
             continue;
+        };
+        if let Some(readers) = wanted.readers.filter(|readers| readers.any()) {
+            namespace.lets_in(name, readers)?;
+        }
+        claimed.channel.lock_memory = wanted.lock_memory;
+        // Unless it is said anew, who could read the channel can read what is made of it.
+        claimed.channel.readers = match wanted.readers {
+            Some(readers) => readers,
+            None => claimed.channel.files().readers_of(ROOT).unwrap_or_default(),
         };
         match root::open_writable(&claimed.channel)? {
             Found::Deleted => {
@@ -194,6 +247,9 @@ pub(crate) fn open<R: OwnerRole>(
                     epoch: 0,
                     oldest: generations.oldest,
                 };
+                owned.remove_unfinished();
+                owned.finish_retiring();
+                owned.open_older()?;
                 if retired {
                     owned.next_generation(wanted)?;
                     owned.adopted = false;
@@ -201,8 +257,7 @@ pub(crate) fn open<R: OwnerRole>(
                     owned.replace_unused(wanted, mismatch)?;
                     owned.adopted = false;
                 }
-                owned.remove_unfinished();
-                owned.finish_retiring();
+                owned.let_readers_in()?;
                 owned.take_office();
                 return Ok(owned);
             }
@@ -301,6 +356,11 @@ fn shortcoming(header: &Header, wanted: &Wanted) -> Option<(&'static str, u64, u
             wanted.checksums.into(),
             u64::from(header.flags & header::FLAG_CHECKSUM != 0),
         ),
+        (
+            "confidentiality",
+            wanted.confidential.into(),
+            u64::from(header.flags & header::FLAG_CONFIDENTIAL != 0),
+        ),
     ]
     .into_iter()
     .find(|(_, wanted, found)| found < wanted)
@@ -330,12 +390,44 @@ fn create_first<R: OwnerRole>(claimed: Claimed, wanted: &Wanted) -> Result<Owned
         epoch: 0,
         oldest: 1,
     };
+    owned.let_readers_in()?;
     owned.take_office();
     Ok(owned)
 }
 
+/// Only what is read without a seat can be shared with other users.
+pub(crate) fn check_readers(pattern: Pattern, wanted: &Wanted) -> Result<(), OpenError> {
+    match wanted.readers {
+        Some(readers) if readers.any() && !pattern.may_be_shared() => {
+            Err(OpenError::InvalidOption {
+                option: "the mode of such a channel",
+                expected: "0600 (only snapshots and broadcasts can be shared with other users, who read and do nothing else)",
+                found: format!("{:04o}", readers.mode()),
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
 impl<R: OwnerRole> Owned<R> {
-    /// In what the generation falls short.
+    /// Gives the files that are there the mode that was asked for, or that the root has: an owner before us may have
+    /// died half-way. The lock file stays the owner's alone: who may open it, for reading even, could lock out others.
+    fn let_readers_in(&self) -> Result<(), OpenError> {
+        let (files, readers) = (self.channel.files(), self.channel.readers);
+        let failed = |error| {
+            self.channel
+                .error(Denied::Make, "change who may read the channel", error)
+        };
+        // The root first: it says to a successor what was wanted.
+        files.set_readers_of(ROOT, readers).map_err(failed)?;
+        for number in self.oldest..=self.header.generation {
+            for name in [owner_file(number), peers_file(number)] {
+                files.set_readers_of(&name, readers).map_err(failed)?;
+            }
+        }
+        files.set_readers(readers).map_err(failed)
+    }
+
     /// In what the generation falls short of what is wanted.
     fn mismatch(&self, wanted: &Wanted) -> Option<OpenError> {
         mismatch(&self.channel, &self.header, self.role.owner(), wanted).or_else(|| {
@@ -375,7 +467,7 @@ impl<R: OwnerRole> Owned<R> {
         if !self.is_unused() {
             return Err(mismatch);
         }
-        let mut made = self.make_next(wanted)?;
+        let mut made = self.make_next(wanted, self.role.base())?;
         // A value of another schema is none of this one.
         let (owner, expected) = (self.role.owner(), wanted.schema.as_ref());
         if schema::expect(&self.channel, &self.header, owner, expected).is_ok() {
@@ -415,16 +507,82 @@ impl<R: OwnerRole> Owned<R> {
     /// Retires a generation that was closed, and goes on in a new one. Nobody is carried over but durable
     /// consumers, who come by themselves.
     fn next_generation(&mut self, wanted: &Wanted) -> Result<(), OpenError> {
-        let made = self.make_next(wanted)?;
+        let made = self.make_next(wanted, self.role.base())?;
         self.switch_to(made);
         Ok(())
     }
 
+    /// Goes on in a new generation as wanted, while traffic runs: peers come over by themselves. It must not have fewer
+    /// seats than this one. In the old one nothing was left half-done, and nothing is committed any more.
+    ///
+    /// # Errors
+    /// If it cannot be made. Then nothing was changed.
+    pub(crate) fn grow(&mut self, wanted: &Wanted) -> Result<(), OpenError> {
+        debug_assert!(wanted.seats >= self.header.seat_count);
+        let (old, schema) = (self.role.owner(), wanted.schema.as_ref());
+        // Bytes are no value of a type, and values of a type are bytes that anybody may have.
+        let same = match schema {
+            Some(_) => schema::expect(&self.channel, &self.header, old, schema).is_ok(),
+            None => self.header.schema_hash == 0,
+        };
+        let base = if same {
+            self.role.base_of_growth()
+        } else {
+            self.role.base()
+        };
+        let mut made = self.make_next(wanted, base)?;
+        let (_, role) = &mut made;
+        role.succeed(&self.role);
+        if same {
+            role.inherit(&self.role);
+        }
+        // The first owner of it, before anybody looks.
+        role.owner().store(header::OWNER_EPOCH, 1, Relaxed);
+        self.carry_counters(role.owner());
+        self.switch_to(made);
+        self.epoch = 1;
+        Ok(())
+    }
+
+    /// What was counted so far is not forgotten.
+    fn carry_counters(&self, new: &Region<Writable>) {
+        let old = self.role.owner();
+        for at in (owner::DROPPED..=owner::LAST_ERROR).step_by(8) {
+            new.store(at, old.load(at, Relaxed), Relaxed);
+        }
+        for seat in 0..self.header.seat_count {
+            let verdict = verdict::at(seat);
+            let selector = Evicted(old.load(verdict + verdict::EVICTED, Relaxed)).selector();
+            let lost = old.load(verdict + verdict::LOST_0 + 8 * selector, Relaxed);
+            // Nobody was evicted there yet, and then the first of the two counts.
+            new.store(verdict + verdict::LOST_0, lost, Relaxed);
+        }
+    }
+
+    /// What the current generation is like.
+    ///
+    /// # Errors
+    /// [`OpenError::Damaged`] if its schema is none.
+    pub(crate) fn as_it_is(&self) -> Result<Wanted, OpenError> {
+        let header = &self.header;
+        Ok(Wanted {
+            payload_size: header.payload_size,
+            record_size: header.record_size,
+            seats: header.seat_count,
+            keep: header.flags & FLAG_KEEP != 0,
+            checksums: header.flags & header::FLAG_CHECKSUM != 0,
+            confidential: header.flags & FLAG_CONFIDENTIAL != 0,
+            lock_memory: self.channel.lock_memory,
+            readers: Some(self.channel.readers),
+            schema: schema::read(&self.channel, header, self.role.owner())?,
+            pool: None,
+        })
+    }
+
     /// Makes the segments of the next generation; nobody looks at them yet. Of what cannot be made nothing is
     /// left.
-    fn make_next(&self, wanted: &Wanted) -> Result<(Header, R), OpenError> {
+    fn make_next(&self, wanted: &Wanted, base: Base) -> Result<(Header, R), OpenError> {
         let next = self.header.generation.wrapping_add(1);
-        let base = self.role.base();
         // An index that a durable consumer holds must exist in the new generation too.
         let seats = if R::PATTERN.has_durable_peers() {
             wanted.seats.max(self.header.seat_count)
@@ -433,6 +591,8 @@ impl<R: OwnerRole> Owned<R> {
         };
         let wanted = Wanted {
             seats,
+            // What is secret does not become public because a later owner forgot to say so.
+            confidential: wanted.confidential || self.header.flags & FLAG_CONFIDENTIAL != 0,
             ..wanted.clone()
         };
         generation::create(&self.channel, next, self.header.instance, &wanted, base)
@@ -440,21 +600,76 @@ impl<R: OwnerRole> Owned<R> {
     }
 
     fn switch_to(&mut self, (header, role): (Header, R)) {
-        // The one commit point. A successor that finds it stores RETIRED again if we die before we do.
-        root::advance_current(&self.root, header.generation);
-        let old = std::mem::replace(&mut self.role, role);
-        if State(old.owner().load32(header::STATE, Acquire)) == State::READY {
-            old.owner()
-                .store32(header::STATE, State::RETIRED.0, Release);
-        }
+        let number = self.header.generation;
+        let mut old = std::mem::replace(&mut self.role, role);
+        // The one commit point. A successor that finds it retires the old one again if we die before we do.
+        growth::advance(&self.root, old.owner(), header.generation);
+        root::ring(&self.root);
         park::ring_for_peers(old.owner());
         self.header = header;
+        let closed = State(old.owner().load32(header::STATE, Relaxed)) != State::RETIRED;
+        let mut older = old.older().map(std::mem::take).unwrap_or_default();
+        for before in &mut older {
+            before.durable_only |= closed;
+        }
+        older.push(Older {
+            generation: number,
+            role: old,
+            durable_only: closed,
+        });
+        self.keep(older);
+    }
+
+    /// Older generations, from whom somebody may still come.
+    fn keep(&mut self, older: Vec<Older<R>>) {
+        if let Some(kept) = self.role.older() {
+            *kept = older;
+        }
+    }
+
+    /// Takes over the older generations of a dead owner, as far as somebody may still come from there.
+    ///
+    /// # Errors
+    /// If one of them cannot be looked at: then it may be needed. One that is damaged is given up, and those who sit
+    /// there are told.
+    fn open_older(&mut self) -> Result<(), OpenError> {
+        if self.role.older().is_none() {
+            return Ok(());
+        }
+        let mut older = Vec::new();
+        let mut closed = self.header.state == State::CLOSED;
+        for number in (self.oldest..self.header.generation).rev() {
+            let name = owner_file(number);
+            if matches!(
+                segment::open_read_only(&self.channel, &name, Side::Owner)?,
+                Opened::Missing | Opened::Initializing
+            ) {
+                // Its remover died between the root and the names.
+                continue;
+            }
+            let (header, owner, peers) =
+                generation::open_for_owner(&self.channel, number, self.header.instance)?;
+            closed |= header.state == State::CLOSED;
+            if header.state.phase() != Some(Phase::Retired) {
+                continue;
+            }
+            if let Ok(role) = adopt::<R>(self.channel.name(), &header, owner, peers) {
+                older.push(Older {
+                    generation: number,
+                    role,
+                    durable_only: closed,
+                });
+            }
+        }
+        older.reverse();
+        self.keep(older);
+        Ok(())
     }
 
     /// Removes a generation's files; what is not there, or cannot be removed, is left to the next owner.
     fn remove_generation(&self, number: u64) {
         for name in [owner_file(number), peers_file(number)] {
-            let _ = self.channel.files().remove_file(&name);
+            let _ = self.channel.discard(&name);
         }
     }
 
@@ -466,62 +681,100 @@ impl<R: OwnerRole> Owned<R> {
             if let Ok((header, owner, _)) =
                 generation::open_for_owner(&self.channel, number, instance)
                 && header.state == State::READY
+                && growth::retire(&owner)
             {
-                owner.store32(header::STATE, State::RETIRED.0, Release);
                 park::ring_for_peers(&owner);
             }
         }
     }
 
-    /// Files that a dead creator did not finish. Only the holder of the owner lock makes such.
+    /// Files that a dead creator did not finish, of a generation that it did not come to use, or of one that it was about
+    /// to remove. Only the holder of the owner lock makes and removes such.
     fn remove_unfinished(&self) {
         for name in self.channel.files().names().unwrap_or_default() {
-            if name.ends_with(super::directory::UNFINISHED) {
+            let unused = name
+                .split_once('.')
+                .filter(|(_, side)| matches!(*side, "owner" | "peers"))
+                .and_then(|(number, _)| number.parse::<u64>().ok())
+                .is_some_and(|number| !(self.oldest..=self.header.generation).contains(&number));
+            if unused || name.ends_with(super::directory::UNFINISHED) {
                 let _ = self.channel.files().remove_file(&name);
             }
         }
     }
 
-    /// Removes generations that nobody needs, strictly oldest first, and counts the durable consumers of
-    /// the others. Returns whether any are left.
+    /// Evicts who died in an older generation, and removes those that nobody needs, strictly oldest first. Returns
+    /// whether any are left.
     ///
     /// # Errors
     /// If one of them cannot be looked at: then it may be needed, and is kept, and so are those after it.
     pub(crate) fn reclaim(&mut self) -> Result<bool, OpenError> {
-        let current = self.header.generation;
-        let mut older = Vec::new();
-        for number in self.oldest..current {
-            let name = peers_file(number);
-            match segment::open_read_only(&self.channel, &name, Side::Peers)? {
-                Opened::Segment(peers, header) => {
-                    let needed = removal::users_of(&peers, header.seat_count, number, &self.lock)
-                        .map_or(true, |users| !users.none());
-                    if needed || !older.is_empty() {
-                        older.push((peers, header.seat_count));
-                        continue;
-                    }
-                }
-                // Its remover died between the root and the names.
-                Opened::Missing | Opened::Initializing => {}
+        let mut records = self.role.base().records;
+        // No seat count shrinks: what is a seat in an older one is one in each of these.
+        let mut peers = vec![self.role.peers().clone()];
+        for older in self.role.older().into_iter().flatten().rev() {
+            let role = &mut older.role;
+            if older.durable_only {
+                // Behind a close, only durable ones would have read more, and they are not evicted.
+                records = role.base().records;
             }
+            let locks = GenerationLocks {
+                lock: &self.lock,
+                generation: older.generation,
+            };
+            let later = Later {
+                records,
+                peers: &peers,
+            };
+            role.evict_left_behind(&locks, &later);
+            peers.push(role.peers().clone());
+        }
+        while self.oldest < self.header.generation {
+            let number = self.oldest;
             // After a removal by force, the names may be another's.
-            if !older.is_empty() || !self.channel.still_named(&self.lock) {
-                continue;
+            if self.is_needed(number)? || !self.channel.still_named(&self.lock) {
+                break;
             }
             root::advance_oldest(&self.root, number + 1);
             self.oldest = number + 1;
             self.remove_generation(number);
+            if let Some(older) = self.role.older() {
+                older.retain(|before| before.generation != number);
+            }
         }
-        let left = !older.is_empty();
-        self.role.set_older(older);
-        Ok(left)
+        Ok(self.oldest < self.header.generation)
     }
 
-    /// Whether what this owner wrote about the channel still stands: `None` if the channel was removed by
-    /// force. No peer could join what does not say that it is ready.
-    pub(crate) fn stands(&self) -> Result<Option<()>, Lie> {
+    /// Whether a seat of an older generation is claimed.
+    fn is_needed(&mut self, number: u64) -> Result<bool, OpenError> {
+        let lock = &self.lock;
+        let users = |peers: &Region<ReadOnly>, seats| {
+            removal::users_of(peers, seats, number, lock).map_or(true, |users| !users.none())
+        };
+        let mut older = self.role.older().into_iter().flatten();
+        if let Some(Older { role, .. }) = older.find(|before| before.generation == number) {
+            let owner = role.owner();
+            let seats = owner.load32(header::SEAT_COUNT, Relaxed).min(MAX_SEATS);
+            // One that died since we evicted is evicted first.
+            let sits = growth::promised(owner, role.peers(), seats) != Some(0);
+            return Ok(sits || users(role.peers(), seats));
+        }
+        let name = peers_file(number);
+        match segment::open_read_only(&self.channel, &name, Side::Peers)? {
+            Opened::Segment(peers, header) => Ok(users(&peers, header.seat_count)),
+            // Its remover died between the root and the names.
+            Opened::Missing | Opened::Initializing => Ok(false),
+        }
+    }
+
+    /// Whether what this owner wrote about the channel still stands. No peer could join what does not say that it is
+    /// ready.
+    pub(crate) fn stands(&self) -> Result<Standing, Lie> {
         if root::state(&self.root) == State::DELETED {
-            return Ok(None);
+            return Ok(Standing::Deleted);
+        }
+        if self.is_superseded() {
+            return Ok(Standing::Superseded);
         }
         let owner = self.role.owner();
         let state = u64::from(owner.load32(header::STATE, Relaxed));
@@ -545,7 +798,14 @@ impl<R: OwnerRole> Owned<R> {
                 });
             }
         }
-        Ok(Some(()))
+        Ok(Standing::Ours)
+    }
+
+    /// Whether another owner has taken office: in this generation, or by making the next one. While we hold the lock
+    /// that is a lock file which somebody replaced.
+    fn is_superseded(&self) -> bool {
+        self.role.owner().load(header::OWNER_EPOCH, Acquire) != self.epoch
+            || self.root.load(CURRENT, Acquire) != self.header.generation
     }
 
     /// A page that was accessed and is gone, of any segment.
@@ -575,8 +835,20 @@ impl<R: OwnerRole> Owned<R> {
             .collect()
     }
 
+    /// What is confidential is overwritten where the channel was removed while this owner had it: its remover has
+    /// overwritten what was there then.
+    pub(crate) fn wipe_if_removed(&self) {
+        if self.header.flags & FLAG_CONFIDENTIAL != 0 && root::state(&self.root) == State::DELETED {
+            self.role.owner().wipe(header::SIZE);
+        }
+    }
+
     /// The clean end of the stream. The channel goes if nobody needs it and it is not to be kept.
     pub(crate) fn close(&mut self) {
+        if self.is_superseded() {
+            // Not ours to end.
+            return;
+        }
         let owner = self.role.owner();
         // SYNC close: behind the last record; whoever sees CLOSED sees every header.
         owner.store32(header::STATE, State::CLOSED.0, Release);

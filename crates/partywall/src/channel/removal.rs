@@ -12,7 +12,7 @@ use super::directory::{ChannelDirectory, LOCK, ROOT};
 use super::generation;
 use super::liveness::{OWNER, PATIENCE, PAUSE, seat_byte};
 use super::root::{self, Found};
-use crate::error::OpenError;
+use crate::error::{Denied, OpenError};
 use crate::layout::header::State;
 use crate::layout::seat::{self, Claim, SeatState};
 use crate::layout::{owner, peers};
@@ -109,22 +109,28 @@ pub(crate) fn remove(
     channel: &ChannelDirectory,
     root: Option<&Region<Writable>>,
 ) -> Result<(), OpenError> {
+    // Before anybody is told that it goes.
+    for directory in [channel.files(), channel.namespace().directory()] {
+        directory
+            .expect_names_to_change()
+            .map_err(|error| channel.error(Denied::Delete, "remove files here", error))?;
+    }
     if let Some(root) = root {
         let instance = root.load(crate::layout::header::INSTANCE, Ordering::Relaxed);
         root::mark_deleted(root);
         wake_everybody(channel, root, instance);
     }
     let files = channel.files();
-    let remove = |name: &str| match files.remove_file(name) {
+    let remove = |name: &str| match channel.discard(name) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(channel.error("remove a file of the channel", error))
+            Err(channel.error(Denied::Delete, "remove a file of the channel", error))
         }
         _ => Ok(()),
     };
     remove(ROOT)?;
     let names = files
         .names()
-        .map_err(|error| channel.error("list the channel's directory", error))?;
+        .map_err(|error| channel.error(Denied::Open, "list the channel's directory", error))?;
     for name in names.iter().filter(|name| is_ours(name)) {
         remove(name)?;
     }
@@ -138,7 +144,7 @@ pub(crate) fn remove(
                 io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty
             ) =>
         {
-            Err(channel.error("remove the channel's directory", error))
+            Err(channel.error(Denied::Delete, "remove the channel's directory", error))
         }
         _ => Ok(()),
     }

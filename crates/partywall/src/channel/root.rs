@@ -86,6 +86,7 @@ pub(crate) fn create(
         pattern: generation.pattern,
         side: Side::Root,
         state: State::READY,
+        // Nothing in it is secret.
         flags: 0,
         total_size: root::SIZE,
         generation: 0,
@@ -104,12 +105,6 @@ pub(crate) fn create(
         root.store(CURRENT, generation.generation, Relaxed);
         root.store(OLDEST, generation.generation, Relaxed);
     })
-}
-
-/// A new generation is complete and named: from here on peers join it.
-pub(crate) fn advance_current(root: &Region<Writable>, generation: u64) {
-    root.store(CURRENT, generation, Release); // SYNC generation
-    ring(root);
 }
 
 /// A generation that nobody needs is about to lose its names.

@@ -4,12 +4,14 @@ use std::io;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use super::directory::{ChannelDirectory, UNFINISHED};
-use crate::error::OpenError;
+use crate::error::{Denied, OpenError};
 use crate::layout::geometry::{Geometry, Sizes};
-use crate::layout::header::{self, KNOWN_INCOMPATIBLE, MAGIC_VALUE, Pattern, Side, State};
+use crate::layout::header::{
+    self, FLAG_CONFIDENTIAL, KNOWN_INCOMPATIBLE, MAGIC_VALUE, Pattern, Side, State,
+};
 use crate::layout::{self, MAX_SEATS, PAGE, mpsc, peers, slots};
 use crate::memory::{ReadOnly, Region, Shared, SharedMut, Writable};
-use crate::os::{self, Mapping, OpenMode};
+use crate::os::{self, File, Mapping, OpenMode};
 use crate::protocol::Lie;
 
 /// A local copy of a header that was checked.
@@ -113,6 +115,54 @@ pub(crate) fn open_read_only(
     check(channel, file, side, Region::read_only(mapping), size)
 }
 
+/// Whether a file that is to be removed says that it is confidential, or is too damaged to say that it is not.
+pub(crate) fn may_be_confidential(file: &File) -> bool {
+    let mut head = [0; header::FLAGS as usize + 4];
+    let Ok(read) = file.read_at(0, &mut head) else {
+        return true;
+    };
+    let word = |at: u64, len: usize| {
+        let mut bytes = [0; 8];
+        bytes[..len].copy_from_slice(&head[at as usize..][..len]);
+        u64::from_le_bytes(bytes)
+    };
+    match word(header::MAGIC, 8) {
+        // Its maker has not come so far as to give it contents.
+        0 => false,
+        MAGIC_VALUE if read == head.len() => {
+            word(header::FLAGS, 4) & u64::from(FLAG_CONFIDENTIAL) != 0
+        }
+        _ => true,
+    }
+}
+
+/// What has no secrets may be in core dumps; and what is to stay out of swap is locked in memory.
+fn protect<Access>(
+    channel: &ChannelDirectory,
+    region: &Region<Access>,
+    header: &Header,
+) -> Result<(), OpenError> {
+    if header.flags & FLAG_CONFIDENTIAL == 0 {
+        region
+            .show_in_dumps()
+            .map_err(|error| channel.error(Denied::Map, "let dumps have a segment", error))?;
+    }
+    let lanes = header.pattern == Pattern::Mpsc && header.side == Side::Peers;
+    // Seats and the root hold nothing of the application's.
+    if !channel.lock_memory || !(lanes || header.side == Side::Owner) {
+        return Ok(());
+    }
+    // Lanes that nobody has claimed take no memory, and must not be made to.
+    region
+        .lock_in_memory(!lanes)
+        .map_err(|source| OpenError::NotLockable {
+            channel: channel.name().to_owned(),
+            needed: region.size(),
+            limit: os::memory_lock_limit(),
+            source,
+        })
+}
+
 /// Opens a segment for writing: by its owner, or by a peer that holds a seat in it. What belongs to other seats
 /// alone is not mapped.
 pub(crate) fn open_writable(
@@ -125,6 +175,7 @@ pub(crate) fn open_writable(
     } else {
         u64::MAX
     };
+    channel.expect_own(Denied::Map)?;
     let Some((mapping, size)) = map(channel, file, OpenMode::ReadWrite, most)? else {
         return Ok(Opened::Missing);
     };
@@ -141,7 +192,13 @@ fn map(
     let found = match channel.files().open_file(file, mode) {
         Ok(found) => found,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(channel.error("open a segment", error)),
+        Err(error) => {
+            let denied = match mode {
+                OpenMode::Read => Denied::Open,
+                OpenMode::ReadWrite => Denied::Map,
+            };
+            return Err(channel.error_at(file, denied, "open a segment", error));
+        }
     };
     match Mapping::head(&found, most, mode == OpenMode::ReadWrite) {
         Ok(mapping) => Ok(Some(mapping)),
@@ -151,7 +208,7 @@ fn map(
             expected: PAGE,
             found: 0,
         }),
-        Err(error) => Err(channel.error("map a segment", error)),
+        Err(error) => Err(channel.error_at(file, Denied::Map, "map a segment", error)),
     }
 }
 
@@ -169,7 +226,10 @@ where
     let checked = check_header(channel.name(), file, side, &region, size);
     match region.lost_page() {
         None => Ok(match checked? {
-            Some(header) => Opened::Segment(region, header),
+            Some(header) => {
+                protect(channel, &region, &header)?;
+                Opened::Segment(region, header)
+            }
             None => Opened::Initializing,
         }),
         Some(at) => Err(damaged(channel.name(), file, Lie::lost_page(at))),
@@ -342,10 +402,10 @@ pub(crate) fn open_lane(
     let found = match channel.files().open_file(file, OpenMode::ReadWrite) {
         Ok(found) => found,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(channel.error("open a segment", error)),
+        Err(error) => return Err(channel.error_at(file, Denied::Map, "open a segment", error)),
     };
     let (head, _) = Mapping::head(&found, PAGE, false)
-        .map_err(|error| channel.error("map a segment", error))?;
+        .map_err(|error| channel.error_at(file, Denied::Map, "map a segment", error))?;
     if Region::read_only(head).load(header::INSTANCE, Relaxed) != header.instance {
         return Ok(None);
     }
@@ -353,8 +413,14 @@ pub(crate) fn open_lane(
         .reserve(at, header.payload_size)
         .map_err(|error| no_space(channel, "reserve a lane", header.payload_size, error))?;
     let mapping = Mapping::part(&found, at, header.payload_size, true)
-        .map_err(|error| channel.error("map a lane", error))?;
+        .map_err(|error| channel.error_at(file, Denied::Map, "map a lane", error))?;
     let lane = Region::writable(mapping).expect("it was mapped writable");
+    let locked = Header {
+        // A lane is present as a whole, once it was claimed.
+        side: Side::Owner,
+        ..*header
+    };
+    protect(channel, &lane, &locked)?;
     Ok(Some(lane))
 }
 
@@ -370,7 +436,7 @@ fn no_space(
             needed,
             free: channel.files().free_bytes().unwrap_or(0),
         },
-        _ => channel.error(operation, error),
+        _ => channel.error(Denied::Make, operation, error),
     }
 }
 
@@ -386,7 +452,7 @@ pub(crate) fn create(
     let files = channel.files();
     match files.remove_file(&unfinished) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(channel.error("remove what a dead creator left", error));
+            return Err(channel.error(Denied::Delete, "remove what a dead creator left", error));
         }
         _ => {}
     }
@@ -394,23 +460,26 @@ pub(crate) fn create(
         .geometry(header.side)
         .map_or(header.total_size, |geometry| geometry.reserved);
     let made = files
-        .create_reserved(&unfinished, header.total_size, reserved)
+        .create_reserved(&unfinished, header.total_size, reserved, channel.readers)
         .map_err(|error| no_space(channel, "make a segment", reserved, error))?;
-    let mapping = Mapping::new(&made, true);
-    let region = mapping
-        .map_err(|error| channel.error("map a segment", error))
+    let region = Mapping::new(&made, true)
+        .map_err(|error| channel.error_at(&unfinished, Denied::Map, "map a segment", error))
+        .map(|mapping| Region::writable(mapping).expect("it was mapped writable"))
+        .and_then(|region| {
+            protect(channel, &region, header)?;
+            Ok(region)
+        })
         .inspect_err(|_| {
             // Nothing is left behind; the error that counts is the first.
             let _ = files.remove_file(&unfinished);
         })?;
-    let region = Region::writable(region).expect("it was mapped writable");
     write(&region, header);
     fill(&region);
     // SYNC publish
     region.store32(header::STATE, header.state.0, Release);
     files
         .rename(&unfinished, file)
-        .map_err(|error| channel.error("name a segment", error))?;
+        .map_err(|error| channel.error(Denied::Make, "name a segment", error))?;
     Ok(region)
 }
 

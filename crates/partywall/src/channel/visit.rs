@@ -3,26 +3,48 @@
 use super::directory::{ChannelDirectory, owner_file};
 use super::generation;
 use super::joining::{AN_OWNER, Attempt, Request, THE_CHANNEL, enter, until_attached};
+use super::liveness::Witness;
 use super::root;
 use super::schema;
 use super::segment::Header;
 use crate::error::OpenError;
 use crate::layout::header::{Pattern, State};
 use crate::memory::{ReadOnly, Region, Writable};
-use crate::os::LockFile;
 use crate::protocol::Lie;
 
 /// A channel that was opened for reading.
 #[derive(Debug)]
 pub(crate) struct Visited {
     pub(crate) channel: ChannelDirectory,
-    pub(crate) lock: LockFile,
+    pub(crate) lock: Witness,
     pub(crate) root: Region<ReadOnly>,
     pub(crate) header: Header,
     pub(crate) owner: Region<ReadOnly>,
 }
 
+/// What the root said when a channel was opened.
+#[derive(Debug)]
+pub(crate) struct Moment {
+    root: Region<ReadOnly>,
+    current: u64,
+}
+
+impl Moment {
+    /// Whether it says the same yet: if not, a file that is missing is no damage.
+    pub(crate) fn is_now(&self) -> bool {
+        root::state(&self.root) == State::READY
+            && root::generations(&self.root).map_or(true, |now| now.current == self.current)
+    }
+}
+
 impl Visited {
+    pub(crate) fn moment(&self) -> Moment {
+        Moment {
+            root: self.root.clone(),
+            current: self.header.generation,
+        }
+    }
+
     /// The same owner side, writable: for who will write it when it is its turn.
     pub(crate) fn open_writable(&self) -> Result<Region<Writable>, OpenError> {
         let (number, instance) = (self.header.generation, self.header.instance);
@@ -49,7 +71,7 @@ fn attempt(request: &Request<'_>, patterns: &[Pattern]) -> Result<Attempt<Visite
         Ok(entrance) => entrance,
         Err(awaited) => return Ok(Attempt::Wait(awaited)),
     };
-    let Some(lock) = entrance.channel.open_lock(false)? else {
+    let Some(lock) = entrance.channel.open_witness()? else {
         return Ok(Attempt::Wait(THE_CHANNEL));
     };
     let current = entrance.generations.current;
@@ -66,7 +88,7 @@ fn attempt(request: &Request<'_>, patterns: &[Pattern]) -> Result<Attempt<Visite
         }
     };
     match header.state {
-        State::READY => {
+        state if state == State::READY || state == State::CLOSED && request.or_closed => {
             schema::expect(&entrance.channel, &header, &owner, request.schema)?;
             Ok(Attempt::Attached(Visited {
                 channel: entrance.channel,

@@ -80,6 +80,7 @@ impl RecordOptions {
     pub fn open(&self, channel: &str) -> Result<Record, OpenError> {
         let namespace = self.settings.namespace()?;
         let wanted = self.slots.wanted(&self.settings)?;
+        owner::check_readers(Pattern::Guarded, &wanted)?;
         let end = Instant::now() + MAKING;
         loop {
             if let Some(visited) = self.find(&namespace, channel)?
@@ -90,9 +91,16 @@ impl RecordOptions {
                     wait: self.wait,
                     stop: self.stop.clone(),
                     heartbeat: self.settings.heartbeat,
+                    lock_memory: self.settings.lock_memory,
                     ..PeerSettings::default()
                 };
-                return Record::new(visited, settings, self.slots.time_stamps);
+                let opening = visited.moment();
+                let opened = Record::new(visited, settings, self.slots.time_stamps);
+                // It may have been removed, or made anew, while we opened one file after the other.
+                if opened.is_ok() || opening.is_now() || Instant::now() >= end {
+                    return opened;
+                }
+                continue;
             }
             // Who makes it owns it for that moment, and lets go of it at once.
             match owner::open::<SlotRole<Records>>(&namespace, channel, &wanted) {
@@ -122,6 +130,7 @@ impl RecordOptions {
     /// The record, if it is there now.
     fn find(&self, namespace: &Namespace, channel: &str) -> Result<Option<Visited>, OpenError> {
         let settings = PeerSettings {
+            lock_memory: self.settings.lock_memory,
             attach_timeout: Some(Duration::ZERO),
             ..PeerSettings::default()
         };

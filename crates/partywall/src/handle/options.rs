@@ -7,6 +7,7 @@ use crate::channel::joining::Request;
 use crate::channel::namespace::Namespace;
 use crate::error::OpenError;
 use crate::layout;
+use crate::os::Readers;
 use crate::protocol::frames::seats::Wish;
 use crate::record::Schema;
 use crate::wait::{StopToken, WaitStrategy};
@@ -19,6 +20,9 @@ pub(crate) struct OwnerSettings {
     pub(crate) keep: bool,
     pub(crate) heartbeat: bool,
     pub(crate) schema: Option<Schema>,
+    pub(crate) confidential: bool,
+    pub(crate) lock_memory: bool,
+    pub(crate) mode: Option<u32>,
 }
 
 impl Default for OwnerSettings {
@@ -29,6 +33,9 @@ impl Default for OwnerSettings {
             keep: false,
             heartbeat: true,
             schema: None,
+            confidential: false,
+            lock_memory: false,
+            mode: None,
         }
     }
 }
@@ -48,12 +55,23 @@ impl OwnerSettings {
         if !(1..=layout::MAX_SEATS).contains(&self.seats) {
             return Err(invalid("seats", "1 to 64", self.seats));
         }
+        let readers = self
+            .mode
+            .map(|mode| {
+                let expected = "0600, 0640, 0604 or 0644: others may read, and never write";
+                Readers::from_mode(mode)
+                    .ok_or_else(|| invalid("mode", expected, format!("{mode:04o}")))
+            })
+            .transpose()?;
         Ok(Wanted {
             payload_size,
             record_size,
             seats: self.seats,
             keep: self.keep,
             checksums,
+            confidential: self.confidential,
+            lock_memory: self.lock_memory,
+            readers,
             schema: self.schema.clone(),
             pool: None,
         })
@@ -70,6 +88,7 @@ pub(crate) struct PeerSettings {
     pub(crate) heartbeat: bool,
     pub(crate) stop: Option<StopToken>,
     pub(crate) schema: Option<Schema>,
+    pub(crate) lock_memory: bool,
 }
 
 impl Default for PeerSettings {
@@ -82,6 +101,7 @@ impl Default for PeerSettings {
             heartbeat: true,
             stop: None,
             schema: None,
+            lock_memory: false,
         }
     }
 }
@@ -105,7 +125,9 @@ impl PeerSettings {
             wish: Wish::default(),
             timeout: self.attach_timeout,
             stop: self.stop.as_ref(),
+            lock_memory: self.lock_memory,
             schema: self.schema.as_ref(),
+            or_closed: false,
         }
     }
 }
@@ -179,6 +201,39 @@ macro_rules! owner_options {
                 self
             }
 
+            /// Whether what is in the channel is confidential; default no. Then no process's core dump has it, and whoever
+            /// removes the channel, or an old generation of it, overwrites it before. It stays so with whoever opens
+            /// the channel next. What a program copies out of the channel is its own to look after.
+            #[must_use]
+            pub fn confidential(mut self, confidential: bool) -> Self {
+                self.settings.confidential = confidential;
+                self
+            }
+
+            /// Whether this process keeps the channel's memory out of swap for as long as it has it open (mlock(2));
+            /// default no. What does not fit into `RLIMIT_MEMLOCK` is
+            /// [`OpenError::NotLockable`](crate::OpenError::NotLockable).
+            #[must_use]
+            pub fn locked_in_memory(mut self, locked: bool) -> Self {
+                self.settings.lock_memory = locked;
+                self
+            }
+
+            /// Who may read the channel, as a file's mode: 0600 its owner alone; 0640 also the group of its files
+            /// (that of the process that makes them, or that of a namespace with the set-group-id bit); 0644 everybody.
+            /// Nobody else ever writes: the kernel keeps others from it. It can be changed whenever the channel is
+            /// opened, though whoever has it open then keeps what he has mapped; unless it is said, a
+            /// channel keeps the mode that it has, and a new one is 0600. Only snapshots and broadcasts
+            /// can be shared; in other patterns anything but 0600 is [`OpenError::InvalidOption`](crate::OpenError::InvalidOption).
+            /// The namespace must let the others search it: see
+            /// [`Namespace::open_with_mode`](crate::Namespace::open_with_mode); they open it by
+            /// [`Namespace::open_of`](crate::Namespace::open_of).
+            #[must_use]
+            pub fn mode(mut self, mode: u32) -> Self {
+                self.settings.mode = Some(mode);
+                self
+            }
+
             /// Whether a background thread (one a process) stamps signs of life, by which tools tell a stuck
             /// owner from a live one; default yes.
             #[must_use]
@@ -242,6 +297,15 @@ macro_rules! attach_options {
             #[must_use]
             pub fn heartbeat(mut self, heartbeat: bool) -> Self {
                 self.settings.heartbeat = heartbeat;
+                self
+            }
+
+            /// Whether this process keeps the channel's memory out of swap for as long as it has it open (mlock(2));
+            /// default no. What does not fit into `RLIMIT_MEMLOCK` is
+            /// [`OpenError::NotLockable`](crate::OpenError::NotLockable).
+            #[must_use]
+            pub fn locked_in_memory(mut self, locked: bool) -> Self {
+                self.settings.lock_memory = locked;
                 self
             }
 

@@ -5,10 +5,11 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use crate::channel::directory::owner_file;
+use crate::channel::generation::Wanted;
 use crate::channel::heartbeat::Heartbeat;
 use crate::channel::liveness::GenerationLocks;
-use crate::channel::owner::{Owned, OwnerRole};
-use crate::error::{OpenError, SendError};
+use crate::channel::owner::{Owned, OwnerRole, Standing};
+use crate::error::{GrowError, OpenError, SendError};
 use crate::layout::last_error::LastError;
 use crate::layout::owner;
 use crate::memory::{ReadOnly, Region, SharedMut, Writable};
@@ -35,6 +36,8 @@ pub(crate) struct OwnerHandle<R: OwnerRole> {
     vain_rings: u32,
     /// When the channel was looked at last.
     looked_ms: u64,
+    /// When older generations were looked at after a commit.
+    reclaimed_ms: u64,
     /// When seats' locks were probed last.
     probed: Option<Instant>,
     abandoned: bool,
@@ -69,6 +72,7 @@ impl<R: OwnerRole> OwnerHandle<R> {
             asleep_for_good: Vec::new(),
             vain_rings: 0,
             looked_ms: os::coarse_ms(),
+            reclaimed_ms: os::coarse_ms(),
             probed: None,
             abandoned: false,
         })
@@ -140,6 +144,9 @@ impl<R: OwnerRole> OwnerHandle<R> {
     /// After a commit: wakes who sleeps.
     #[inline(always)]
     pub(crate) fn wake_sleepers(&mut self) {
+        if self.older {
+            self.reclaim_once_a_slice();
+        }
         let seats = self.owned.header.seat_count;
         let asleep = park::sleepers(self.owner(), self.peers(), seats);
         if asleep != 0 {
@@ -191,11 +198,13 @@ impl<R: OwnerRole> OwnerHandle<R> {
         self.check_pages()?;
         let channel = || self.channel().to_owned();
         match self.owned.stands() {
-            Ok(Some(())) => Ok(()),
-            Ok(None) => {
+            Ok(Standing::Ours) => Ok(()),
+            Ok(Standing::Deleted) => {
                 self.note(LastError::Deleted);
                 Err(SendError::Deleted { channel: channel() })
             }
+            // Not even the error is noted: the words are another's.
+            Ok(Standing::Superseded) => Err(SendError::Superseded { channel: channel() }),
             Err(lie) => {
                 self.note(LastError::Damaged);
                 Err(SendError::Damaged {
@@ -203,6 +212,39 @@ impl<R: OwnerRole> OwnerHandle<R> {
                     lie,
                 })
             }
+        }
+    }
+
+    /// Goes on in a new generation, like the one that is there but for what `change` does to it. Peers come over by
+    /// themselves, and the memory of the old one goes when the last of them has.
+    ///
+    /// # Errors
+    /// Nothing was changed then.
+    pub(crate) fn grow(&mut self, change: impl FnOnce(&mut Wanted)) -> Result<(), GrowError> {
+        self.check_process()?;
+        self.look_at_channel()?;
+        if !self.owned.channel.still_named(&self.owned.lock) {
+            return Err(self.superseded().into());
+        }
+        let mut wanted = self.owned.as_it_is()?;
+        change(&mut wanted);
+        self.owned.grow(&wanted)?;
+        if self.heartbeat.take().is_some() {
+            self.heartbeat = Some(Heartbeat::of_producer(self.owner().clone()));
+        }
+        // Who slept in the old generation was woken.
+        self.asleep_for_good.clear();
+        self.vain_rings = 0;
+        self.probed = None;
+        self.older = true;
+        self.reclaim();
+        Ok(())
+    }
+
+    #[cold]
+    fn superseded(&self) -> SendError {
+        SendError::Superseded {
+            channel: self.channel().to_owned(),
         }
     }
 
@@ -214,6 +256,8 @@ impl<R: OwnerRole> OwnerHandle<R> {
             generation: self.owned.header.generation,
         };
         self.owned.role.evict_dead(&locks, seats);
+        // Whoever is in the way may be in an older generation still.
+        self.reclaim();
     }
 
     /// The same, but not for every call: a look at locks is a system call. Whether it was done.
@@ -243,7 +287,6 @@ impl<R: OwnerRole> OwnerHandle<R> {
                 Step::LookAround => {
                     self.look_at_channel()?;
                     self.evict_dead(in_the_way);
-                    self.reclaim();
                 }
                 Step::Park(longest) => {
                     if let Some(found) = self.park(in_the_way, longest, look) {
@@ -295,6 +338,17 @@ impl<R: OwnerRole> OwnerHandle<R> {
             |bells| peers.sleep_any(bells, longest),
         );
         found
+    }
+
+    /// The last one may have come over; but a look at locks is a system call.
+    #[cold]
+    #[inline(never)]
+    fn reclaim_once_a_slice(&mut self) {
+        let now = os::coarse_ms();
+        if now.wrapping_sub(self.reclaimed_ms) >= SLICE.as_millis() as u64 {
+            self.reclaimed_ms = now;
+            self.reclaim();
+        }
     }
 
     /// Removes older generations that nobody needs any more.
@@ -349,5 +403,6 @@ impl<R: OwnerRole> Drop for OwnerHandle<R> {
         if !self.abandoned && !std::thread::panicking() {
             self.owned.close();
         }
+        self.owned.wipe_if_removed();
     }
 }

@@ -6,14 +6,18 @@ use std::time::Duration;
 
 use crate::channel::attach::{Attached, PeerRole};
 use crate::channel::directory::ChannelDirectory;
+use crate::channel::generation;
 use crate::channel::heartbeat::Heartbeat;
+use crate::channel::joining::Request;
+use crate::channel::liveness::{self, Witness};
+use crate::channel::moving::{Move, Moved};
 use crate::channel::namespace::Namespace;
 use crate::channel::segment::Header;
-use crate::channel::visit::Visited;
-use crate::channel::{liveness, removal, root, schema, watch};
+use crate::channel::visit::{self, Visited};
+use crate::channel::{removal, root, schema, watch};
 use crate::error::{OpenError, RecvError};
 use crate::handle::PeerSettings;
-use crate::layout::header::{self, State};
+use crate::layout::header::{self, Pattern, State};
 use crate::layout::last_error::LastError;
 use crate::layout::seat::{self, SeatState};
 use crate::layout::verdict::EvictionReason;
@@ -21,8 +25,9 @@ use crate::layout::{owner, peers};
 use crate::memory::{ReadOnly, Region, Shared, SharedMut, Writable};
 use crate::os::{self, LockFile, Process};
 use crate::protocol::Lie;
+use crate::protocol::growth::{self, Behind};
 use crate::protocol::{park, seats};
-use crate::record::Schema;
+use crate::record::{Difference, Schema};
 use crate::wait::{SLICE, Step, WaitStrategy, Waiter};
 
 /// How long a reader sleeps at a time that found no seat to be woken in.
@@ -41,10 +46,29 @@ pub(crate) struct Seated {
 impl Seated {
     /// The words for people of a seat that was just taken.
     fn settle(peers: Region<Writable>, seat: u32, state: SeatState, heartbeat: bool) -> Self {
+        peers.count(peers::seat_at(seat) + seat::ATTACHED, 1);
+        Self::sign(peers, seat, state, heartbeat)
+    }
+
+    /// The same for who only came over from an older generation, where it was counted.
+    fn settle_again(
+        old: &Region<Writable>,
+        peers: Region<Writable>,
+        seat: u32,
+        state: SeatState,
+        heartbeat: bool,
+    ) -> Self {
+        let at = peers::seat_at(seat);
+        for word in (seat::RECEIVED..=seat::MISSED).step_by(8) {
+            peers.store(at + word, old.load(at + word, Relaxed), Relaxed);
+        }
+        Self::sign(peers, seat, state, heartbeat)
+    }
+
+    fn sign(peers: Region<Writable>, seat: u32, state: SeatState, heartbeat: bool) -> Self {
         let at = peers::seat_at(seat);
         peers.store(at + seat::PID, os::process_id().into(), Relaxed);
         peers.store(at + seat::SINCE_NS, os::boottime_ns(), Relaxed);
-        peers.count(at + seat::ATTACHED, 1);
         // A dead holder may have slept.
         peers.store32(peers::parked(seat), 0, Relaxed);
         Seated {
@@ -64,6 +88,7 @@ enum Ended {
     Closed,
     Deleted,
     Superseded,
+    SchemaMismatch(Box<Difference>),
 }
 
 /// An opened channel, as a peer has it.
@@ -72,7 +97,7 @@ pub(crate) struct PeerHandle {
     process: Process,
     channel: ChannelDirectory,
     /// Holds the seat's byte, if there is a seat.
-    lock: LockFile,
+    lock: Witness,
     root: Region<ReadOnly>,
     header: Header,
     owner: Region<ReadOnly>,
@@ -97,7 +122,7 @@ impl PeerHandle {
         let handle = PeerHandle {
             process: Process::current(),
             channel: attached.channel,
-            lock: attached.lock,
+            lock: Witness::Lock(attached.lock),
             root: attached.root,
             header: attached.header,
             owner: role.owner().clone(),
@@ -140,11 +165,12 @@ impl PeerHandle {
 
     /// Whether the names still mean the files that we hold.
     pub(crate) fn still_named(&self) -> bool {
-        self.channel.still_named(&self.lock)
+        self.channel.still_names(self.lock.identity())
     }
 
+    /// The lock file. Only for patterns whose handles all have a seat: who sits has opened it.
     pub(crate) fn lock_file(&self) -> &LockFile {
-        &self.lock
+        self.lock.lock().expect("who has a seat may lock")
     }
 
     pub(crate) fn header(&self) -> &Header {
@@ -225,6 +251,134 @@ impl PeerHandle {
     /// Whether the handle has come to its end.
     pub(crate) fn has_ended(&self) -> bool {
         self.ended.is_some()
+    }
+
+    /// The generation is over, and `role` found nothing more in it: takes the same seat in the next one. What `role` was
+    /// comes back; whatever had to be said to its owner was said before. An error that ends the handle has given the
+    /// seat up; a durable peer's waits for it.
+    ///
+    /// # Errors
+    /// [`RecvError::SchemaMismatch`], [`RecvError::Superseded`] if peers of this pattern are not carried over,
+    /// [`RecvError::Deleted`], [`RecvError::Damaged`], and [`RecvError::NotMoved`], which another call may mend.
+    pub(crate) fn move_over<P: PeerRole>(&mut self, role: &mut P) -> Result<P, RecvError> {
+        if let Some(reason) = self.eviction() {
+            return Err(self.end(Ended::Evicted(reason)));
+        }
+        self.go_on();
+        let moving = Move {
+            channel: &self.channel,
+            lock: self.lock_file(),
+            root: &self.root,
+            from: &self.header,
+            schema: self.settings.schema.as_ref(),
+        };
+        let (header, moved) = match moving.go(role) {
+            Ok(Moved::Here(moved)) => *moved,
+            Ok(Moved::Nowhere | Moved::Taken) if root::state(&self.root) == State::DELETED => {
+                return Err(self.end(Ended::Deleted));
+            }
+            Ok(Moved::Nowhere | Moved::Taken) => return Err(self.end_moving(Ended::Superseded)),
+            Err(OpenError::SchemaMismatch { difference, .. }) => {
+                return Err(self.end_moving(Ended::SchemaMismatch(Box::new(difference))));
+            }
+            Err(OpenError::Damaged { lie, .. }) => return Err(self.damaged(lie)),
+            Err(error) => {
+                return Err(RecvError::NotMoved {
+                    channel: self.channel().to_owned(),
+                    source: Box::new(error),
+                });
+            }
+        };
+        // The old seat's stamping stops first.
+        let old = self.seated.take().map(|seated| seated.peers);
+        let old = old.as_ref().unwrap_or(role.peers());
+        self.seated = Some(Seated::settle_again(
+            old,
+            moved.peers().clone(),
+            moved.seat(),
+            moved.state(),
+            self.settings.heartbeat,
+        ));
+        self.header = header;
+        self.owner = moved.owner().clone();
+        self.looked_ms = os::coarse_ms();
+        Ok(std::mem::replace(role, moved))
+    }
+
+    /// Nobody waits for who cannot go over.
+    fn end_moving(&mut self, ended: Ended) -> RecvError {
+        let error = self.end(ended);
+        let come_back = self
+            .seated
+            .as_ref()
+            .is_some_and(|seat| seat.state.durable());
+        self.leave(come_back, |_| {});
+        error
+    }
+
+    /// The same for a reader that needs no seat: the generation that is current now, which it then
+    /// [goes on in](Self::goes_on_in).
+    ///
+    /// # Errors
+    /// As [`Self::move_over`]; [`RecvError::SchemaMismatch`] does not end the handle yet, for there may be something
+    /// left to be read.
+    pub(crate) fn visit_next(&mut self, patterns: &[Pattern]) -> Result<Visited, RecvError> {
+        self.go_on();
+        let name = self.channel().to_owned();
+        let namespace = self.namespace().clone();
+        let settings = PeerSettings {
+            // It is there, unless the channel is being removed.
+            attach_timeout: Some(SLICE),
+            ..self.settings.clone()
+        };
+        let request = Request {
+            or_closed: true,
+            ..settings.request(&namespace, &name, None)
+        };
+        match visit::visit(&request, patterns) {
+            Ok(visited) if visited.header.instance == self.header.instance => Ok(visited),
+            _ if root::state(&self.root) == State::DELETED => Err(self.end(Ended::Deleted)),
+            // Removed without a mark, and made anew.
+            Ok(_) => Err(self.end(Ended::Deleted)),
+            Err(OpenError::SchemaMismatch { difference, .. }) => Err(RecvError::SchemaMismatch {
+                channel: name,
+                difference,
+            }),
+            Err(OpenError::Damaged { lie, .. }) => Err(self.damaged(lie)),
+            Err(OpenError::Stopped { .. }) => Err(RecvError::Stopped { channel: name }),
+            Err(source) => Err(RecvError::NotMoved {
+                channel: name,
+                source: Box::new(source),
+            }),
+        }
+    }
+
+    /// The generation that is current has other records than this handle is for, and nothing of its own is left.
+    pub(crate) fn end_for_other_records(&mut self, difference: Difference) -> RecvError {
+        self.end_moving(Ended::SchemaMismatch(Box::new(difference)))
+    }
+
+    /// What a reader that needs no seat has visited is its generation from now on.
+    pub(crate) fn goes_on_in(&mut self, visited: Visited) {
+        self.go_on();
+        self.leave(false, |_| {});
+        self.channel = visited.channel;
+        self.lock = visited.lock;
+        self.root = visited.root;
+        self.header = visited.header;
+        self.owner = visited.owner;
+        self.looked_ms = os::coarse_ms();
+    }
+
+    /// The newest records that were committed, in whichever generation; `None` if that cannot be seen.
+    pub(crate) fn with_current<T>(&self, look: impl FnOnce(&Region<ReadOnly>) -> T) -> Option<T> {
+        let current = root::generations(&self.root).ok()?.current;
+        if current == self.header.generation {
+            return Some(look(&self.owner));
+        }
+        let instance = self.header.instance;
+        let opened = generation::open_owner_side(&self.channel, current, instance);
+        opened.ok().map(|(_, owner)| look(&owner))
     }
 
     /// Takes back that the generation's end was this handle's: it will look for the next.
@@ -362,7 +516,9 @@ impl PeerHandle {
         if self.seated.is_some() {
             return;
         }
-        if let Some((peers, seat, state)) = watch::sit_down(&self.channel, &self.lock, &self.header)
+        // Who reads another user's channel has no seat in it, and looks by himself.
+        if let Some(lock) = self.lock.lock()
+            && let Some((peers, seat, state)) = watch::sit_down(&self.channel, lock, &self.header)
         {
             let heartbeat = self.settings.heartbeat;
             self.seated = Some(Seated::settle(peers, seat, state, heartbeat));
@@ -374,16 +530,12 @@ impl PeerHandle {
         &mut self,
         peek: &mut impl FnMut() -> Result<Option<F>, Lie>,
     ) -> Result<Option<F>, RecvError> {
-        // SYNC close
-        let state = State(self.owner.load32(header::STATE, Acquire));
-        if state == State::READY {
-            return Ok(None);
+        match growth::look_behind(&self.owner, &mut *peek) {
+            Ok(Behind::Ready) => Ok(None),
+            Ok(Behind::Found(found)) => Ok(Some(found)),
+            Ok(Behind::Over(state)) => Err(self.over(state)),
+            Err(lie) => Err(self.damaged(lie)),
         }
-        // What is there again, behind the state: the last record may have come in between.
-        if let Some(found) = self.peek(peek)? {
-            return Ok(Some(found));
-        }
-        Err(self.over(state))
     }
 
     /// The error of a generation that is no longer READY.
@@ -485,6 +637,10 @@ impl PeerHandle {
     #[cold]
     #[inline(never)]
     pub(crate) fn damaged(&mut self, lie: Lie) -> RecvError {
+        // What lies in a channel that was removed may have been overwritten by whoever removed it.
+        if root::state(&self.root) == State::DELETED {
+            return self.end(Ended::Deleted);
+        }
         // What an evicted peer finds is another's.
         if let Some(reason) = self.eviction() {
             return self.end(Ended::Evicted(reason));
@@ -498,6 +654,7 @@ impl PeerHandle {
             Ended::Evicted(_) => self.note(LastError::Evicted),
             Ended::Deleted => self.note(LastError::Deleted),
             Ended::Superseded => self.note(LastError::Superseded),
+            Ended::SchemaMismatch(_) => self.note(LastError::Superseded),
             // As it should be.
             Ended::Closed => {}
         }
@@ -514,6 +671,10 @@ impl PeerHandle {
             Some(Ended::Evicted(reason)) => RecvError::Evicted { channel, reason },
             Some(Ended::Deleted) => RecvError::Deleted { channel },
             Some(Ended::Superseded) => RecvError::Superseded { channel },
+            Some(Ended::SchemaMismatch(difference)) => RecvError::SchemaMismatch {
+                channel,
+                difference: *difference,
+            },
             Some(Ended::Closed) | None => RecvError::Closed { channel },
         }
     }
@@ -548,10 +709,12 @@ impl PeerHandle {
         seats::leave(peers, *seat, *state, come_back);
         park::wake_owner(&self.owner, peers, *seat);
         let byte = liveness::seat_byte(self.header.generation, *seat);
-        let _ = self.lock.unlock(byte);
+        let Some(lock) = self.lock.lock() else { return };
+        let _ = lock.unlock(byte);
         let state = State(self.owner.load32(header::STATE, Acquire));
-        if state == State::CLOSED {
-            removal::remove_if_closed_and_unused(&self.channel, &self.lock);
+        if state != State::READY {
+            // Or the one after it is.
+            removal::remove_if_closed_and_unused(&self.channel, lock);
         }
     }
 }

@@ -9,13 +9,14 @@ use super::options::{OwnerSettings, invalid};
 use crate::channel::generation::{Base, Wanted};
 use crate::channel::owner::{self, OwnerRole};
 use crate::channel::segment::Header;
-use crate::error::{OpenError, SendError};
+use crate::error::{GrowError, OpenError, SendError};
 use crate::layout::header::{FLAG_CHECKSUM, Pattern};
 use crate::layout::slots;
 use crate::memory::{ReadOnly, Region, Writable};
 use crate::os;
 use crate::protocol::Lie;
 use crate::protocol::slots::{LatestReader, Meta as SlotMeta, Shape, SlotWriter};
+use crate::record::Schema;
 
 /// A value that was read, with its own copy of the bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -161,14 +162,28 @@ impl<K: SlotPattern> OwnerRole for SlotRole<K> {
         }
     }
 
+    /// The latest value is written again, under its own number.
+    fn base_of_growth(&self) -> Base {
+        let version = self.writer.version();
+        let kept = K::KEEPS_LATEST && version > self.writer.shape().base;
+        let base = version - u64::from(kept);
+        Base {
+            position: base,
+            records: base,
+        }
+    }
+
     fn inherit(&mut self, old: &Self) {
         if !K::KEEPS_LATEST {
             return;
         }
         let mut value = Vec::new();
         let mut reader = LatestReader::new(old.owner().clone(), *old.writer.shape());
-        // What cannot be read is not worth keeping.
-        if let Ok(Some(meta)) = reader.read(&mut value) {
+        let largest = self.writer.shape().value as usize;
+        // What cannot be read is not worth keeping, and what has no room cannot be kept.
+        if let Ok(Some(meta)) = reader.read(&mut value)
+            && value.len() <= largest
+        {
             self.writer.put(&value, meta.kind, meta.time_ns);
         }
         K::inherit(self.owner(), old.owner());
@@ -197,19 +212,7 @@ impl SlotSettings {
             Some(schema) => schema.size() as u32,
             None => self.value_size,
         };
-        if !(1..=slots::MAX_VALUE).contains(&value_size) {
-            return Err(invalid("value size", "1 byte to 1 GiB", value_size));
-        }
-        let payload = self
-            .slots
-            .checked_next_power_of_two()
-            .filter(|&slots| slots >= 2)
-            .and_then(|slots| slots.checked_mul(slots::stride(value_size)))
-            .filter(|&bytes| bytes <= slots::MAX_PAYLOAD)
-            .ok_or_else(|| {
-                let expected = "2 or more, and all together at most 1 TiB";
-                invalid("slots", expected, self.slots)
-            })?;
+        let payload = payload_of(self.slots, value_size)?;
         settings.wanted(payload, value_size, self.checksums)
     }
 
@@ -225,6 +228,22 @@ impl SlotSettings {
             time_stamps: self.time_stamps,
         })
     }
+}
+
+/// Bytes of so many slots, rounded up to a power of two, for values of so many bytes.
+fn payload_of(slots: u64, value_size: u32) -> Result<u64, OpenError> {
+    if !(1..=slots::MAX_VALUE).contains(&value_size) {
+        return Err(invalid("value size", "1 byte to 1 GiB", value_size));
+    }
+    slots
+        .checked_next_power_of_two()
+        .filter(|&slots| slots >= 2)
+        .and_then(|slots| slots.checked_mul(slots::stride(value_size)))
+        .filter(|&bytes| bytes <= slots::MAX_PAYLOAD)
+        .ok_or_else(|| {
+            let expected = "2 or more, and all together at most 1 TiB";
+            invalid("slots", expected, slots)
+        })
 }
 
 /// A writer that never waits.
@@ -255,6 +274,47 @@ impl<K: SlotPattern> Writing<K> {
         self.handle.wake_sleepers();
         self.handle.check_pages()?;
         Ok(sequence)
+    }
+
+    /// Goes on in slots for values of at least so many bytes, and at least so many of them.
+    pub(crate) fn grow(&mut self, value_size: u32, slots: u64) -> Result<(), GrowError> {
+        self.handle.check_process()?;
+        let shape = *self.handle.role().writer.shape();
+        let typed = self.handle.owned.header.schema_hash != 0;
+        let value = if typed { 0 } else { value_size }.max(shape.value);
+        let payload = payload_of(slots.max(shape.slots), value)?;
+        if value == shape.value && payload <= self.handle.owned.header.payload_size {
+            return Ok(());
+        }
+        self.go_on_with(|wanted| {
+            wanted.payload_size = payload;
+            wanted.record_size = value;
+        })
+    }
+
+    /// Goes on with values that are made of something else.
+    pub(crate) fn reschema(&mut self, schema: Option<Schema>) -> Result<(), GrowError> {
+        self.handle.check_process()?;
+        let shape = *self.handle.role().writer.shape();
+        let value = schema
+            .as_ref()
+            .map_or(shape.value, |schema| schema.size() as u32);
+        let payload = payload_of(shape.slots, value)?;
+        self.go_on_with(|wanted| {
+            wanted.payload_size = payload;
+            wanted.record_size = value;
+            wanted.schema = schema;
+        })
+    }
+
+    fn go_on_with(&mut self, change: impl FnOnce(&mut Wanted)) -> Result<(), GrowError> {
+        let writer = &self.handle.role().writer;
+        // It goes over; one that cannot be read was written over by somebody.
+        if let Err(lie) = writer.read(&mut Vec::new()) {
+            let channel = self.handle.channel().to_owned();
+            return Err(SendError::Damaged { channel, lie }.into());
+        }
+        self.handle.grow(change)
     }
 
     pub(crate) fn sequence(&self) -> u64 {
@@ -298,6 +358,37 @@ macro_rules! slot_writer {
             #[must_use]
             pub fn adopted(&self) -> bool {
                 self.writing.handle.owned.adopted
+            }
+
+            /// Goes on in at least `slots` slots (rounded up to a power of two) for values of at least `value_size`
+            /// bytes, in a new generation, while others read: they come over by themselves, and sequences go on. Where
+            /// there is a schema the size is its record's, and stays. What is large enough stays as it is; 0 changes
+            /// nothing.
+            ///
+            /// # Errors
+            /// [`OpenError::InvalidOption`](crate::OpenError::InvalidOption),
+            /// [`OpenError::NoSpace`](crate::OpenError::NoSpace) and what the system says; [`SendError::Deleted`],
+            /// [`SendError::Superseded`], [`SendError::Damaged`], [`SendError::Forked`]. Nothing was changed then.
+            pub fn grow(
+                &mut self,
+                value_size: u32,
+                slots: u64,
+            ) -> Result<(), crate::error::GrowError> {
+                self.writing.grow(value_size, slots)
+            }
+
+            /// Goes on with values that are made of something else, in a new generation, in slots of their size; `None`:
+            /// bytes without a schema. Who reads values of the old kind gets
+            /// [`RecvError::SchemaMismatch`](crate::RecvError::SchemaMismatch), which names the field that differs; who
+            /// reads bytes goes on.
+            ///
+            /// # Errors
+            /// As [`Self::grow`].
+            pub fn reschema(
+                &mut self,
+                schema: Option<crate::record::Schema>,
+            ) -> Result<(), crate::error::GrowError> {
+                self.writing.reschema(schema)
             }
 
             /// Ends the channel: readers learn that it is closed. Dropping does the same.
@@ -352,4 +443,33 @@ macro_rules! slot_options {
     };
 }
 
-pub(crate) use {slot_options, slot_writer};
+/// The methods of a typed writer whose handle has those of [`slot_writer`].
+macro_rules! typed_slot_writer {
+    ($writer:ident) => {
+        impl<T: Record> Typed<$writer, T> {
+            /// Goes on in at least so many slots: see the handle's own `grow`.
+            ///
+            /// # Errors
+            /// As the handle's own `grow`.
+            pub fn grow(&mut self, slots: u64) -> Result<(), crate::error::GrowError> {
+                self.handle.grow(0, slots)
+            }
+
+            /// Goes on with values of another type: see the handle's own `reschema`.
+            ///
+            /// # Errors
+            /// As the handle's own `reschema`, with this handle, which is as it was.
+            pub fn reschema<U: Record>(
+                mut self,
+            ) -> Result<Typed<$writer, U>, crate::error::Unchanged<Self>> {
+                let schema = crate::record::Schema::of::<U>();
+                match self.handle.reschema(Some(schema)) {
+                    Ok(()) => Ok(Typed::new(self.handle)),
+                    Err(error) => Err(crate::error::Unchanged::new(self, error)),
+                }
+            }
+        }
+    };
+}
+
+pub(crate) use {slot_options, slot_writer, typed_slot_writer};

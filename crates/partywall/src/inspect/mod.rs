@@ -4,17 +4,17 @@
 use std::fmt;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
-use crate::channel::directory::{ChannelDirectory, owner_file};
-use crate::channel::liveness::{OWNER, seat_byte};
+use crate::channel::directory::{ChannelDirectory, ROOT, owner_file};
+use crate::channel::liveness::{OWNER, Witness};
 use crate::channel::namespace::{Namespace, check_name};
 use crate::channel::root::{self, Found, Generations};
 use crate::channel::{generation, schema, segment};
-use crate::error::{ManageError, OpenError};
+use crate::error::{Denied, ManageError, OpenError};
 use crate::layout::guarded::{self, Condition};
-use crate::layout::header::{self, Pattern, State};
+use crate::layout::header::{self, FLAG_CONFIDENTIAL, Pattern, State};
 use crate::layout::{self, last_error, owner};
 use crate::memory::{ReadOnly, Region, Shared};
-use crate::os::{self, LockFile};
+use crate::os;
 use crate::protocol::Lie;
 use crate::protocol::guarded::seat_of;
 use crate::record::Schema;
@@ -83,6 +83,9 @@ pub struct ChannelInfo {
     pub generation: u64,
     /// The oldest that still has files.
     pub oldest_generation: u64,
+    /// The generations before the current one that still have files, because somebody has not come over yet; oldest
+    /// first.
+    pub older: Vec<OlderGeneration>,
     /// Version of the layout.
     pub abi_version: u16,
     /// Bytes of the segments' headers.
@@ -99,6 +102,10 @@ pub struct ChannelInfo {
     pub record_size: u32,
     /// As in the header.
     pub flags: u32,
+    /// Kept out of core dumps, and overwritten before it is freed.
+    pub confidential: bool,
+    /// Who may read it, as a file's mode: 0o600 its owner alone, 0o640 its group too, 0o644 everybody; 0 if unknown.
+    pub mode: u32,
     /// 0: no schema.
     pub schema_hash: u64,
     /// Bytes committed since the channel began; of a snapshot, a broadcast, frames or a guarded record the sequence of
@@ -110,7 +117,8 @@ pub struct ChannelInfo {
     pub created_unix_ns: u64,
     /// Since the last commit, to about a second; `None` if there was none yet.
     pub last_update_age_ns: Option<u64>,
-    /// The seats that are claimed.
+    /// The seats that are claimed: of the current generation, and then of older ones. One that is coming over may be in
+    /// two of them.
     pub seats: Vec<SeatInfo>,
     /// How many there are.
     pub seat_count: u32,
@@ -120,6 +128,21 @@ pub struct ChannelInfo {
     pub guarded: Option<GuardedInfo>,
     /// Memory that the channel's files take.
     pub bytes_reserved: u64,
+}
+
+/// A generation whose memory is still needed. Sizes are in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct OlderGeneration {
+    /// Its number.
+    pub generation: u64,
+    /// `retired` or `closed`; for a moment `ready`, or for longer if its owner died just then.
+    pub state: &'static str,
+    /// Capacity.
+    pub payload_size: u64,
+    /// Of its owner side.
+    pub total_size: u64,
 }
 
 /// The lock of a guarded record, and what became of those who had it.
@@ -220,7 +243,7 @@ pub(crate) fn bytes_of(namespace: &Namespace, channel: &str) -> Result<u64, Open
     let names = directory
         .files()
         .names()
-        .map_err(|error| directory.error("list the channel's directory", error))?;
+        .map_err(|error| directory.error(Denied::Open, "list the channel's directory", error))?;
     Ok(names
         .iter()
         .map(|name| directory.files().bytes_of(name).unwrap_or(0))
@@ -247,6 +270,7 @@ impl ChannelInfo {
             heartbeat_age_ns: None,
             generation: 0,
             oldest_generation: 0,
+            older: Vec::new(),
             abi_version: 0,
             header_size: 0,
             instance: 0,
@@ -255,6 +279,8 @@ impl ChannelInfo {
             payload_size: 0,
             record_size: 0,
             flags: 0,
+            confidential: false,
+            mode: 0,
             schema_hash: 0,
             write_seq: 0,
             records: 0,
@@ -277,7 +303,11 @@ pub fn inspect(namespace: &Namespace, channel: &str) -> Result<ChannelInfo, Mana
     let directory = open(namespace, channel)?;
     let mut info = ChannelInfo::unread(channel);
     info.bytes_reserved = bytes_of(namespace, channel)?;
-    let lock = directory.open_lock(false)?;
+    info.mode = directory
+        .files()
+        .readers_of(ROOT)
+        .map_or(0, |readers| readers.mode());
+    let lock = directory.open_witness()?;
     let (root, root_header) = match root::open_read_only(&directory)? {
         Found::Ready(root, header) => (root, header),
         Found::Absent => {
@@ -320,22 +350,41 @@ pub fn inspect(namespace: &Namespace, channel: &str) -> Result<ChannelInfo, Mana
     info.counters = counters(&owner);
     info.seats = (0..header.seat_count)
         .filter_map(|seat| {
-            let byte = seat_byte(header.generation, seat);
             let lane = (header.pattern == Pattern::Mpsc)
                 .then(|| LaneInfo::read(&owner, &peers, header.seat_count, seat));
             info.add_lane(lane.as_ref());
             seat_info(
                 &owner,
                 &peers,
+                header.generation,
                 seat,
                 &progress,
                 lane.as_ref(),
                 now,
                 lock.as_ref(),
-                byte,
             )
         })
         .collect();
+    for number in generations.oldest..generations.current {
+        // It may be going away just now.
+        let opened = generation::open_for_reading(&directory, number, root_header.instance);
+        let Ok((older, owner, peers)) = opened else {
+            continue;
+        };
+        info.older.push(OlderGeneration {
+            generation: number,
+            state: older.state.name(),
+            payload_size: older.payload_size,
+            total_size: older.total_size,
+        });
+        // Senders have lanes of their own in each.
+        if header.pattern != Pattern::Mpsc {
+            let lock = lock.as_ref();
+            info.seats.extend((0..older.seat_count).filter_map(|seat| {
+                seat_info(&owner, &peers, number, seat, &progress, None, now, lock)
+            }));
+        }
+    }
     // Cut short while we looked: nothing of it is to be believed.
     let lost = owner.lost_page().or_else(|| peers.lost_page());
     if let Some(at) = lost.or_else(|| root.lost_page()) {
@@ -384,7 +433,7 @@ pub fn schema(namespace: &Namespace, channel: &str) -> Result<Option<Schema>, Ma
 fn generations(channel: &str, root: &Region<ReadOnly>) -> Result<Generations, OpenError> {
     root::generations(root).map_err(|lie| OpenError::Damaged {
         channel: channel.to_owned(),
-        file: crate::channel::directory::ROOT.to_owned(),
+        file: ROOT.to_owned(),
         lie,
     })
 }
@@ -395,6 +444,7 @@ fn fill_geometry(info: &mut ChannelInfo, header: &segment::Header) {
     info.payload_size = header.payload_size;
     info.record_size = header.record_size;
     info.flags = header.flags;
+    info.confidential = header.flags & FLAG_CONFIDENTIAL != 0;
     info.schema_hash = header.schema_hash;
     info.seat_count = header.seat_count;
     info.created_unix_ns = header.created_ns;
@@ -420,7 +470,7 @@ fn age(now: u64, stamp: u64) -> Option<u64> {
     (stamp != 0).then(|| now.saturating_sub(stamp))
 }
 
-fn liveness(lock: Option<&LockFile>, byte: u64, heartbeat_age_ns: Option<u64>) -> Liveness {
+fn liveness(lock: Option<&Witness>, byte: u64, heartbeat_age_ns: Option<u64>) -> Liveness {
     match lock.map(|lock| lock.is_locked(byte)) {
         Some(Ok(true)) => match heartbeat_age_ns {
             Some(age) if age > STUCK_AFTER_NS => Liveness::Stuck,

@@ -4,12 +4,12 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use super::lane::LaneInfo;
 use super::{Liveness, age, liveness};
+use crate::channel::liveness::{Witness, seat_byte};
 use crate::layout::header::Pattern;
 use crate::layout::seat::{self, Claim, SeatState};
 use crate::layout::verdict::{self, Evicted};
 use crate::layout::{last_error, owner, peers};
 use crate::memory::{ReadOnly, Region, Shared};
-use crate::os::LockFile;
 use crate::protocol::{cursor, seats};
 
 /// A claimed seat.
@@ -19,6 +19,8 @@ use crate::protocol::{cursor, seats};
 pub struct SeatInfo {
     /// Its number.
     pub index: u32,
+    /// The generation that it is in.
+    pub generation: u64,
     /// `joining`, `active`, `absent` or `left`.
     pub state: &'static str,
     /// Counts its holders from 1.
@@ -121,12 +123,12 @@ impl Progress {
 pub(super) fn seat_info(
     owner: &Region<ReadOnly>,
     peers: &Region<ReadOnly>,
+    generation: u64,
     index: u32,
     progress: &Progress,
     lane: Option<&LaneInfo>,
     now: u64,
-    lock: Option<&LockFile>,
-    byte: u64,
+    lock: Option<&Witness>,
 ) -> Option<SeatInfo> {
     let at = peers::seat_at(index);
     let state = SeatState(peers.load(at + seat::STATE, Acquire));
@@ -144,6 +146,7 @@ pub(super) fn seat_info(
     let selector = Evicted(owner.load(verdict + verdict::EVICTED, Acquire)).selector();
     Some(SeatInfo {
         index,
+        generation,
         state: state.name(),
         epoch: state.epoch(),
         durable: state.durable(),
@@ -151,7 +154,7 @@ pub(super) fn seat_info(
             .durable()
             .then(|| seats::name_of(peers, index))
             .flatten(),
-        holder: liveness(lock, byte, heartbeat_age_ns),
+        holder: liveness(lock, seat_byte(generation, index), heartbeat_age_ns),
         pid: load(seat::PID) as u32,
         read_seq,
         depth_bytes,

@@ -16,7 +16,7 @@ block! {
     HEADER_SIZE: [2; Owner] = 10;
     /// See [`State`]; the only word of this line that changes after publication.
     STATE: [4; Owner] = 12;
-    /// Reserved for flags that every reader may ignore.
+    /// See the constants `FLAG_*`.
     FLAGS: [4; Owner] = 16;
     /// See [`Pattern`].
     PATTERN: [2; Owner] = 20;
@@ -69,6 +69,8 @@ pub(crate) const MAGIC_VALUE: u64 = u64::from_le_bytes(*b"PRTYWALL");
 pub(crate) const FLAG_KEEP: u32 = 1;
 /// Flag: every value has a checksum.
 pub(crate) const FLAG_CHECKSUM: u32 = 2;
+/// Flag: what is in it is kept out of core dumps, and overwritten before it is freed.
+pub(crate) const FLAG_CONFIDENTIAL: u32 = 4;
 /// Incompatible feature bits that this library knows: none yet.
 pub(crate) const KNOWN_INCOMPATIBLE: u64 = 0;
 
@@ -107,6 +109,11 @@ impl Pattern {
     /// Whether peers publish in their seats how far they came.
     pub(crate) const fn has_cursors(self) -> bool {
         matches!(self, Pattern::Ring | Pattern::Frames | Pattern::Mpsc)
+    }
+
+    /// Whether readers need nothing but reading: only then can other users be let in.
+    pub(crate) const fn may_be_shared(self) -> bool {
+        matches!(self, Pattern::Snapshot | Pattern::Broadcast)
     }
 
     /// Whether a peer can be expected back: its seat's index is the same in every generation.

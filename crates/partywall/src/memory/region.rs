@@ -1,6 +1,7 @@
 //! A mapped segment.
 #![allow(unsafe_code)]
 
+use std::io;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -34,7 +35,6 @@ unsafe impl<Access: Send> Send for Region<Access> {}
 // SAFETY: as above.
 unsafe impl<Access: Sync> Sync for Region<Access> {}
 
-#[cfg(test)]
 impl<Access> Region<Access> {
     /// Bytes.
     pub(crate) fn size(&self) -> u64 {
@@ -63,6 +63,16 @@ impl<Access> Region<Access> {
             pages: Arc::new(pages),
             access: PhantomData,
         }
+    }
+
+    /// Lets core dumps have it: it is not confidential.
+    pub(crate) fn show_in_dumps(&self) -> io::Result<()> {
+        self.pages.show_in_dumps()
+    }
+
+    /// Keeps it out of swap: at once, or page by page as it is touched.
+    pub(crate) fn lock_in_memory(&self, present: bool) -> io::Result<()> {
+        self.pages.lock_in_memory(present)
     }
 
     #[inline(always)]
@@ -240,6 +250,17 @@ impl Region<Writable> {
         copy: impl Fn(*mut u8, &[u8]),
     ) {
         copy(to, bytes);
+    }
+
+    /// Writes zeros over everything from `from` on: for who knows that nobody needs it any more.
+    pub(crate) fn wipe(&self, from: u64) {
+        const PIECE: u64 = 4096;
+        let mut at = from;
+        while at < self.len {
+            let piece = PIECE.min(self.len - at);
+            self.copy_in(at, &[0; PIECE as usize][..piece as usize]);
+            at += piece;
+        }
     }
 
     /// Stamps a heartbeat: from another thread, so never a point at which a sweep kills.

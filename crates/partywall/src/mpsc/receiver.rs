@@ -352,6 +352,7 @@ impl Receiver {
 fn recv_error(error: SendError) -> RecvError {
     match error {
         SendError::Deleted { channel } => RecvError::Deleted { channel },
+        SendError::Superseded { channel } => RecvError::Superseded { channel },
         SendError::Damaged { channel, lie } => RecvError::Damaged { channel, lie },
         SendError::Forked { channel } => RecvError::Forked { channel },
         // Of sending; an owner's handle says none of them by itself.
@@ -362,6 +363,8 @@ fn recv_error(error: SendError) -> RecvError {
         | SendError::TooManyLoans { channel, .. }
         | SendError::Stopped { channel }
         | SendError::Closed { channel }
+        | SendError::SchemaMismatch { channel, .. }
+        | SendError::NotMoved { channel, .. }
         | SendError::Evicted { channel, .. } => RecvError::Closed { channel },
     }
 }

@@ -252,6 +252,14 @@ fn send_error(error: RecvError, awaited: &'static str) -> SendError {
         RecvError::Evicted { channel, reason } => SendError::Evicted { channel, reason },
         RecvError::Damaged { channel, lie } => SendError::Damaged { channel, lie },
         RecvError::Deleted { channel } => SendError::Deleted { channel },
+        RecvError::SchemaMismatch {
+            channel,
+            difference,
+        } => SendError::SchemaMismatch {
+            channel,
+            difference,
+        },
+        RecvError::NotMoved { channel, source } => SendError::NotMoved { channel, source },
         RecvError::Forked { channel } => SendError::Forked { channel },
         // The others are not told of a sender, which waits for the successor of a dead receiver.
         RecvError::Closed { channel }

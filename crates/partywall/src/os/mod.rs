@@ -7,6 +7,9 @@
 //! |---|---|
 //! | [`Directory`] | a directory that was opened once; names in it are single components, never followed when they are links; [`Directory::doubt`] says why it cannot be trusted with channels |
 //! | [`File`] | an open file that holds a segment; [`File::reserve`] makes sure that no later store to a part of it fails |
+//! | [`File::read_at`], [`File::overwrite`] | bytes of it without a mapping; zeros over everything that it holds, before its name goes |
+//! | [`Readers`] | who may read something besides its owner |
+//! | [`LockView`] | whether a byte is locked, for a user who may not open the file of locks |
 //! | [`FileIdentity`] | which file a name means, to find out whether it still means the one that we have |
 //! | [`OpenMode`] | to read only, or to read and write |
 //! | [`DirectoryWatch`] | sleeps until names in a directory change |
@@ -20,7 +23,7 @@
 //! | [`fence_wakers`], [`may_rely_on_wakers`] | the sleeper's fence here and in every process that leaves it to us; whether there can be none that we miss |
 //! | [`Process`] | tells a forked child from its parent |
 //! | [`boottime_ns`], [`coarse_ms`], [`wall_ns`] | clocks: one for all processes of the machine, a cheap one, one for people |
-//! | [`process_id`], [`random_word`], [`default_namespace`] | what their names say |
+//! | [`process_id`], [`user_id`], [`namespace_of`], [`random_word`] | what their names say |
 //! | `kill_this_process`, `stop_this_process` | for the kill sweep only |
 
 #[cfg(target_os = "linux")]
@@ -54,4 +57,49 @@ pub(crate) struct Doubt {
     pub(crate) problem: String,
     /// What to do next.
     pub(crate) next: &'static str,
+}
+
+/// Who may read something besides its owner. Nobody but the owner ever writes, and the kernel sees to that.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Readers {
+    /// The members of its group.
+    pub(crate) group: bool,
+    /// Everybody else.
+    pub(crate) others: bool,
+}
+
+impl Readers {
+    /// From a file's mode: 0600, 0640, 0604 or 0644; `None` for others, which give somebody more than reading, or
+    /// the owner less than he needs.
+    pub(crate) fn from_mode(mode: u32) -> Option<Self> {
+        let readers = Readers::in_mode(mode);
+        (readers.mode() == mode).then_some(readers)
+    }
+
+    /// Whom the mode of a file lets read, whatever else it says.
+    pub(crate) fn in_mode(mode: u32) -> Self {
+        Readers {
+            group: mode & 0o040 != 0,
+            others: mode & 0o004 != 0,
+        }
+    }
+
+    /// The mode of a file.
+    pub(crate) fn mode(self) -> u32 {
+        let bits = [(self.group, 0o040), (self.others, 0o004)];
+        bits.iter()
+            .filter(|(may, _)| *may)
+            .fold(0o600, |mode, (_, bit)| mode | bit)
+    }
+
+    /// The mode of a directory: who may read files in it may list and search it.
+    pub(crate) fn directory_mode(self) -> u32 {
+        let mode = self.mode();
+        mode | (mode & 0o444) >> 2
+    }
+
+    /// Somebody besides the owner.
+    pub(crate) fn any(self) -> bool {
+        self.group || self.others
+    }
 }

@@ -8,6 +8,7 @@ pub(crate) mod checksum;
 pub(crate) mod cursor;
 pub(crate) mod eviction;
 pub(crate) mod frames;
+pub(crate) mod growth;
 pub(crate) mod guarded;
 #[cfg(test)]
 mod models;

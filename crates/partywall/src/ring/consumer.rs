@@ -1,7 +1,7 @@
 //! The consumer's handle.
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::options::{ConsumerOptions, Delivery};
 use super::record::{Losses, Meta, Record, Records};
@@ -64,7 +64,9 @@ impl Consumer {
     /// [`RecvError::Closed`] at the clean end of the stream; [`RecvError::OwnerDied`] once everything that a
     /// dead producer committed was read (unless
     /// [`await_successor`](ConsumerOptions::await_successor) was chosen); [`RecvError::Stopped`];
-    /// [`RecvError::Damaged`], [`RecvError::Evicted`], [`RecvError::Deleted`], [`RecvError::Forked`].
+    /// [`RecvError::Damaged`], [`RecvError::Evicted`], [`RecvError::Deleted`], [`RecvError::Forked`]. Where the producer
+    /// [goes on](super::Producer::grow) in a larger generation, so does the consumer: [`RecvError::SchemaMismatch`] if
+    /// the records there are others than it was attached for, [`RecvError::NotMoved`] if that could not be opened yet.
     pub fn recv(&mut self) -> Result<Record, RecvError> {
         self.recv_record(None)
     }
@@ -278,9 +280,25 @@ impl Consumer {
     #[cold]
     #[inline(never)]
     fn found_nothing(&mut self) -> Result<Option<Found>, RecvError> {
+        loop {
+            self.publish();
+            let role = &mut self.role;
+            match self.handle.look_for_the_end(&mut || role.peek()) {
+                Err(RecvError::Superseded { .. }) => self.move_over()?,
+                other => return other,
+            }
+            if let Some(found) = self.peek()? {
+                return Ok(Some(found));
+            }
+        }
+    }
+
+    /// The generation is over, and everything in it was passed: on in the next one, from its base.
+    #[cold]
+    fn move_over(&mut self) -> Result<(), RecvError> {
+        // What the owner finds in the old seat, should we be killed on the way, is that nothing was left unread.
         self.publish();
-        let role = &mut self.role;
-        self.handle.look_for_the_end(&mut || role.peek())
+        self.handle.move_over(&mut self.role).map(drop)
     }
 
     /// A few looks before anything else: what is under way arrives within them.
@@ -301,9 +319,20 @@ impl Consumer {
     #[cold]
     #[inline(never)]
     fn wait_for_record(&mut self, timeout: Option<Duration>) -> Result<Found, RecvError> {
-        self.publish();
-        let role = &mut self.role;
-        self.handle.wait(timeout, &mut || role.peek())
+        let started = Instant::now();
+        let mut left = timeout;
+        loop {
+            self.publish();
+            let role = &mut self.role;
+            match self.handle.wait(left, &mut || role.peek()) {
+                Err(RecvError::Superseded { .. }) => self.move_over()?,
+                other => return other,
+            }
+            if let Some(found) = self.peek()? {
+                return Ok(found);
+            }
+            left = timeout.map(|timeout| timeout.saturating_sub(started.elapsed()));
+        }
     }
 }
 
@@ -316,12 +345,14 @@ impl Drop for Consumer {
             self.publish();
         }
         let (consumer, durable) = (&self.role, self.durable);
+        let written = self
+            .handle
+            .with_current(|owner| cursor::read(owner, owner::WRITE_SEQ).records)
+            .flatten();
         self.handle.leave(durable, |_| {
             if !durable {
-                let written = cursor::read(consumer.owner(), owner::WRITE_SEQ);
-                let unread = written
-                    .records
-                    .map_or(0, |records| records.saturating_sub(consumer.records()));
+                let unread =
+                    written.map_or(0, |records| records.saturating_sub(consumer.records()));
                 consumer
                     .peers()
                     .count(consumer.seat_at() + seat::UNREAD, unread);

@@ -10,7 +10,7 @@ use std::ptr::NonNull;
 use std::time::Duration;
 
 use super::{Batch, Consumer, Producer, Record, Reservation, Sent};
-use crate::error::{RecvError, SendError};
+use crate::error::{GrowError, RecvError, SendError};
 use crate::protocol::buffer::Found;
 
 impl Producer {
@@ -93,6 +93,14 @@ impl InPlaceProducer {
     /// As [`Producer::flush`].
     pub fn flush(&mut self, timeout: Option<Duration>) -> Result<(), SendError> {
         self.0.flush(timeout)
+    }
+
+    /// As [`Producer::grow`].
+    ///
+    /// # Errors
+    /// As [`Producer::grow`].
+    pub fn grow(&mut self, capacity: u64) -> Result<(), GrowError> {
+        self.0.grow(capacity)
     }
 
     /// As [`Producer::wait_for_consumer`].

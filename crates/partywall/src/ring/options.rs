@@ -103,17 +103,7 @@ impl ProducerOptions {
     /// reserved; [`OpenError::Mismatch`] if it is in use and smaller than asked for; and whatever is wrong
     /// with its name, its namespace or its files. In all cases nothing was changed.
     pub fn open(&self, channel: &str) -> Result<Producer, OpenError> {
-        if self.capacity == 0 || self.capacity > ring::MAX_CAPACITY {
-            return Err(invalid("capacity", "1 byte to 1 TiB", self.capacity));
-        }
-        let capacity = self.capacity.next_power_of_two().max(ring::MIN_CAPACITY);
-        let largest = record::max_payload(capacity);
-        if let Some(schema) = &self.settings.schema
-            && schema.size() as u64 > largest
-        {
-            let expected = "large enough for the schema's record: twice its size, and 16 bytes";
-            return Err(invalid("capacity", expected, capacity));
-        }
+        let capacity = whole_capacity(self.capacity, self.settings.schema.as_ref())?;
         let wanted = self.settings.wanted(capacity, 0, false)?;
         let owned = owner::open(&self.settings.namespace()?, channel, &wanted)?;
         Producer::new(owned, self, self.settings.heartbeat)
@@ -128,6 +118,20 @@ impl ProducerOptions {
         let options = self.clone().schema(Schema::of::<T>());
         options.open(channel).map(Typed::new)
     }
+}
+
+/// The bytes of a ring of at least so many, in which a record of the schema has room.
+pub(super) fn whole_capacity(bytes: u64, schema: Option<&Schema>) -> Result<u64, OpenError> {
+    if bytes == 0 || bytes > ring::MAX_CAPACITY {
+        return Err(invalid("capacity", "1 byte to 1 TiB", bytes));
+    }
+    let capacity = bytes.next_power_of_two().max(ring::MIN_CAPACITY);
+    let largest = record::max_payload(capacity);
+    if schema.is_some_and(|schema| schema.size() as u64 > largest) {
+        let expected = "large enough for the schema's record: twice its size, and 16 bytes";
+        return Err(invalid("capacity", expected, capacity));
+    }
+    Ok(capacity)
 }
 
 /// Options of a [`Consumer`].

@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::options::{Alone, ProducerOptions};
+use super::options::{Alone, ProducerOptions, whole_capacity};
 use super::role::MappedProducer;
 use super::{Batch, Overflow, Reservation, Sent};
+use crate::channel::generation::Wanted;
 use crate::channel::owner::Owned;
-use crate::error::{OpenError, SendError};
+use crate::error::{GrowError, OpenError, SendError};
 use crate::handle::OwnerHandle;
 use crate::handle::accessors::owner_accessors;
 use crate::handle::owner::Waiting;
@@ -16,6 +17,7 @@ use crate::layout::{owner, record};
 use crate::memory::SharedMut;
 use crate::protocol::buffer::{Claimed, Pending};
 use crate::protocol::ring::producer::Scan;
+use crate::record::Schema;
 use crate::wait::{StopToken, WaitStrategy};
 
 /// The one process that writes a ring. Dropping it closes the channel, unless the thread is panicking: then
@@ -61,7 +63,7 @@ impl Producer {
             alone: options.alone,
             wait: options.wait,
             stop: options.stop.clone(),
-            max_record: usize::try_from(record::max_payload(capacity)).unwrap_or(usize::MAX),
+            max_record: max_record(capacity),
             unheard: true,
             handle: OwnerHandle::new(owned, heartbeat)?,
         })
@@ -146,6 +148,67 @@ impl Producer {
         }
     }
 
+    /// Goes on in a ring of at least `capacity` bytes (rounded up to a power of two), in a new generation, while traffic
+    /// runs: consumers read what was committed in the old one and come over by themselves, in order, and nothing is
+    /// lost or repeated. The old memory goes when the last of them has come; until then both are reserved. A ring that
+    /// has so many bytes already stays.
+    ///
+    /// Consumers that are durable and away come when they come. One that stops reading keeps the old memory, and holds
+    /// the producer back once the new ring is full, as it would have in the old one.
+    ///
+    /// ```
+    /// # let place = tempfile::tempdir_in("/dev/shm").unwrap();
+    /// # let namespace = partywall::Namespace::open(place.path()).unwrap();
+    /// use partywall::ring::{ConsumerOptions, ProducerOptions};
+    /// let options = ProducerOptions::new().namespace(namespace.clone()).capacity(4096);
+    /// let mut producer = options.open("cam0")?;
+    /// let mut consumer = ConsumerOptions::new().namespace(namespace).attach("cam0")?;
+    /// producer.send(b"small")?;
+    /// producer.grow(1 << 20)?;
+    /// producer.send(&[7; 100_000])?;
+    /// assert_eq!(&consumer.recv()?[..], b"small");
+    /// assert_eq!(consumer.recv()?.len(), 100_000);
+    /// assert_eq!((producer.generation(), consumer.generation()), (2, 2));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`OpenError::InvalidOption`], [`OpenError::NoSpace`] and what the system says; [`SendError::Deleted`],
+    /// [`SendError::Superseded`], [`SendError::Damaged`], [`SendError::Forked`]. Nothing was changed then.
+    pub fn grow(&mut self, capacity: u64) -> Result<(), GrowError> {
+        self.handle.check_process()?;
+        let capacity = whole_capacity(capacity, None)?;
+        if capacity <= self.capacity() {
+            return Ok(());
+        }
+        self.go_on_with(|wanted| wanted.payload_size = capacity)
+    }
+
+    /// Goes on with records that are made of something else, in a new generation, as [`Self::grow`] does. Consumers that
+    /// were attached for the old ones receive all of those and then
+    /// [`RecvError::SchemaMismatch`](crate::RecvError::SchemaMismatch), which names the field that differs; those that
+    /// take records as bytes go on. `None`: bytes without a schema. The ring grows if a record needs that.
+    ///
+    /// # Errors
+    /// As [`Self::grow`].
+    pub fn reschema(&mut self, schema: Option<Schema>) -> Result<(), GrowError> {
+        self.handle.check_process()?;
+        let needed = schema
+            .as_ref()
+            .map_or(0, |schema| 2 * (schema.size() as u64 + record::HEADER));
+        let capacity = whole_capacity(needed.max(self.capacity()), schema.as_ref())?;
+        self.go_on_with(|wanted| {
+            wanted.payload_size = capacity;
+            wanted.schema = schema;
+        })
+    }
+
+    fn go_on_with(&mut self, change: impl FnOnce(&mut Wanted)) -> Result<(), GrowError> {
+        self.handle.grow(change)?;
+        self.max_record = max_record(self.capacity());
+        Ok(())
+    }
+
     /// Waits until every consumer has taken everything that was committed.
     ///
     /// # Errors
@@ -155,7 +218,7 @@ impl Producer {
     pub fn flush(&mut self, timeout: Option<Duration>) -> Result<(), SendError> {
         self.handle.check_process()?;
         let scan = self.scan();
-        let taken = scan.counted == 0 || scan.slowest == self.position();
+        let taken = scan.counted == 0 || scan.slowest == self.position() && !scan.older;
         if scan.joining || !taken {
             // Whoever holds us may be dead.
             self.handle.evict_dead(scan.holding);
@@ -169,11 +232,14 @@ impl Producer {
                     return None;
                 }
                 if scan.counted > 0 {
-                    return (scan.slowest == producer.position()).then_some(None);
+                    let taken = scan.slowest == producer.position() && !scan.older;
+                    return taken.then_some(None);
                 }
                 Some(Some(producer.unread_by_all()))
             },
         )?;
+        // Whoever has everything has come over from older generations too.
+        self.handle.reclaim();
         match unread {
             None | Some(0) => Ok(()),
             Some(unread_bytes) => {
@@ -326,6 +392,11 @@ impl RecordWriter for Producer {
             self.announce(records);
         }
     }
+}
+
+/// The largest record of a ring of so many bytes.
+fn max_record(capacity: u64) -> usize {
+    usize::try_from(record::max_payload(capacity)).unwrap_or(usize::MAX)
 }
 
 /// Looks at all seats, and notes whether anybody was counted.

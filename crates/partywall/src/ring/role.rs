@@ -10,6 +10,7 @@ use crate::layout::header::Pattern;
 use crate::layout::seat::SeatState;
 use crate::memory::{ReadOnly, Region, Writable};
 use crate::protocol::Lie;
+use crate::protocol::growth::{self, Later, Older};
 use crate::protocol::ring::consumer::RingConsumer;
 use crate::protocol::ring::producer::RingProducer;
 use crate::protocol::ring::{Shape, seats};
@@ -67,8 +68,20 @@ impl OwnerRole for MappedProducer {
         RingProducer::evict_dead(self, locks, seats);
     }
 
-    fn set_older(&mut self, older: Vec<(Region<ReadOnly>, u32)>) {
-        RingProducer::set_older(self, older);
+    fn evict_left_behind(
+        &mut self,
+        locks: &GenerationLocks<'_>,
+        later: &Later<'_, Region<ReadOnly>>,
+    ) {
+        RingProducer::evict_left_behind(self, locks, later);
+    }
+
+    fn succeed(&mut self, before: &Self) {
+        self.decide_as(before);
+    }
+
+    fn older(&mut self) -> Option<&mut Vec<Older<Self>>> {
+        Some(RingProducer::older(self))
     }
 }
 
@@ -118,13 +131,20 @@ impl PeerRole for MappedConsumer {
         matches!(self.peek(), Ok(None))
     }
 
-    fn position(&self) -> u64 {
-        RingConsumer::position(self)
+    fn may_leave_for(&self, next: &Header) -> Result<(), Lie> {
+        growth::at_the_end(self.position(), next.base_seq)
     }
 
-    fn move_in(&self, next: &Opened<'_>, name: &str) -> Option<Self> {
-        let (seat, base) = (RingConsumer::seat(self), next.header.base_seq);
-        let taken = seats::move_in(&next.peers, seat, base, self.records(), name);
-        Some(holder(next, seat, taken))
+    fn move_in(&mut self, next: &Opened<'_>) -> Result<Self, NotTaken> {
+        let seat = RingConsumer::seat(self);
+        let taken = seats::move_over(
+            RingConsumer::peers(self),
+            RingConsumer::state(self),
+            &next.peers,
+            seat,
+            next.header.base_seq,
+            self.records(),
+        );
+        Ok(holder(next, seat, taken))
     }
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{Consumer, Producer, Sent};
-use crate::error::{RecvError, SendError};
-use crate::record::{ReceiveBytes, Record, SendBytes, Typed, bytes_of, sealed};
+use crate::error::{GrowError, RecvError, SendError, Unchanged};
+use crate::record::{ReceiveBytes, Record, Schema, SendBytes, Typed, bytes_of, sealed};
 
 /// A [`Producer`] of values; [`ProducerOptions::open_typed`](super::ProducerOptions::open_typed) opens one.
 pub type TypedProducer<T> = Typed<Producer, T>;
@@ -87,6 +87,25 @@ impl<T: Record> Typed<Producer, T> {
     /// As [`Producer::flush`].
     pub fn flush(&mut self, timeout: Option<Duration>) -> Result<(), SendError> {
         self.handle.flush(timeout)
+    }
+
+    /// As [`Producer::grow`].
+    ///
+    /// # Errors
+    /// As [`Producer::grow`].
+    pub fn grow(&mut self, capacity: u64) -> Result<(), GrowError> {
+        self.handle.grow(capacity)
+    }
+
+    /// Goes on with values of another type: see [`Producer::reschema`].
+    ///
+    /// # Errors
+    /// As [`Producer::reschema`], with this handle, which is as it was.
+    pub fn reschema<U: Record>(mut self) -> Result<TypedProducer<U>, Unchanged<Self>> {
+        match self.handle.reschema(Some(Schema::of::<U>())) {
+            Ok(()) => Ok(Typed::new(self.handle)),
+            Err(error) => Err(Unchanged::new(self, error)),
+        }
     }
 
     /// As [`Producer::wait_for_consumer`].

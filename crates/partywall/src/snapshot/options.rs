@@ -78,9 +78,9 @@ pub struct ReaderOptions {
 peer_options!(ReaderOptions);
 
 impl ReaderOptions {
-    /// Whether the reader goes on with the next writer's values when one closed the channel, or made it anew for
-    /// larger values; default no: then it ends with [`RecvError::Closed`](crate::RecvError::Closed) or
-    /// [`RecvError::Superseded`](crate::RecvError::Superseded).
+    /// Whether the reader goes on with the next writer's values when one closed the channel; default no: then it ends
+    /// with [`RecvError::Closed`](crate::RecvError::Closed). Where a writer grows, or makes the channel anew for larger
+    /// values, every reader goes on.
     #[must_use]
     pub fn follow(mut self, follow: bool) -> Self {
         self.follow = follow;

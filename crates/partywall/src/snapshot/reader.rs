@@ -1,6 +1,6 @@
 //! A reader's handle.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{Meta, ReaderOptions, Value};
 use crate::channel::visit::{self, Visited};
@@ -59,8 +59,9 @@ impl Reader {
     /// # Errors
     /// [`RecvError::Contended`] if the writer was faster than several tries; [`RecvError::Closed`] once the
     /// writer closed and the last value was seen (with [`follow`](ReaderOptions::follow) the reader goes on with
-    /// the next writer's values instead); [`RecvError::Superseded`], [`RecvError::Deleted`], [`RecvError::Damaged`],
-    /// [`RecvError::Forked`].
+    /// the next writer's values instead); [`RecvError::Deleted`], [`RecvError::Damaged`], [`RecvError::Forked`]. Where the
+    /// writer [goes on](super::Writer::grow) in larger slots, so does the reader: [`RecvError::SchemaMismatch`] if the
+    /// values there are others than it was attached for, [`RecvError::NotMoved`] if that could not be opened yet.
     pub fn get(&mut self) -> Result<Option<Value>, RecvError> {
         let mut payload = Vec::new();
         let meta = self.get_into(&mut payload)?;
@@ -120,19 +121,26 @@ impl Reader {
         timeout: Option<Duration>,
     ) -> Result<Meta, RecvError> {
         self.handle.check()?;
+        let started = Instant::now();
+        let mut left = timeout;
         loop {
             let latest = &mut self.latest;
-            let waited = self.handle.wait(timeout, &mut || news(latest, payload));
+            let waited = self.handle.wait(left, &mut || news(latest, payload));
             self.handle.check_pages()?;
+            left = timeout.map(|timeout| timeout.saturating_sub(started.elapsed()));
             match waited {
                 Ok(News::Value(meta)) => return Ok(Meta::of(meta, payload.len())),
                 Ok(News::Contended) => return Err(self.contended()),
-                Err(RecvError::Closed { .. } | RecvError::Superseded { .. })
-                    if self.options.follow =>
-                {
+                Err(RecvError::Superseded { .. }) => match self.go_over() {
+                    Err(RecvError::SchemaMismatch { difference, .. }) => {
+                        return Err(self.handle.end_for_other_records(difference));
+                    }
+                    other => other?,
+                },
+                Err(RecvError::Closed { .. }) if self.options.follow => {
                     // Until there is a next generation, this one has not ended for us.
                     self.handle.go_on();
-                    self.follow(timeout)?;
+                    self.follow(left)?;
                 }
                 Err(error) => return Err(error),
             }
@@ -157,14 +165,24 @@ impl Reader {
         self.latest.shape().value as usize
     }
 
-    /// The generation is over: its last value is given once, then its end; or the next generation is looked at,
-    /// if that was chosen and there is one.
+    /// The generation is over. Where its writer goes on, so do we. Else its last value is given once, then its end; or
+    /// the next generation is looked at, if that was chosen and there is one.
     #[cold]
     fn leave_generation(&mut self, state: State) -> Result<(), RecvError> {
+        if state == State::RETIRED {
+            return match self.go_over() {
+                // The last one of the kind that was asked for.
+                Err(RecvError::SchemaMismatch { .. }) if self.latest.has_news() => Ok(()),
+                Err(RecvError::SchemaMismatch { difference, .. }) => {
+                    Err(self.handle.end_for_other_records(difference))
+                }
+                other => other,
+            };
+        }
         if self.latest.has_news() {
             return Ok(());
         }
-        if self.options.follow && matches!(state, State::CLOSED | State::RETIRED) {
+        if self.options.follow && state == State::CLOSED {
             return match self.follow(Some(Duration::ZERO)) {
                 // Nobody there yet: the last value still stands.
                 Err(RecvError::TimedOut { .. }) => Ok(()),
@@ -174,7 +192,16 @@ impl Reader {
         Err(self.handle.over(state))
     }
 
-    /// Goes over to the generation that is current now.
+    /// The writer goes on in another generation, and so do we. What was seen is no news there.
+    fn go_over(&mut self) -> Result<(), RecvError> {
+        let visited = self.handle.visit_next(&Self::PATTERNS)?;
+        let (owner, shape) = (visited.owner.clone(), shape(&visited.header));
+        self.latest = LatestReader::going_on(owner, shape, self.latest.seen());
+        self.handle.goes_on_in(visited);
+        Ok(())
+    }
+
+    /// Goes over to the stream of the next writer, when there is one.
     fn follow(&mut self, timeout: Option<Duration>) -> Result<(), RecvError> {
         let mut settings = self.options.settings.clone();
         settings.attach_timeout = timeout;

@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use super::{Reader, Writer};
 use crate::error::{RecvError, SendError};
+use crate::handle::slots::typed_slot_writer;
 use crate::record::{Record, Typed, bytes_of, sealed};
 
 /// A [`Writer`] of values; [`WriterOptions::open_typed`](super::WriterOptions::open_typed) opens one.
 pub type TypedWriter<T> = Typed<Writer, T>;
 /// A [`Reader`] of values; [`ReaderOptions::attach_typed`](super::ReaderOptions::attach_typed) opens one.
 pub type TypedReader<T> = Typed<Reader, T>;
+
+typed_slot_writer!(Writer);
 
 impl sealed::Handle for Reader {
     fn channel_name(&self) -> &str {

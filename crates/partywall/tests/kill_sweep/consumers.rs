@@ -286,7 +286,7 @@ fn with_survivor() -> World {
 }
 
 /// A producer, and two consumers that have twenty records to read; the durable one is away.
-fn with_durable() -> World {
+pub(crate) fn with_durable() -> World {
     let mut world = World::producing();
     world.survivor = Some(world.consumer());
     world.durable().attach(CHANNEL).unwrap().detach();
@@ -297,7 +297,7 @@ fn with_durable() -> World {
 }
 
 /// The durable consumer comes back and gets everything up to the newest record, beginning within `first`.
-fn durable_gets_the_rest(mut world: World, first: std::ops::RangeInclusive<u64>) {
+pub(crate) fn durable_gets_the_rest(mut world: World, first: std::ops::RangeInclusive<u64>) {
     world.send();
     let mut durable = world.durable().attach(CHANNEL).unwrap();
     assert!(durable.resumed());

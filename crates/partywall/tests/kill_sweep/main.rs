@@ -15,10 +15,12 @@ mod account;
 mod both;
 mod consumers;
 mod frames;
+mod growth;
 mod guarded;
 mod mpsc;
 mod mpsc_random;
 mod producers;
+mod protection;
 mod random;
 mod slots;
 mod stepped;
@@ -90,15 +92,21 @@ fn main() -> ExitCode {
     let operations: Vec<Operation> = producers::operations()
         .into_iter()
         .chain(consumers::operations())
+        .chain(growth::operations())
         .map(Operation::from)
         .chain(slots::operations().map(Operation::from))
         .chain(mpsc::operations().map(Operation::from))
         .chain(frames::operations().map(Operation::from))
         .chain(guarded::operations().map(Operation::from))
+        .chain(protection::operations().map(Operation::from))
         .collect();
     if let Some(role) = victim::role() {
         match role.as_str() {
             "send_without_end" => random::send_without_end(&victim::Stage::enter()),
+            "receive_to_the_end" => {
+                growth::receive_to_the_end(&victim::Stage::enter());
+                return ExitCode::SUCCESS;
+            }
             "put_without_end" => slots::put_without_end(&victim::Stage::enter()),
             "watch_without_end" => slots::read_without_end(&victim::Stage::enter(), false),
             "receive_without_end" => slots::read_without_end(&victim::Stage::enter(), true),
@@ -140,6 +148,10 @@ fn main() -> ExitCode {
     }
     let tortures: &[(&str, Torture)] = &[
         ("random_producers", random::kill_at_random_moments),
+        (
+            "stopped_through_three_generations",
+            growth::stopped_through_three_generations,
+        ),
         ("random_writers_and_readers", slots::kill_at_random_moments),
         ("mpsc_random_senders", mpsc_random::kill_and_stop_senders),
         ("mpsc_random_receivers", mpsc_random::kill_receivers),

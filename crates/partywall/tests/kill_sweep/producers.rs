@@ -31,7 +31,7 @@ pub(crate) fn operations() -> Vec<Swept<World>> {
         },
         Swept {
             name: "create_over_closed",
-            least_points: 85,
+            least_points: 84,
             prepare: || {
                 let mut world = World::producing();
                 world.durable().attach(CHANNEL).unwrap().detach();

@@ -527,6 +527,38 @@ pub(crate) fn operations() -> impl Iterator<Item = Swept<SlotWorld>> {
             check: SlotWorld::broadcast_goes_on,
         },
         Swept {
+            name: "snapshot_grow",
+            least_points: 208,
+            prepare: || SlotWorld::abandoned_snapshot(5),
+            act: |stage| {
+                let mut writer = writer_options(&stage.namespace).open(CHANNEL).unwrap();
+                stage.armed();
+                for (value_size, slots) in [(300, 0), (0, 8)] {
+                    writer.grow(value_size, slots).unwrap();
+                    put(&mut writer, 2);
+                }
+                stage.disarmed();
+                writer.abandon();
+            },
+            check: |world, report| world.snapshot_goes_on(report),
+        },
+        Swept {
+            name: "broadcast_grow",
+            least_points: 192,
+            prepare: || SlotWorld::abandoned_broadcast(3),
+            act: |stage| {
+                let mut sender = sender_options(&stage.namespace).open(CHANNEL).unwrap();
+                stage.armed();
+                for (value_size, slots) in [(300, 0), (0, 16)] {
+                    send(&mut sender, 2);
+                    sender.grow(value_size, slots).unwrap();
+                }
+                stage.disarmed();
+                sender.abandon();
+            },
+            check: |world, report| world.broadcast_goes_on(report),
+        },
+        Swept {
             name: "broadcast_close",
             least_points: 10,
             prepare: || SlotWorld::abandoned_broadcast(2),

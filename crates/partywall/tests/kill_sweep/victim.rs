@@ -56,15 +56,19 @@ impl Report {
     }
 }
 
-/// A victim that has not begun yet.
-pub(crate) fn command(role: &str, place: &Path, fault: Fault) -> Command {
-    let mut command = Command::new(env::current_exe().unwrap());
+/// A process that acts a role at a place.
+pub(crate) fn stage_of<'a>(command: &'a mut Command, role: &str, place: &Path) -> &'a mut Command {
     command
         .env(ROLE, role)
         .env(PLACE, place)
         .env_remove(FAULT)
         .stdin(Stdio::null())
-        .stdout(Stdio::piped());
+}
+
+/// A victim that has not begun yet.
+pub(crate) fn command(role: &str, place: &Path, fault: Fault) -> Command {
+    let mut command = Command::new(env::current_exe().unwrap());
+    stage_of(&mut command, role, place).stdout(Stdio::piped());
     match fault {
         Fault::None => {}
         Fault::Kill(point) => {

@@ -143,6 +143,24 @@ impl World {
         producer.send(&Payload::bytes(number, 24)).unwrap();
     }
 
+    /// Goes on in a larger generation.
+    pub(crate) fn grow(&mut self, capacity: u64) {
+        self.producer.as_mut().unwrap().grow(capacity).unwrap();
+    }
+
+    /// Generations that have files.
+    pub(crate) fn generations(&self) -> Vec<u64> {
+        let files = std::fs::read_dir(self.path().join(CHANNEL)).unwrap();
+        let mut found: Vec<u64> = files
+            .filter_map(|entry| {
+                let name = entry.unwrap().file_name().into_string().unwrap();
+                name.strip_suffix(".owner")?.parse().ok()
+            })
+            .collect();
+        found.sort_unstable();
+        found
+    }
+
     pub(crate) fn names(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.path()).unwrap();
         entries

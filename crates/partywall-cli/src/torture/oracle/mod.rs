@@ -178,6 +178,10 @@ impl Evidence<'_> {
     }
 }
 
+/// A store takes a moment to be seen by other processors, and their clocks differ a little; the clock is read before both
+/// have come about. So long, in nanoseconds, a record may be there for its writer only.
+const UNSEEN: u64 = 100_000;
+
 /// What one handle of a reader did: from its [`What::Attached`] to the next one's.
 struct Visit<'a> {
     run: &'a Run,
@@ -208,10 +212,10 @@ impl Visit<'_> {
         &self.entries[0]
     }
 
-    /// Each entry, with the time after which everything was looked at that led to it.
+    /// Each entry, with a time at which everything that was acknowledged until then could be seen by what led to it.
     fn steps(&self) -> impl Iterator<Item = (u64, &Entry)> {
         self.entries
             .windows(2)
-            .map(|pair| (pair[0].at_ns, &pair[1]))
+            .map(|pair| (pair[0].at_ns.saturating_sub(UNSEEN), &pair[1]))
     }
 }

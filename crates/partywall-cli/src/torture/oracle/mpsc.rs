@@ -43,13 +43,13 @@ pub(super) fn check(evidence: &Evidence<'_>, findings: &mut Findings) {
     let mut before: Option<Tenure> = None;
     let mut drained = None;
     for tenure in tenures(evidence) {
-        if let Some(before) = &before {
-            if !goes_on(before, &tenure, evidence, findings) {
-                stream = Place {
-                    number: stream.number + 1,
-                    began_ns: before.last_ns.min(tenure.opened_ns),
-                };
-            }
+        if let Some(before) = &before
+            && !goes_on(before, &tenure, evidence, findings)
+        {
+            stream = Place {
+                number: stream.number + 1,
+                began_ns: before.last_ns.min(tenure.opened_ns),
+            };
         }
         let entries = entries_of(&tenure, evidence);
         receive(
@@ -81,7 +81,7 @@ pub(super) fn check(evidence: &Evidence<'_>, findings: &mut Findings) {
 fn senders(run: &Run) -> Vec<Sent> {
     let of_visit = |visit: super::Visit<'_>| {
         let attached = *visit.attached();
-        let acks = visit
+        let mut acks = visit
             .entries
             .iter()
             .filter(|entry| entry.what == What::Acked);
@@ -94,7 +94,7 @@ fn senders(run: &Run) -> Vec<Sent> {
             attached_ns: attached.at_ns,
             seat: attached.count,
             epoch: attached.sequence,
-            acked: acks.last().map_or(0, |entry| entry.sequence),
+            acked: acks.next_back().map_or(0, |entry| entry.sequence),
             closing: closing.map(|entry| entry.sequence),
             ended: visit.entries.iter().any(|entry| entry.what == What::Ended),
             killed: visit.killed,

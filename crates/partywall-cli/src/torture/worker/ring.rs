@@ -98,7 +98,6 @@ fn reserve(worker: &mut Worker, producer: &mut Producer) -> Result<Sent, partywa
     if worker.random.once_in(4) {
         let mut given_up = producer.reserve(worker.record.len())?;
         let _ = given_up.write(&[0xff; 24]);
-        drop(given_up);
     }
     let mut room = producer.reserve(worker.record.len())?;
     for piece in worker.record.chunks(100) {

@@ -2,12 +2,12 @@
 
 use std::ffi::CStr;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
 
-use super::super::Doubt;
+use super::super::{Doubt, Readers};
 use super::{LockFile, fault_point, kernel};
 
 /// A directory, held by its descriptor.
@@ -42,12 +42,44 @@ impl Directory {
         Ok(Directory { descriptor })
     }
 
-    /// Makes a directory by its path with mode 0700 whatever the umask takes away.
-    pub(crate) fn create(path: &Path) -> io::Result<()> {
+    /// Opens a directory of another user's, who may let us search it and not list it.
+    pub(crate) fn open_to_search(path: &Path) -> io::Result<Self> {
+        match Self::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                // Names can be looked up through such a descriptor; it needs no permission on the directory itself.
+                let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | kernel::LOOK | OFlags::CLOEXEC;
+                let descriptor = fs::open(path, flags, Mode::empty())?;
+                Ok(Directory { descriptor })
+            }
+            other => other,
+        }
+    }
+
+    /// Makes a directory by its path, with that mode whatever the umask takes away.
+    pub(crate) fn create(path: &Path, mode: u32) -> io::Result<()> {
         fault_point();
         fs::mkdir(path, Mode::RWXU)?;
+        // Where others may write (/tmp without the sticky bit), the name may mean something else already: only what
+        // is a directory of our own is changed, through its descriptor.
+        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | kernel::LOOK | OFlags::CLOEXEC;
+        let made = fs::open(path, flags, Mode::empty())?;
+        if fs::fstat(&made)?.st_uid != super::user_id() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
         fault_point();
-        Ok(fs::chmod(path, Mode::RWXU)?)
+        let opened = fs::open(path, flags & !kernel::LOOK, Mode::empty());
+        match opened {
+            Ok(opened) if same_file(&opened, &made)? => {
+                Ok(fs::fchmod(&opened, Mode::from_raw_mode(mode))?)
+            }
+            Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
+            // The umask took even our own rights away, and what cannot be opened cannot be changed by its descriptor,
+            // but for this name of it.
+            Err(_) => {
+                let name = format!("/proc/self/fd/{}", made.as_raw_fd());
+                Ok(fs::chmod(name, Mode::from_raw_mode(mode))?)
+            }
+        }
     }
 
     /// Opens a directory in this one.
@@ -61,14 +93,77 @@ impl Directory {
     pub(crate) fn create_child(&self, name: &str) -> io::Result<()> {
         fault_point();
         fs::mkdirat(&self.descriptor, name, Mode::RWXU)?;
-        // The umask may have taken bits away that the owner needs.
+        self.give_owner_rights(name)
+    }
+
+    /// Gives the owner what the umask took away of a name here. What a directory has of its parent's group stays.
+    fn give_owner_rights(&self, name: &str) -> io::Result<()> {
+        let stat = fs::statat(&self.descriptor, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        let mode = match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => Mode::RWXU | Mode::from_raw_mode(stat.st_mode) & Mode::SGID,
+            FileType::RegularFile => Mode::RUSR | Mode::WUSR,
+            _ => return Err(io::ErrorKind::InvalidInput.into()),
+        };
         fault_point();
-        Ok(fs::chmodat(
-            &self.descriptor,
-            name,
-            Mode::RWXU,
-            AtFlags::empty(),
-        )?)
+        Ok(fs::chmodat(&self.descriptor, name, mode, AtFlags::empty())?)
+    }
+
+    /// Whether a name here is our own and lacks the rights of its owner, and was mended. Under some umasks it is so
+    /// between its making and the change of its mode, and its maker may have died there.
+    pub(crate) fn mend_owner_rights(&self, name: &str) -> io::Result<bool> {
+        let stat = fs::statat(&self.descriptor, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        let needed = match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => 0o700,
+            _ => 0o600,
+        };
+        if stat.st_uid != super::user_id() || stat.st_mode & needed == needed {
+            return Ok(false);
+        }
+        self.give_owner_rights(name)?;
+        Ok(true)
+    }
+
+    /// Lets these read here, and nobody else.
+    pub(crate) fn set_readers(&self, readers: Readers) -> io::Result<()> {
+        let found = fs::fstat(&self.descriptor)?.st_mode & 0o7777;
+        // New files take the group of a directory with this bit.
+        let wanted = readers.directory_mode() | found & Mode::SGID.as_raw_mode();
+        if found == wanted {
+            return Ok(());
+        }
+        fault_point();
+        let mode = Mode::from_raw_mode(wanted);
+        Ok(fs::fchmod(&self.descriptor, mode)?)
+    }
+
+    /// Lets these read a file here, and nobody else. That it is not there is no error.
+    pub(crate) fn set_readers_of(&self, name: &str, readers: Readers) -> io::Result<()> {
+        let file = match self.open_file(name, OpenMode::Read) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            other => other?,
+        };
+        if fs::fstat(&file.0)?.st_mode & 0o7777 == readers.mode() {
+            return Ok(());
+        }
+        fault_point();
+        Ok(fs::fchmod(&file.0, Mode::from_raw_mode(readers.mode()))?)
+    }
+
+    /// Who may read a file here.
+    pub(crate) fn readers_of(&self, name: &str) -> io::Result<Readers> {
+        Ok(Readers::in_mode(self.owner_and_mode_of(name)?.1))
+    }
+
+    /// Owner and permission bits.
+    pub(crate) fn owner_and_mode(&self) -> io::Result<(u32, u32)> {
+        let stat = fs::fstat(&self.descriptor)?;
+        Ok((stat.st_uid, stat.st_mode & 0o7777))
+    }
+
+    /// Owner and permission bits of a name here.
+    pub(crate) fn owner_and_mode_of(&self, name: &str) -> io::Result<(u32, u32)> {
+        let stat = fs::statat(&self.descriptor, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        Ok((stat.st_uid, stat.st_mode & 0o7777))
     }
 
     /// Removes an empty directory.
@@ -106,9 +201,15 @@ impl Directory {
         loop {
             match self.open_file(name, OpenMode::ReadWrite) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error)
+                    if error.kind() == io::ErrorKind::PermissionDenied
+                        && self.mend_owner_rights(name).unwrap_or(false) =>
+                {
+                    continue;
+                }
                 other => return other,
             }
-            match self.create_private(name) {
+            match self.create_file(name, Readers::default()) {
                 // Another claimant made it meanwhile.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 other => return other,
@@ -116,11 +217,17 @@ impl Directory {
         }
     }
 
-    /// Makes a new file of `len` bytes and mode 0600, all zero, and reserves memory for the first `reserved` of
+    /// Makes a new file of `len` bytes, all zero, that these may read, and reserves memory for the first `reserved` of
     /// them. A full file system is an error here rather than a SIGBUS at some later store; what is not reserved
     /// takes no memory, and must not be touched before [`File::reserve`].
-    pub(crate) fn create_reserved(&self, name: &str, len: u64, reserved: u64) -> io::Result<File> {
-        let file = self.create_private(name)?;
+    pub(crate) fn create_reserved(
+        &self,
+        name: &str,
+        len: u64,
+        reserved: u64,
+        readers: Readers,
+    ) -> io::Result<File> {
+        let file = self.create_file(name, readers)?;
         let sized = if reserved < len {
             fault_point();
             fs::ftruncate(&file.0, len).map_err(io::Error::from)
@@ -136,9 +243,9 @@ impl Directory {
         }
     }
 
-    /// Makes a new file of mode 0600, whatever the umask takes away.
-    fn create_private(&self, name: &str) -> io::Result<File> {
-        let mode = Mode::RUSR | Mode::WUSR;
+    /// Makes a new file that these may read, whatever the umask takes away.
+    fn create_file(&self, name: &str, readers: Readers) -> io::Result<File> {
+        let mode = Mode::from_raw_mode(readers.mode());
         let flags =
             OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         fault_point();
@@ -158,6 +265,17 @@ impl Directory {
     pub(crate) fn remove_file(&self, name: &str) -> io::Result<()> {
         fault_point();
         Ok(fs::unlinkat(&self.descriptor, name, AtFlags::empty())?)
+    }
+
+    /// Whether this user may remove and make names here; the system's error if not.
+    pub(crate) fn expect_names_to_change(&self) -> io::Result<()> {
+        let needed = fs::Access::WRITE_OK | fs::Access::EXEC_OK;
+        Ok(fs::accessat(
+            &self.descriptor,
+            ".",
+            needed,
+            AtFlags::EACCESS,
+        )?)
     }
 
     /// Every name here but `.` and `..`; names that are not UTF-8 are left out, for none of ours is.
@@ -194,14 +312,18 @@ impl Directory {
         FileIdentity::of_descriptor(self.descriptor.as_fd())
     }
 
-    /// Why this directory cannot be trusted with channels: not the user's own, open to others, or not in memory.
-    pub(crate) fn doubt(&self) -> io::Result<Option<Doubt>> {
+    /// Why this directory cannot be trusted with channels of this user: it is another's, open to others, or not in memory.
+    pub(crate) fn doubt(&self, user: u32) -> io::Result<Option<Doubt>> {
         let stat = fs::fstat(&self.descriptor)?;
-        let (owner, user) = (stat.st_uid, rustix::process::geteuid().as_raw());
+        let owner = stat.st_uid;
         if owner != user {
             return Ok(Some(Doubt {
                 problem: format!("belongs to user {owner}, not to user {user}"),
-                next: "choose a directory of your own with PARTYWALL_DIR",
+                next: if user == super::user_id() {
+                    "choose a directory of your own with PARTYWALL_DIR; or, to read what that user shares, name him (`--owner UID`)"
+                } else {
+                    "name the user whose channels you want to read, and his directory"
+                },
             }));
         }
         let mode = stat.st_mode & 0o7777;
@@ -241,12 +363,58 @@ impl File {
         }
     }
 
+    /// Reads from a file into a buffer; how many bytes there were.
+    pub(crate) fn read_at(&self, at: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match rustix::io::pread(&self.0, &mut *buffer, at) {
+                Err(rustix::io::Errno::INTR) => {}
+                other => return Ok(other?),
+            }
+        }
+    }
+
+    /// Writes zeros over everything that a file holds from `from` on. What takes no memory is left so.
+    pub(crate) fn overwrite(&self, from: u64) -> io::Result<()> {
+        const ZEROS: [u8; 16384] = [0; 16384];
+        fault_point();
+        let mut at = from;
+        loop {
+            at = match fs::seek(&self.0, fs::SeekFrom::Data(at)) {
+                Ok(data) => data,
+                // Nothing more.
+                Err(rustix::io::Errno::NXIO) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            };
+            let end = fs::seek(&self.0, fs::SeekFrom::Hole(at))?;
+            while at < end {
+                let piece = ZEROS.len().min((end - at) as usize);
+                match rustix::io::pwrite(&self.0, &ZEROS[..piece], at) {
+                    Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                    Ok(written) => at += written as u64,
+                    Err(rustix::io::Errno::INTR) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+    }
+
     pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
 }
 
+/// Whether two descriptors are of one file.
+fn same_file(one: &OwnedFd, other: &OwnedFd) -> io::Result<bool> {
+    Ok(FileIdentity::of_descriptor(one.as_fd())? == FileIdentity::of_descriptor(other.as_fd())?)
+}
+
 impl FileIdentity {
+    /// As the kernel's list of locks names it.
+    pub(super) fn in_lock_list(self) -> String {
+        let (major, minor) = kernel::numbers_of(self.device);
+        format!("{major:02x}:{minor:02x}:{}", self.inode)
+    }
+
     fn of(stat: &fs::Stat) -> Self {
         FileIdentity {
             device: kernel::device_of(stat),

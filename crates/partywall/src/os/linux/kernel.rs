@@ -5,7 +5,8 @@ use std::ffi::{c_int, c_long, c_void};
 use std::io;
 use std::os::fd::{BorrowedFd, RawFd};
 
-use rustix::mm::{Advice, madvise};
+use rustix::fs::OFlags;
+use rustix::mm::{self, Advice, madvise};
 
 use super::super::Doubt;
 
@@ -33,6 +34,48 @@ pub(super) fn doubt_of_medium(directory: BorrowedFd<'_>) -> io::Result<Option<Do
 pub(super) unsafe fn keep_from_children(at: *mut c_void, len: usize) -> io::Result<()> {
     // SAFETY: the caller's promise.
     Ok(unsafe { madvise(at, len, Advice::LinuxDontFork) }?)
+}
+
+/// Core dumps leave these pages out.
+///
+/// # Safety
+/// They are whole pages of one mapping of the caller's.
+pub(super) unsafe fn keep_from_dumps(at: *mut c_void, len: usize) -> io::Result<()> {
+    // SAFETY: the caller's promise.
+    Ok(unsafe { madvise(at, len, Advice::LinuxDontDump) }?)
+}
+
+/// Core dumps have them again.
+///
+/// # Safety
+/// As [`keep_from_dumps`].
+pub(super) unsafe fn show_in_dumps(at: *mut c_void, len: usize) -> io::Result<()> {
+    // SAFETY: the caller's promise.
+    Ok(unsafe { madvise(at, len, Advice::LinuxDoDump) }?)
+}
+
+/// Keeps pages out of swap: all of them now, or each once it is touched.
+///
+/// # Safety
+/// They lie in a mapping of the caller's.
+pub(super) unsafe fn lock_in_memory(at: *mut c_void, len: usize, present: bool) -> io::Result<()> {
+    // SAFETY: the caller's promise; no byte changes.
+    unsafe {
+        if present {
+            mm::mlock(at, len)?;
+        } else {
+            mm::mlock_with(at, len, mm::MlockFlags::ONFAULT)?;
+        }
+    }
+    Ok(())
+}
+
+/// Opens a directory only to look up names through it.
+pub(super) const LOOK: OFlags = OFlags::PATH;
+
+/// A device's number, in two parts as the kernel writes it.
+pub(super) fn numbers_of(device: u64) -> (u32, u32) {
+    (rustix::fs::major(device), rustix::fs::minor(device))
 }
 
 /// Children of a fork find zeros in these pages; a kernel before 4.14 does not do it.

@@ -79,6 +79,50 @@ impl LockFile {
     }
 }
 
+/// A look at the locks of a file that this user may not open: the kernel lists every lock, with the file's number,
+/// for everybody (`/proc/locks`, proc(5)). Who may only look can hold no lock that another would wait for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LockView {
+    file: FileIdentity,
+}
+
+impl LockView {
+    /// How often a lock must be missing before it is believed to be free: the list is read in pieces, and one that
+    /// stands in it can be passed over when others before it go meanwhile.
+    const LOOKS: u32 = 3;
+
+    pub(crate) fn new(file: FileIdentity) -> Self {
+        LockView { file }
+    }
+
+    /// The file whose locks are looked at.
+    pub(crate) fn identity(&self) -> FileIdentity {
+        self.file
+    }
+
+    /// Whether somebody holds a byte.
+    ///
+    /// # Errors
+    /// Where the system does not show the list.
+    pub(crate) fn is_locked(&self, byte: u64) -> io::Result<bool> {
+        let (file, byte) = (self.file.in_lock_list(), byte.to_string());
+        for _ in 0..Self::LOOKS {
+            let list = std::fs::read_to_string("/proc/locks")?;
+            if list.lines().any(|line| is_lock_on(line, &file, &byte)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// Whether a line of the list is a lock that is held on exactly this byte of this file, such as
+/// `1: OFDLCK ADVISORY  WRITE -1 00:1b:1928910 0 0`. One that is only waited for has an arrow behind its number.
+fn is_lock_on(line: &str, file: &str, byte: &str) -> bool {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    matches!(words[..], [_, "OFDLCK", _, "WRITE", _, found, first, last] if found == file && first == byte && last == byte)
+}
+
 impl Drop for LockFile {
     fn drop(&mut self) {
         // In a forked child the handler has closed the descriptor already, and its number may be
@@ -92,5 +136,45 @@ impl Drop for LockFile {
             // SAFETY: dropped once, here, and not used afterwards.
             unsafe { ManuallyDrop::drop(&mut self.descriptor) };
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_held_lock_is_told_from_others_in_the_kernels_list() {
+        let (file, byte) = ("00:1b:1928910", "0");
+        assert!(is_lock_on(
+            "1: OFDLCK ADVISORY  WRITE -1 00:1b:1928910 0 0",
+            file,
+            byte
+        ));
+        for line in [
+            "",
+            "1: OFDLCK ADVISORY  WRITE -1 00:1b:1928910 0 EOF",
+            "1: OFDLCK ADVISORY  WRITE -1 00:1b:1928910 256 256",
+            "1: OFDLCK ADVISORY  WRITE -1 00:1c:1928910 0 0",
+            "1: OFDLCK ADVISORY  READ -1 00:1b:1928910 0 0",
+            "1: POSIX  ADVISORY  WRITE 17 00:1b:1928910 0 0",
+            "1: -> OFDLCK ADVISORY  WRITE -1 00:1b:1928910 0 0",
+        ] {
+            assert!(!is_lock_on(line, file, byte), "{line}");
+        }
+    }
+
+    #[test]
+    fn who_only_looks_sees_the_lock_come_and_go() {
+        let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+        let place = super::super::Directory::open(directory.path()).unwrap();
+        let lock = place.open_lock("lock", true).unwrap();
+        let view = LockView::new(place.identity_of("lock").unwrap());
+        assert!(!view.is_locked(0).unwrap());
+        assert!(lock.try_lock(0).unwrap());
+        assert!(view.is_locked(0).unwrap());
+        assert!(!view.is_locked(1).unwrap());
+        drop(lock);
+        assert!(!view.is_locked(0).unwrap());
     }
 }

@@ -79,6 +79,9 @@ impl Mapping {
         };
         // SAFETY: exactly the range just mapped; a child that lacks it cannot be a second writer.
         unsafe { kernel::keep_from_children(base, size) }?;
+        // Until its header was read, nobody knows whether it is confidential.
+        // SAFETY: as above; it only changes what a core dump has in it.
+        unsafe { kernel::keep_from_dumps(base, size) }?;
         mapping.watched = Some(Watched::note(mapping.base, size, writable, mapping.process));
         Ok(mapping)
     }
@@ -109,6 +112,20 @@ impl Mapping {
             let from = self.base.as_ptr().add(at as usize);
             kernel::populate(from.cast(), len as usize)
         }
+    }
+
+    /// Lets core dumps have what is mapped; without this none does.
+    pub(crate) fn show_in_dumps(&self) -> io::Result<()> {
+        // SAFETY: the mapping's own range; it only changes what a core dump has in it.
+        unsafe { kernel::show_in_dumps(self.base.as_ptr().cast(), self.len as usize) }
+    }
+
+    /// Keeps what is mapped out of swap; `present`: all of it is brought into memory now, else each page once it is
+    /// touched.
+    pub(crate) fn lock_in_memory(&self, present: bool) -> io::Result<()> {
+        let (base, size) = (self.base.as_ptr().cast(), self.len as usize);
+        // SAFETY: the mapping's own range; no byte of it changes.
+        unsafe { kernel::lock_in_memory(base, size, present) }
     }
 
     pub(crate) fn is_writable(&self) -> bool {

@@ -14,7 +14,7 @@ mod watch;
 
 pub(crate) use files::{Directory, File, FileIdentity, OpenMode};
 pub(crate) use fork::Process;
-pub(crate) use locks::LockFile;
+pub(crate) use locks::{LockFile, LockView};
 pub use lost_pages::decline_sigbus_handler;
 pub(crate) use lost_pages::pages_lost;
 pub(crate) use mapping::Mapping;
@@ -59,9 +59,13 @@ pub(crate) fn process_id() -> u32 {
     rustix::process::getpid().as_raw_nonzero().get() as u32
 }
 
-/// Where channels lie if nobody says where: in a directory of the effective user's own.
-pub(crate) fn default_namespace() -> PathBuf {
-    let user = rustix::process::geteuid().as_raw();
+/// The effective user.
+pub(crate) fn user_id() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// Where a user's channels lie if nobody says where: in a directory of that user's own.
+pub(crate) fn namespace_of(user: u32) -> PathBuf {
     PathBuf::from(format!("/dev/shm/partywall-{user}"))
 }
 
@@ -80,6 +84,11 @@ pub(crate) fn kill_this_process() {
 #[cfg(feature = "fault-points")]
 fn signal_this_process(signal: rustix::process::Signal) {
     let _ = rustix::process::kill_process(rustix::process::getpid(), signal);
+}
+
+/// Bytes that this process may keep out of swap; `None`: as many as it likes.
+pub(crate) fn memory_lock_limit() -> Option<u64> {
+    rustix::process::getrlimit(rustix::process::Resource::Memlock).current
 }
 
 /// A number that no other channel has.

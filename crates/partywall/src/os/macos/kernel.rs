@@ -7,6 +7,8 @@ use std::os::fd::{BorrowedFd, RawFd};
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::fs::OFlags;
+
 use super::super::Doubt;
 
 /// Which device a file is on.
@@ -40,6 +42,41 @@ pub(super) unsafe fn keep_from_children(at: *mut c_void, len: usize) -> io::Resu
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
+}
+
+/// There is no such thing here: a core dump, where they are enabled, has everything.
+///
+/// # Safety
+/// None is needed; as on Linux.
+#[allow(clippy::unnecessary_wraps)]
+pub(super) unsafe fn keep_from_dumps(_at: *mut c_void, _len: usize) -> io::Result<()> {
+    Ok(())
+}
+
+/// Nothing to take back.
+///
+/// # Safety
+/// None is needed; as on Linux.
+#[allow(clippy::unnecessary_wraps)]
+pub(super) unsafe fn show_in_dumps(_at: *mut c_void, _len: usize) -> io::Result<()> {
+    Ok(())
+}
+
+/// Keeps pages out of swap: always all of them now.
+///
+/// # Safety
+/// They lie in a mapping of the caller's.
+pub(super) unsafe fn lock_in_memory(at: *mut c_void, len: usize, _present: bool) -> io::Result<()> {
+    // SAFETY: the caller's promise; no byte changes.
+    Ok(unsafe { rustix::mm::mlock(at, len) }?)
+}
+
+/// Opens a directory only to look up names through it: here it must be readable.
+pub(super) const LOOK: OFlags = OFlags::empty();
+
+/// A device's number, in two parts; there is no list of locks here to look for it in.
+pub(super) fn numbers_of(device: u64) -> (u32, u32) {
+    (0, device as u32)
 }
 
 /// There is no such thing here: the fork handler wipes the word.

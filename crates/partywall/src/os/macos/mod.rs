@@ -27,7 +27,7 @@ mod sleep;
 pub(crate) use files::{Directory, File, FileIdentity, OpenMode};
 pub(crate) use fork::Process;
 pub(crate) use kernel::DirectoryWatch;
-pub(crate) use locks::LockFile;
+pub(crate) use locks::{LockFile, LockView};
 pub use lost_pages::decline_sigbus_handler;
 pub(crate) use lost_pages::pages_lost;
 pub(crate) use mapping::Mapping;
@@ -71,9 +71,18 @@ pub(crate) fn process_id() -> u32 {
     std::process::id()
 }
 
-/// Where channels lie if nobody says where: in the user's own directory for temporary files.
-pub(crate) fn default_namespace() -> PathBuf {
-    let user = rustix::process::geteuid().as_raw();
+/// The effective user.
+pub(crate) fn user_id() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// Bytes that this process may keep out of swap; `None`: as many as it likes.
+pub(crate) fn memory_lock_limit() -> Option<u64> {
+    rustix::process::getrlimit(rustix::process::Resource::Memlock).current
+}
+
+/// Where a user's channels lie if nobody says where: in this user's directory for temporary files.
+pub(crate) fn namespace_of(user: u32) -> PathBuf {
     std::env::temp_dir().join(format!("partywall-{user}"))
 }
 

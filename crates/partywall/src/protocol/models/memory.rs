@@ -410,7 +410,15 @@ impl<S: Copy> World<S> {
 
     /// A process that is killed after so many stores, if that is given.
     pub(super) fn process(&self, stores: Option<u64>) -> Process {
-        let life = Life::new(stores);
+        self.opened_by(Life::new(stores))
+    }
+
+    /// A process that has another generation open already.
+    pub(super) fn also(&self, process: &Process) -> Process {
+        self.opened_by(Rc::clone(&process.life))
+    }
+
+    fn opened_by(&self, life: Rc<Life>) -> Process {
         let handle = |memory: &Rc<Memory>| Handle {
             memory: Rc::clone(memory),
             life: Rc::clone(&life),
@@ -432,6 +440,14 @@ pub(super) struct Process {
 }
 
 impl Process {
+    /// Another segment that it has mapped.
+    pub(super) fn map(&self, memory: &Rc<Memory>) -> Handle {
+        Handle {
+            memory: Rc::clone(memory),
+            life: Rc::clone(&self.life),
+        }
+    }
+
     /// Whether a store of it was ignored: what it did since then did not happen.
     pub(super) fn dead(&self) -> bool {
         self.life.dead.load(Relaxed)

@@ -11,6 +11,7 @@ use super::plain;
 
 mod crash;
 mod frames;
+mod growth;
 mod guarded;
 mod join;
 mod mpsc;

@@ -10,6 +10,7 @@ use crate::memory::{Shared, SharedMut};
 use crate::protocol::buffer::{BufferWriter, Claimed, Pending};
 use crate::protocol::cursor::{self, Cursor, position_of};
 use crate::protocol::eviction::Watches;
+use crate::protocol::growth::{Later, Older};
 use crate::protocol::{Lie, SeatLocks};
 
 /// What a look at the seats gave.
@@ -17,6 +18,8 @@ use crate::protocol::{Lie, SeatLocks};
 pub(crate) struct Scan {
     /// Consumers that are counted (ACTIVE or ABSENT).
     pub(crate) counted: u32,
+    /// Some of them have not come over from an older generation yet.
+    pub(crate) older: bool,
     /// Somebody is joining; the limit stays.
     pub(crate) joining: bool,
     /// The seats that hold the limit where it is, one bit each.
@@ -36,8 +39,8 @@ pub(crate) struct RingProducer<O, P> {
     /// With no consumer: go on, and what nobody reads is gone.
     discard_when_alone: bool,
     watches: Watches,
-    /// Peer sides of older generations with durable consumers that are on their way here.
-    older: Vec<(P, u32)>,
+    /// Older generations with consumers that are on their way here.
+    older: Vec<Older<Self>>,
 }
 
 impl<O: SharedMut, P: Shared> RingProducer<O, P> {
@@ -76,9 +79,14 @@ impl<O: SharedMut, P: Shared> RingProducer<O, P> {
         self.discard_when_alone = discard;
     }
 
-    /// Durable consumers of older generations count as standing at this one's base until they have come.
-    pub(crate) fn set_older(&mut self, older: Vec<(P, u32)>) {
-        self.older = older;
+    /// Consumers of older generations count as standing at this one's base until they have come. Oldest first.
+    pub(crate) fn older(&mut self) -> &mut Vec<Older<Self>> {
+        &mut self.older
+    }
+
+    /// Decides as another producer did, for consumers do not notice that there is another generation.
+    pub(crate) fn decide_as(&mut self, before: &Self) {
+        self.discard_when_alone = before.discard_when_alone;
     }
 
     #[inline(always)]
@@ -146,16 +154,15 @@ impl<O: SharedMut, P: Shared> RingProducer<O, P> {
         // SYNC ring-join: behind the last store of write_seq, before the first look at a seat. A joiner
         // whose JOINING we do not see sees at least this write_seq.
         self.owner().fence(SeqCst);
-        // Older generations first: a consumer claims its seat here before it frees the one there.
-        for (peers, seats) in &self.older {
-            for seat in 0..*seats {
-                let state = SeatState(peers.load(peers::seat_at(seat) + seat::STATE, Acquire));
-                if state.durable() && !matches!(state.claim(), Some(Claim::Free | Claim::Left)) {
-                    scan.counted += 1;
-                    slowest = earlier(slowest, shape.base);
-                }
-            }
+        // SYNC move: older generations first, the oldest of them before the others. A consumer claims its seat in the
+        // next one before it frees the one before.
+        let coming = self.coming();
+        if coming != 0 {
+            scan.older = true;
+            slowest = earlier(slowest, shape.base);
         }
+        // One seat, one consumer, in whichever generation.
+        let mut counted = coming;
         let mut reads = [None; crate::layout::MAX_SEATS as usize];
         for seat in 0..shape.seats {
             let at = peers::seat_at(seat);
@@ -180,7 +187,7 @@ impl<O: SharedMut, P: Shared> RingProducer<O, P> {
                         scan.lies += 1;
                         continue;
                     }
-                    scan.counted += 1;
+                    counted |= 1 << seat;
                     reads[seat as usize] = Some(read_seq);
                     slowest = earlier(slowest, read_seq);
                 }
@@ -195,6 +202,10 @@ impl<O: SharedMut, P: Shared> RingProducer<O, P> {
                 scan.holding |= 1 << seat;
             }
         }
+        if slowest == shape.base {
+            scan.holding |= coming;
+        }
+        scan.counted = counted.count_ones();
         scan.slowest = slowest;
         if !scan.joining && (scan.counted > 0 || self.discard_when_alone) {
             // In a full ring the header that follows a commit would be the oldest unread record's, and zeroing
@@ -202,6 +213,22 @@ impl<O: SharedMut, P: Shared> RingProducer<O, P> {
             self.writer.raise_limit(slowest, record::HEADER);
         }
         scan
+    }
+
+    /// The seats of older generations whose holders will come here, one bit each.
+    fn coming(&self) -> u64 {
+        let mut coming = 0;
+        for older in &self.older {
+            let role = &older.role;
+            for seat in 0..role.shape().seats {
+                let at = peers::seat_at(seat) + seat::STATE;
+                let state = SeatState(role.peers.load(at, Acquire));
+                if older.expects(state) && !role.watches.is_evicted(seat, state) {
+                    coming |= 1 << seat;
+                }
+            }
+        }
+        coming
     }
 
     /// Bytes behind the consumer that came furthest, wherever it is now: what nobody took.
@@ -222,6 +249,29 @@ impl<O: SharedMut, P: Shared> RingProducer<O, P> {
     /// Evicts every seat of `candidates` whose holder is dead, unless it is durable and has ever been
     /// ACTIVE; how many. What the dead left unread is counted by the same store that evicts them.
     pub(crate) fn evict_dead(&mut self, locks: &impl SeatLocks, candidates: u64) -> u32 {
+        self.evict(locks, candidates, |_| 0)
+    }
+
+    /// The same in a generation that is over, for every seat.
+    pub(crate) fn evict_left_behind(
+        &mut self,
+        locks: &impl SeatLocks,
+        later: &Later<'_, P>,
+    ) -> u32 {
+        let beyond = later.records.wrapping_sub(self.records());
+        self.evict(locks, u64::MAX, |seat| {
+            // One that was killed between its two seats is counted where it was to go on.
+            if later.has(seat) { 0 } else { beyond }
+        })
+    }
+
+    /// Those who died here would have read so many records beyond this generation.
+    fn evict(
+        &mut self,
+        locks: &impl SeatLocks,
+        candidates: u64,
+        beyond: impl Fn(u32) -> u64,
+    ) -> u32 {
         let (shape, written) = (*self.shape(), self.position());
         let (owner, peers) = (self.writer.memory(), &self.peers);
         let unread = |seat, state: SeatState| {
@@ -234,7 +284,7 @@ impl<O: SharedMut, P: Shared> RingProducer<O, P> {
             in_range
                 .then(|| walk(owner, &shape, from).ok())
                 .flatten()
-                .map_or(0, |walked| walked.records)
+                .map_or(0, |walked| walked.records.wrapping_add(beyond(seat)))
         };
         self.watches
             .evict_dead(owner, peers, locks, candidates, evictable, unread)

@@ -18,7 +18,7 @@ use crate::layout::seat::{self, Claim, SeatState};
 use crate::layout::{owner, peers};
 use crate::memory::{Shared, SharedMut};
 use crate::protocol::cursor::{self, Cursor, position_of};
-use crate::protocol::seats::{Refused, abandoned, is_evicted, store_name};
+use crate::protocol::seats::{self, Refused, abandoned, is_evicted, store_name};
 
 /// A seat that was taken.
 #[derive(Debug)]
@@ -213,26 +213,33 @@ fn take_over<O: Shared, P: SharedMut>(
     })
 }
 
-/// A durable consumer goes from a drained generation to the next, whose base it stands at: it claims its
-/// seat there by one store and only then frees the old one (the caller does).
-pub(crate) fn move_in<P: SharedMut>(
+/// A consumer goes from a drained generation to the next, whose base it stands at: it claims its seat there, at the
+/// same index, by one store, and only then frees the old one. Under the locks of both.
+///
+/// `held` is what it stored in the old seat's state word, and `records` lie before it.
+pub(crate) fn move_over<P: SharedMut>(
+    old: &P,
+    held: SeatState,
     peers: &P,
     seat: u32,
     base: u64,
     records: u64,
-    name: &str,
 ) -> Taken {
     let at = peers::seat_at(seat);
-    let state = SeatState(peers.load(at + seat::STATE, Acquire));
-    let epoch = state.next_epoch();
-    // As in a join: what others left behind on this seat must not move us.
-    let carried = peers.load(at + abandoned(state.epoch()), Relaxed);
+    let found = SeatState(peers.load(at + seat::STATE, Acquire));
+    let epoch = found.next_epoch();
+    // Nobody sat here before but the same consumer, killed in the middle of this: the index was promised to it. So what
+    // dead holders abandoned is what the old seat says.
+    let carried = old.load(at + abandoned(held.epoch()), Relaxed);
     peers.store(at + abandoned(epoch), carried, Relaxed);
     peers.store(at + start(epoch), 0, Relaxed);
-    store_name(peers, at, name);
+    let name = held.durable().then(|| seats::name_of(old, seat)).flatten();
+    store_name(peers, at, name.as_deref().unwrap_or(""));
     let cursor = Cursor::begin(peers, at + seat::READ_SEQ, base, records);
-    let active = SeatState::new(epoch, Claim::Active, true);
+    let active = SeatState::new(epoch, Claim::Active, held.durable());
+    // SYNC move
     peers.store(at + seat::STATE, active.0, Release);
+    seats::leave(old, seat, held, false);
     Taken {
         state: active,
         cursor,

@@ -96,6 +96,16 @@ impl<O: Shared> LatestReader<O> {
         }
     }
 
+    /// The same for a reader that goes on in another generation of the channel: what it has seen is no news there. A
+    /// generation begins at most one version before where the one before it ended, for the latest is written again.
+    pub(crate) fn going_on(owner: O, shape: Shape, seen: u64) -> Self {
+        LatestReader {
+            seen: seen.clamp(shape.base, shape.base + 1),
+            owner,
+            shape,
+        }
+    }
+
     pub(crate) fn shape(&self) -> &Shape {
         &self.shape
     }

@@ -1,0 +1,193 @@
+//! Torture as a user runs it, and proof that each of its oracles would find a broken promise.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+const PATTERNS: [&str; 6] = ["ring", "snapshot", "broadcast", "frames", "mpsc", "guarded"];
+
+/// What is found is kept in `kept`.
+fn torture(kept: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_partywall"));
+    command
+        .args(["torture", "--json"])
+        .args(arguments)
+        .env("TMPDIR", kept)
+        .stdin(Stdio::null());
+    command
+}
+
+fn report(output: &Output) -> Value {
+    let text = String::from_utf8_lossy(&output.stdout);
+    let last = text.lines().last();
+    let last = last.unwrap_or_else(|| panic!("no report: {output:?}"));
+    serde_json::from_str(last).unwrap_or_else(|error| panic!("{error}: {last:?}"))
+}
+
+fn count(object: &Value, what: &str) -> u64 {
+    let count = object[what].as_u64();
+    count.unwrap_or_else(|| panic!("no {what}: {object}"))
+}
+
+fn kept_in(dir: &Path) -> Vec<std::path::PathBuf> {
+    let entries = fs::read_dir(dir).expect("the directory is there");
+    entries
+        .map(|entry| entry.expect("an entry").path())
+        .collect()
+}
+
+fn left_in_memory() -> Vec<String> {
+    let entries = fs::read_dir("/dev/shm").expect("there is shared memory");
+    let names = entries.map(|entry| entry.expect("an entry").file_name());
+    names
+        .map(|name| name.to_string_lossy().into_owned())
+        .filter(|name| name.starts_with("partywall-torture-"))
+        .collect()
+}
+
+#[test]
+fn a_round_of_each_pattern_finds_nothing() {
+    let kept = tempfile::tempdir().expect("a directory");
+    let mut kills = 0;
+    for pattern in PATTERNS {
+        let arguments = ["--seconds", "1", "--seed", "1", "--pattern", pattern];
+        let output = torture(kept.path(), &arguments)
+            .output()
+            .expect("it starts");
+        let told = report(&output);
+        assert!(output.status.success(), "{output:?}");
+        assert_eq!(kept_in(kept.path()), Vec::<std::path::PathBuf>::new());
+        for what in ["lost", "torn", "problems"] {
+            assert_eq!(count(&told, what), 0, "{told}");
+        }
+        assert_eq!(count(&told, "seed"), 1);
+        assert_eq!(told["patterns"][0]["pattern"], pattern);
+        assert!(
+            count(&told, "rounds") > 0 && count(&told, "records") > 0,
+            "{told}"
+        );
+        kills += count(&told, "kills");
+    }
+    assert!(kills > 20, "{kills}");
+}
+
+#[test]
+fn every_oracle_finds_every_fault_and_the_round_is_kept() {
+    for fault in ["corrupt", "skip", "twice"] {
+        for pattern in PATTERNS {
+            let kept = tempfile::tempdir().expect("a directory");
+            let arguments = [
+                "--seconds",
+                "1",
+                "--seed",
+                "3",
+                "--pattern",
+                pattern,
+                "--fault",
+                fault,
+            ];
+            let output = torture(kept.path(), &arguments)
+                .output()
+                .expect("it starts");
+            assert_eq!(
+                output.status.code(),
+                Some(1),
+                "{pattern} {fault} {output:?}"
+            );
+            let told = report(&output);
+            let found: u64 = ["lost", "torn", "problems"]
+                .iter()
+                .map(|what| count(&told, what))
+                .sum();
+            assert!(found > 0, "{pattern} {fault} {told}");
+            if fault == "corrupt" {
+                assert!(count(&told, "torn") > 0, "{pattern} {told}");
+            }
+            let rounds = kept_in(kept.path());
+            let plan = fs::read(rounds[0].join("plan.json")).expect("the plan is kept");
+            let plan: Value = serde_json::from_slice(&plan).expect("it is JSON");
+            assert_eq!(
+                (count(&plan, "seed"), &plan["pattern"]),
+                (3, &pattern.into())
+            );
+            assert!(rounds[0].join("findings.json").exists(), "{rounds:?}");
+        }
+    }
+}
+
+#[test]
+fn ctrl_c_ends_it_with_a_report_and_nothing_is_left() {
+    let kept = tempfile::tempdir().expect("a directory");
+    let child = torture(kept.path(), &["--seconds", "600"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    // It is at work once its processes write down what they do.
+    let ours = |name: &String| {
+        let notes = Path::new("/dev/shm").join(name).join("notes");
+        let running = fs::read_to_string(format!("/proc/{0}/task/{0}/children", child.id()));
+        notes.exists() && running.is_ok_and(|children| children.split(' ').count() > 2)
+    };
+    let began = Instant::now();
+    while !left_in_memory().iter().any(ours) {
+        assert!(
+            began.elapsed() < Duration::from_secs(60),
+            "it does not begin"
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let running = fs::read_to_string(format!("/proc/{0}/task/{0}/children", child.id()));
+    let running = running.expect("it has children");
+    let open: Vec<String> = fs::read_dir(format!("/proc/{}/fd", child.id()))
+        .expect("it has files")
+        .filter_map(|file| fs::read_link(file.ok()?.path()).ok())
+        .map(|path| path.to_string_lossy().into_owned())
+        .filter(|path| path.starts_with("/dev/shm/partywall-torture-"))
+        .collect();
+    assert!(!open.is_empty());
+    kill_process(Pid::from_child(&child), Signal::INT).expect("it is there");
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(130), "{output:?}");
+    assert_eq!(count(&report(&output), "problems"), 0);
+    let seed_is_said = String::from_utf8_lossy(&output.stderr).starts_with("seed ");
+    assert!(seed_is_said, "{output:?}");
+    for path in open {
+        assert!(!Path::new(&path).exists(), "{path}");
+    }
+    for process in running.split_whitespace() {
+        assert!(!Path::new("/proc").join(process).exists(), "{process}");
+    }
+}
+
+#[test]
+fn a_seed_gives_the_same_plans_again() {
+    let kept = tempfile::tempdir().expect("a directory");
+    let mut plans = Vec::new();
+    for _ in 0..2 {
+        let arguments = [
+            "--seconds",
+            "1",
+            "--seed",
+            "5",
+            "--round",
+            "2",
+            "--fault",
+            "corrupt",
+        ];
+        let output = torture(kept.path(), &arguments)
+            .output()
+            .expect("it starts");
+        let told = report(&output);
+        let path = told["kept"][0]
+            .as_str()
+            .expect("the round was kept")
+            .to_owned();
+        plans.push(fs::read(Path::new(&path).join("plan.json")).expect("the plan is kept"));
+    }
+    assert_eq!(plans[0], plans[1]);
+}
