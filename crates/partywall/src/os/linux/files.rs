@@ -16,6 +16,9 @@ pub(crate) struct Directory {
     descriptor: OwnedFd,
 }
 
+/// The bit of a directory whose files take its group.
+const SET_GROUP: u32 = 0o2000;
+
 /// An open file that holds a segment.
 #[derive(Debug)]
 pub(crate) struct File(OwnedFd);
@@ -70,14 +73,14 @@ impl Directory {
         let opened = fs::open(path, flags & !kernel::LOOK, Mode::empty());
         match opened {
             Ok(opened) if same_file(&opened, &made)? => {
-                Ok(fs::fchmod(&opened, Mode::from_raw_mode(mode))?)
+                Ok(fs::fchmod(&opened, kernel::mode(mode))?)
             }
             Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
             // The umask took even our own rights away, and what cannot be opened cannot be changed by its descriptor,
             // but for this name of it.
             Err(_) => {
                 let name = format!("/proc/self/fd/{}", made.as_raw_fd());
-                Ok(fs::chmod(name, Mode::from_raw_mode(mode))?)
+                Ok(fs::chmod(name, kernel::mode(mode))?)
             }
         }
     }
@@ -125,14 +128,14 @@ impl Directory {
 
     /// Lets these read here, and nobody else.
     pub(crate) fn set_readers(&self, readers: Readers) -> io::Result<()> {
-        let found = fs::fstat(&self.descriptor)?.st_mode & 0o7777;
+        let found = kernel::permissions(&fs::fstat(&self.descriptor)?);
         // New files take the group of a directory with this bit.
-        let wanted = readers.directory_mode() | found & Mode::SGID.as_raw_mode();
+        let wanted = readers.directory_mode() | found & SET_GROUP;
         if found == wanted {
             return Ok(());
         }
         fault_point();
-        let mode = Mode::from_raw_mode(wanted);
+        let mode = kernel::mode(wanted);
         Ok(fs::fchmod(&self.descriptor, mode)?)
     }
 
@@ -142,11 +145,11 @@ impl Directory {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             other => other?,
         };
-        if fs::fstat(&file.0)?.st_mode & 0o7777 == readers.mode() {
+        if kernel::permissions(&fs::fstat(&file.0)?) == readers.mode() {
             return Ok(());
         }
         fault_point();
-        Ok(fs::fchmod(&file.0, Mode::from_raw_mode(readers.mode()))?)
+        Ok(fs::fchmod(&file.0, kernel::mode(readers.mode()))?)
     }
 
     /// Who may read a file here.
@@ -157,13 +160,13 @@ impl Directory {
     /// Owner and permission bits.
     pub(crate) fn owner_and_mode(&self) -> io::Result<(u32, u32)> {
         let stat = fs::fstat(&self.descriptor)?;
-        Ok((stat.st_uid, stat.st_mode & 0o7777))
+        Ok((stat.st_uid, kernel::permissions(&stat)))
     }
 
     /// Owner and permission bits of a name here.
     pub(crate) fn owner_and_mode_of(&self, name: &str) -> io::Result<(u32, u32)> {
         let stat = fs::statat(&self.descriptor, name, AtFlags::SYMLINK_NOFOLLOW)?;
-        Ok((stat.st_uid, stat.st_mode & 0o7777))
+        Ok((stat.st_uid, kernel::permissions(&stat)))
     }
 
     /// Removes an empty directory.
@@ -245,7 +248,7 @@ impl Directory {
 
     /// Makes a new file that these may read, whatever the umask takes away.
     fn create_file(&self, name: &str, readers: Readers) -> io::Result<File> {
-        let mode = Mode::from_raw_mode(readers.mode());
+        let mode = kernel::mode(readers.mode());
         let flags =
             OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         fault_point();
@@ -326,7 +329,7 @@ impl Directory {
                 },
             }));
         }
-        let mode = stat.st_mode & 0o7777;
+        let mode = kernel::permissions(&stat);
         if mode & 0o022 != 0 {
             return Ok(Some(Doubt {
                 problem: format!("others may write to it (mode {mode:04o})"),

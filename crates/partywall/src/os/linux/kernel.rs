@@ -5,13 +5,23 @@ use std::ffi::{c_int, c_long, c_void};
 use std::io;
 use std::os::fd::{BorrowedFd, RawFd};
 
-use rustix::fs::OFlags;
+use rustix::fs::{Mode, OFlags};
 use rustix::mm::{self, Advice, madvise};
 
 use super::super::Doubt;
 
 /// File systems that live in memory: `TMPFS_MAGIC`, `RAMFS_MAGIC`, `HUGETLBFS_MAGIC` (statfs(2)).
 const IN_MEMORY: [u64; 3] = [0x0102_1994, 0x8584_58f6, 0x9584_58f6];
+
+/// Permission bits, as the system takes them.
+pub(super) fn mode(bits: u32) -> Mode {
+    Mode::from_raw_mode(bits)
+}
+
+/// A file's permission bits.
+pub(super) fn permissions(stat: &rustix::fs::Stat) -> u32 {
+    stat.st_mode & 0o7777
+}
 
 /// Which device a file is on.
 pub(super) fn device_of(stat: &rustix::fs::Stat) -> u64 {

@@ -7,9 +7,19 @@ use std::os::fd::{BorrowedFd, RawFd};
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::fs::OFlags;
+use rustix::fs::{Mode, OFlags};
 
 use super::super::Doubt;
+
+/// Permission bits, as the system takes them.
+pub(super) fn mode(bits: u32) -> Mode {
+    Mode::from_raw_mode(bits as u16)
+}
+
+/// A file's permission bits.
+pub(super) fn permissions(stat: &rustix::fs::Stat) -> u32 {
+    u32::from(stat.st_mode) & 0o7777
+}
 
 /// Which device a file is on.
 pub(super) fn device_of(stat: &rustix::fs::Stat) -> u64 {
