@@ -233,7 +233,17 @@ fn seat(seat: &SeatInfo, current: u64) -> Vec<String> {
         seat.depth_records.to_string(),
         seat.held.to_string(),
         seat.received.to_string(),
-        (seat.abandoned + seat.lost + seat.unread + seat.missed + seat.dropped).to_string(),
+        // A seat's holder can write anything there.
+        [
+            seat.abandoned,
+            seat.lost,
+            seat.unread,
+            seat.missed,
+            seat.dropped,
+        ]
+        .into_iter()
+        .fold(0, u64::saturating_add)
+        .to_string(),
         format::age(seat.heartbeat_age_ns),
         seat.last_error.unwrap_or("-").to_owned(),
     ]

@@ -568,6 +568,16 @@ pub enum GrowError {
     /// The channel is not this handle's any more.
     #[error(transparent)]
     Owner(#[from] SendError),
+    /// The last growth of an mpsc channel is not over.
+    #[error(
+        "channel {channel}: its last growth is not over: a sender, or something to receive, is still in generation {generation}; a sender comes over with its next send: receive on, and call again"
+    )]
+    Unfinished {
+        /// The channel's name.
+        channel: String,
+        /// The oldest generation that is still in use.
+        generation: u64,
+    },
 }
 
 /// A handle that did not change its type, with the reason. Nothing was changed.

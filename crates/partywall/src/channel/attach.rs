@@ -64,6 +64,9 @@ pub(crate) trait PeerRole: Sized {
         false
     }
 
+    /// What is to be said before the seat is given up by a holder that cannot go over.
+    fn last_words(&mut self) {}
+
     /// The seats of an older generation that newcomers to the current one must not take, one bit each; `None` if that
     /// cannot be said before its owner has retired it.
     fn promised(older: &Opened<'_>) -> Option<u64> {
@@ -189,6 +192,9 @@ struct Claiming<'a> {
 #[derive(Debug)]
 pub(crate) struct Opened<'a> {
     pub(crate) channel: &'a ChannelDirectory,
+    /// Holds the byte of the seat that is spoken of.
+    pub(crate) lock: &'a LockFile,
+    pub(crate) root: &'a Region<ReadOnly>,
     pub(crate) header: Header,
     pub(crate) owner: Region<ReadOnly>,
     pub(crate) peers: Region<Writable>,
@@ -200,6 +206,8 @@ impl<'a> Claiming<'a> {
             generation::open_for_peer(self.channel, number, self.instance)?;
         Ok(Opened {
             channel: self.channel,
+            lock: self.lock,
+            root: self.root,
             header,
             owner,
             peers,

@@ -100,6 +100,7 @@ impl ChannelDirectory {
         let refused = |denied, place: &Place<'_>, operation, error| {
             system(namespace, name, denied, place, operation, error)
         };
+        let mut made = false;
         for _ in 0..64 {
             match parent.open_child(name) {
                 Ok(directory) => {
@@ -125,7 +126,7 @@ impl ChannelDirectory {
                             ));
                         }
                         // Made, or somebody else made it; or it is removed again before we open it.
-                        _ => {}
+                        created => made = created.is_ok(),
                     }
                 }
                 // Somebody is just making it, or died there.
@@ -138,6 +139,9 @@ impl ChannelDirectory {
                         Ok(_) => (Denied::Open, Place::Channel),
                         Err(_) => (Denied::See, Place::Namespace),
                     };
+                    if made {
+                        let _ = parent.remove_child(name);
+                    }
                     let operation = "open the channel's directory";
                     return Err(refused(denied, &place, operation, error));
                 }
@@ -160,6 +164,16 @@ impl ChannelDirectory {
 
     pub(crate) fn files(&self) -> &Directory {
         &self.directory
+    }
+
+    /// Whether there is a root, complete or damaged; what cannot be seen may be there.
+    pub(crate) fn has_root(&self) -> bool {
+        !matches!(self.directory.identity_of(ROOT), Err(error) if error.kind() == io::ErrorKind::NotFound)
+    }
+
+    /// Removes the directory, if nothing is in it; that it is gone already is as well.
+    pub(crate) fn remove_if_empty(&self) {
+        let _ = self.namespace.directory().remove_child(&self.name);
     }
 
     /// Opens the lock file anew: each handle needs locks of its own. `None` if there is

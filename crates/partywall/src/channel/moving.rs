@@ -60,6 +60,8 @@ impl Move<'_> {
         };
         let next = Opened {
             channel: self.channel,
+            lock: self.lock,
+            root: self.root,
             header,
             owner,
             peers,

@@ -89,6 +89,23 @@ pub(crate) trait OwnerRole: Sized {
     fn older(&mut self) -> Option<&mut Vec<Older<Self>>> {
         None
     }
+
+    /// Whether peers of older generations, or what lies there, come into this one.
+    fn follows_older(&mut self) -> bool {
+        self.older().is_some()
+    }
+
+    /// Takes those generations over.
+    fn keep(&mut self, older: Vec<Older<Self>>) {
+        if let Some(kept) = self.older() {
+            *kept = older;
+        }
+    }
+
+    /// Whether the owner itself still needs the generations before this one.
+    fn needs_older(&self) -> bool {
+        false
+    }
 }
 
 /// Whether what an owner wrote about its channel still stands.
@@ -142,7 +159,12 @@ pub(crate) fn claim(
             return Ok(None);
         };
         channel.expect_own(Denied::Lock)?;
-        let Some(lock) = channel.open_lock(create)? else {
+        let opened = channel.open_lock(create);
+        if create && opened.is_err() {
+            // What we may just have made.
+            channel.remove_if_empty();
+        }
+        let Some(lock) = opened? else {
             if create {
                 continue;
             }
@@ -203,7 +225,11 @@ pub(crate) fn open<R: OwnerRole>(
             Some(readers) => readers,
             None => claimed.channel.files().readers_of(ROOT).unwrap_or_default(),
         };
-        match root::open_writable(&claimed.channel)? {
+        let found = root::open_writable(&claimed.channel);
+        if found.is_err() && !claimed.channel.has_root() {
+            removal::unmake(&claimed.channel);
+        }
+        match found? {
             Found::Deleted => {
                 // Its remover died in the middle.
                 removal::remove(&claimed.channel, None)?;
@@ -376,7 +402,7 @@ fn create_first<R: OwnerRole>(claimed: Claimed, wanted: &Wanted) -> Result<Owned
         Ok(made) => made,
         Err(error) => {
             // Nothing is left of what could not be made; that this fails too is not the error that counts.
-            let _ = removal::remove(&channel, None);
+            removal::unmake(&channel);
             return Err(error);
         }
     };
@@ -617,14 +643,7 @@ impl<R: OwnerRole> Owned<R> {
             role: old,
             durable_only: closed,
         });
-        self.keep(older);
-    }
-
-    /// Older generations, from whom somebody may still come.
-    fn keep(&mut self, older: Vec<Older<R>>) {
-        if let Some(kept) = self.role.older() {
-            *kept = older;
-        }
+        self.role.keep(older);
     }
 
     /// Takes over the older generations of a dead owner, as far as somebody may still come from there.
@@ -633,7 +652,7 @@ impl<R: OwnerRole> Owned<R> {
     /// If one of them cannot be looked at: then it may be needed. One that is damaged is given up, and those who sit
     /// there are told.
     fn open_older(&mut self) -> Result<(), OpenError> {
-        if self.role.older().is_none() {
+        if !self.role.follows_older() {
             return Ok(());
         }
         let mut older = Vec::new();
@@ -662,7 +681,7 @@ impl<R: OwnerRole> Owned<R> {
             }
         }
         older.reverse();
-        self.keep(older);
+        self.role.keep(older);
         Ok(())
     }
 
@@ -745,8 +764,16 @@ impl<R: OwnerRole> Owned<R> {
         Ok(self.oldest < self.header.generation)
     }
 
-    /// Whether a seat of an older generation is claimed.
+    /// The oldest generation that is kept.
+    pub(crate) fn oldest(&self) -> u64 {
+        self.oldest
+    }
+
+    /// Whether a seat of an older generation is claimed, or the owner is not done with it.
     fn is_needed(&mut self, number: u64) -> Result<bool, OpenError> {
+        if self.role.needs_older() {
+            return Ok(true);
+        }
         let lock = &self.lock;
         let users = |peers: &Region<ReadOnly>, seats| {
             removal::users_of(peers, seats, number, lock).map_or(true, |users| !users.none())

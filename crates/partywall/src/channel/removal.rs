@@ -8,7 +8,7 @@ use std::io;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::directory::{ChannelDirectory, LOCK, ROOT};
+use super::directory::{ChannelDirectory, LOCK, ROOT, UNFINISHED, owner_file, peers_file};
 use super::generation;
 use super::liveness::{OWNER, PATIENCE, PAUSE, seat_byte};
 use super::root::{self, Found};
@@ -148,6 +148,18 @@ pub(crate) fn remove(
         }
         _ => Ok(()),
     }
+}
+
+/// Takes back what a creator has made of a channel that never had a root. The caller holds the owner lock. It lists nothing,
+/// since what the creator ran out of may be open files, and nobody is told what else goes wrong: the creator's own
+/// error is the one that counts.
+pub(crate) fn unmake(channel: &ChannelDirectory) {
+    for name in [ROOT.to_owned(), owner_file(1), peers_file(1)] {
+        let _ = channel.files().remove_file(&(name.clone() + UNFINISHED));
+        let _ = channel.files().remove_file(&name);
+    }
+    let _ = channel.files().remove_file(LOCK);
+    channel.remove_if_empty();
 }
 
 /// Segments and unfinished files; never the lock file, and nothing that somebody else put here.

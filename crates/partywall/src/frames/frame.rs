@@ -1,45 +1,108 @@
 //! A frame that was taken, and the seat that holds it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::About;
 use super::role::MappedSubscriber;
 use crate::channel::attach::PeerRole;
+use crate::channel::liveness::{Witness, seat_byte};
 use crate::handle::PeerHandle;
 use crate::handle::reservation::assert_fits;
 use crate::handle::slots::age;
+use crate::layout::seat::SeatState;
 use crate::memory::{ReadOnly, Region, Shared, Writable};
 use crate::os::Process;
 use crate::protocol::frames::{self, Frame as Taken};
-use crate::protocol::park;
+use crate::protocol::{park, seats};
 
-/// A seat that a subscriber and its frames share; it is given up when the last of them goes.
+/// What a subscriber and its frames share, in whichever generation those are.
+#[derive(Debug, Default)]
+struct Home {
+    /// The handle of a subscriber that went before its frames: it keeps the seat's lock, and dropping it frees the
+    /// seat.
+    left: Mutex<Option<PeerHandle>>,
+}
+
+/// A seat that a subscriber and its frames of one generation share; it is given up when the last of them goes.
 #[derive(Debug)]
 pub(super) struct Seat {
     process: Process,
     owner: Region<ReadOnly>,
     peers: Region<Writable>,
     seat: u32,
-    /// The handle of a subscriber that went before its frames: it keeps the seat's lock, and dropping it frees the
-    /// seat.
-    left: Mutex<Option<PeerHandle>>,
+    /// The subscriber went on in the next generation, and left this seat to its frames.
+    moved: OnceLock<Moved>,
+    home: Arc<Home>,
+}
+
+/// How a seat in an older generation is freed.
+#[derive(Debug)]
+struct Moved {
+    generation: u64,
+    /// What its holder stored in the seat when it was there.
+    state: SeatState,
+    /// Holds the seat's byte.
+    lock: Arc<Witness>,
 }
 
 impl Seat {
     pub(super) fn of(role: &MappedSubscriber) -> Self {
+        Self::at_home(role, Arc::default())
+    }
+
+    fn at_home(role: &MappedSubscriber, home: Arc<Home>) -> Self {
         Seat {
             process: Process::current(),
             owner: role.owner().clone(),
             peers: role.peers().clone(),
             seat: PeerRole::seat(role),
-            left: Mutex::new(None),
+            moved: OnceLock::new(),
+            home,
         }
     }
 
-    /// The subscriber goes; whatever it holds yet keeps the seat.
+    /// The seat in the next generation, which the subscriber has taken.
+    pub(super) fn next(&self, role: &MappedSubscriber) -> Self {
+        Self::at_home(role, Arc::clone(&self.home))
+    }
+
+    /// The subscriber went over to the next generation, and some of its frames did not: the last of them frees the seat.
+    pub(super) fn leave_behind(&self, generation: u64, state: SeatState, lock: Arc<Witness>) {
+        let moved = Moved {
+            generation,
+            state,
+            lock,
+        };
+        self.moved.set(moved).expect("it goes over once");
+    }
+
+    /// Whether there are frames of older generations.
+    pub(super) fn has_older(&self) -> bool {
+        // Each generation's seat has one, this one as well.
+        Arc::strong_count(&self.home) > 1
+    }
+
+    /// The subscriber goes; whatever it holds yet keeps the seat, in whichever generation.
     pub(super) fn leave_to_frames(&self, handle: PeerHandle) {
-        *self.left.lock().unwrap_or_else(PoisonError::into_inner) = Some(handle);
+        *self
+            .home
+            .left
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(handle);
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        if let Some(moved) = self.moved.take()
+            && self.process.is_this()
+        {
+            seats::leave(&self.peers, self.seat, moved.state, false);
+            if let Some(lock) = moved.lock.lock() {
+                let _ = lock.unlock(seat_byte(moved.generation, self.seat));
+            }
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use super::{Frame, Loan, Publisher, Subscriber};
-use crate::error::{RecvError, SendError};
+use crate::error::{GrowError, RecvError, SendError};
 
 impl Publisher {
     /// Lets frames be written where they lie.
@@ -85,6 +85,14 @@ impl InPlacePublisher {
         timeout: Duration,
     ) -> Result<InPlaceLoan<'_>, SendError> {
         self.0.loan_timeout(len, timeout).map(InPlaceLoan)
+    }
+
+    /// As [`Publisher::grow`].
+    ///
+    /// # Errors
+    /// As [`Publisher::grow`].
+    pub fn grow(&mut self, slots: u32, frame_size: u32) -> Result<(), GrowError> {
+        self.0.grow(slots, frame_size)
     }
 
     /// The handle that copies.

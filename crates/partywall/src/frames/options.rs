@@ -13,6 +13,7 @@ use crate::handle::options::{
 };
 use crate::handle::{OwnerSettings, PeerSettings};
 use crate::layout::frames::{self, Pool};
+use crate::protocol::frames::Shape;
 use crate::protocol::frames::seats::Wish;
 use crate::wait::{StopToken, WaitStrategy};
 
@@ -167,6 +168,28 @@ impl PublisherOptions {
             ..wanted
         })
     }
+}
+
+/// A pool with at least so many slots for frames of at least so many bytes, and else as it is.
+pub(super) fn grown(shape: &Shape, slots: u32, frame: u32) -> Result<(Pool, u32), OpenError> {
+    if frame > frames::MAX_FRAME {
+        return Err(invalid("frame size", "1 byte to 1 GiB", frame));
+    }
+    if slots > frames::MAX_SLOTS {
+        return Err(invalid("slots", "2 to 256", slots));
+    }
+    let pool = Pool {
+        slots: slots.max(shape.pool.slots),
+        ..shape.pool
+    };
+    Ok((pool, frame.max(shape.frame)))
+}
+
+/// Makes a generation be wanted with such a pool.
+pub(super) fn refit(wanted: &mut Wanted, pool: Pool, frame: u32) {
+    wanted.payload_size = frames::payload_size(pool.slots, frame);
+    wanted.record_size = frame;
+    wanted.pool = Some(pool);
 }
 
 /// Options of a [`Subscriber`].

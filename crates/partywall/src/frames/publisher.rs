@@ -3,10 +3,12 @@
 use std::cell::{RefCell, RefMut};
 use std::time::{Duration, Instant};
 
+use super::options::{grown, refit};
 use super::role::MappedPublisher;
 use super::{Loan, Overflow, PublisherOptions};
+use crate::channel::generation::Wanted;
 use crate::channel::owner::Owned;
-use crate::error::{OpenError, SendError};
+use crate::error::{GrowError, OpenError, SendError};
 use crate::handle::OwnerHandle;
 use crate::handle::owner::Waiting;
 use crate::layout::frames::{About, Info};
@@ -15,6 +17,7 @@ use crate::layout::owner;
 use crate::memory::{Region, SharedMut, Writable};
 use crate::os::{self, Process};
 use crate::protocol::frames::{Busy, Loan as Slot, Shape};
+use crate::record::Schema;
 use crate::wait::{StopToken, WaitStrategy};
 
 /// The one process that publishes frames. Dropping it closes the channel, unless the thread is panicking: then it looks
@@ -242,6 +245,74 @@ impl Publisher {
         if self.is_ours() {
             self.handle().role_mut().abort(slot);
         }
+    }
+
+    /// Goes on in a pool of at least `slots` slots for frames of at least `frame_size` bytes, in a new generation, while
+    /// traffic runs: subscribers take what is left in the old one and come over by themselves, in order; nothing is lost
+    /// or repeated. The frames that they hold stay where they are and do not change. The old memory goes when the last
+    /// subscriber has come over and the last of those frames was dropped; until then both are reserved. A pool that is
+    /// as large already stays.
+    ///
+    /// No [`Loan`] can be in hand meanwhile. A reliable subscriber that does not come for its frames keeps the old
+    /// memory, and holds the publisher back once the new pool is full, as it would have in the old one. What a subscriber
+    /// may hold at once, it may hold again in the new pool.
+    ///
+    /// ```
+    /// # let place = tempfile::tempdir_in("/dev/shm").unwrap();
+    /// # let namespace = partywall::Namespace::open(place.path()).unwrap();
+    /// use partywall::frames::{PublisherOptions, SubscriberOptions};
+    /// let options = PublisherOptions::new().namespace(namespace.clone()).frame_size(1000);
+    /// let mut publisher = options.open("cam0")?;
+    /// let mut subscriber = SubscriberOptions::new().namespace(namespace).attach("cam0")?;
+    /// publisher.publish_copy(&[1; 1000])?;
+    /// let small = subscriber.recv()?;
+    /// publisher.grow(0, 100_000)?; // as many slots as it has
+    /// publisher.publish_copy(&[2; 100_000])?;
+    /// assert_eq!(subscriber.recv()?.len(), 100_000);
+    /// assert_eq!(small.to_vec(), [1; 1000]);
+    /// assert_eq!((publisher.generation(), subscriber.generation()), (2, 2));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`OpenError::InvalidOption`], [`OpenError::NoSpace`] and what the system says; [`SendError::Deleted`],
+    /// [`SendError::Superseded`], [`SendError::Damaged`], [`SendError::Forked`]. Nothing was changed then.
+    pub fn grow(&mut self, slots: u32, frame_size: u32) -> Result<(), GrowError> {
+        self.handle().check_process()?;
+        let (pool, frame) = grown(&self.shape, slots, frame_size)?;
+        if pool == self.shape.pool && frame == self.shape.frame {
+            return Ok(());
+        }
+        self.go_on_with(|wanted| refit(wanted, pool, frame))
+    }
+
+    /// Goes on with frames that are made of something else, in a new generation, as [`Self::grow`] does. Subscribers that
+    /// were attached for the old ones receive all of those and then
+    /// [`RecvError::SchemaMismatch`](crate::RecvError::SchemaMismatch), which names the field that differs; those that take
+    /// frames as bytes go on. `None`: bytes without a schema. Frames get larger if a record needs that.
+    ///
+    /// # Errors
+    /// As [`Self::grow`].
+    pub fn reschema(&mut self, schema: Option<Schema>) -> Result<(), GrowError> {
+        self.handle().check_process()?;
+        let size = schema.as_ref().map_or(0, Schema::size);
+        let size = u32::try_from(size).unwrap_or(u32::MAX);
+        let (pool, frame) = grown(&self.shape, 0, size)?;
+        self.go_on_with(|wanted| {
+            refit(wanted, pool, frame);
+            wanted.schema = schema;
+        })
+    }
+
+    fn go_on_with(&mut self, change: impl FnOnce(&mut Wanted)) -> Result<(), GrowError> {
+        let handle = self.handle.get_mut();
+        handle.grow(change)?;
+        let owned = &handle.owned;
+        self.owner = owned.role.owner().clone();
+        self.shape = *owned.role.shape();
+        self.facts.generation = owned.header.generation;
+        self.facts.owner_epoch = owned.epoch;
+        Ok(())
     }
 
     /// Waits until a subscriber is attached.

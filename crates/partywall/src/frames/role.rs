@@ -12,6 +12,7 @@ use crate::layout::seat::SeatState;
 use crate::memory::{ReadOnly, Region, Shared, Writable};
 use crate::protocol::Lie;
 use crate::protocol::frames::{self, Shape, seats};
+use crate::protocol::growth::{self, Later, Older};
 
 /// The publisher's words over mapped segments.
 pub(super) type MappedPublisher = frames::Publisher<Region<Writable>, Region<ReadOnly>>;
@@ -92,6 +93,18 @@ impl OwnerRole for MappedPublisher {
     fn evict_dead(&mut self, locks: &GenerationLocks<'_>, seats: u64) {
         frames::Publisher::evict_dead(self, locks, seats);
     }
+
+    fn evict_left_behind(
+        &mut self,
+        locks: &GenerationLocks<'_>,
+        later: &Later<'_, Region<ReadOnly>>,
+    ) {
+        frames::Publisher::evict_left_behind(self, locks, later);
+    }
+
+    fn older(&mut self) -> Option<&mut Vec<Older<Self>>> {
+        Some(frames::Publisher::older(self))
+    }
 }
 
 impl PeerRole for MappedSubscriber {
@@ -125,5 +138,22 @@ impl PeerRole for MappedSubscriber {
 
     fn state(&self) -> SeatState {
         frames::Subscriber::state(self)
+    }
+
+    fn is_drained(&mut self) -> bool {
+        !self.has_news()
+    }
+
+    fn may_leave_for(&self, next: &Header) -> Result<(), Lie> {
+        growth::at_the_end(self.cursor(), next.base_seq)
+    }
+
+    fn move_in(&mut self, next: &Opened<'_>) -> Result<Self, NotTaken> {
+        let shape = shape(&next.owner, &next.header).map_err(NotTaken::Damaged)?;
+        Ok(self.move_over(next.owner.clone(), next.peers.clone(), shape))
+    }
+
+    fn keeps_its_seat(&self) -> bool {
+        self.has_left()
     }
 }

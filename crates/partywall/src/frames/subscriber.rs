@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Acquire;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::frame::Seat;
 use super::role::MappedSubscriber;
@@ -11,8 +11,9 @@ use crate::channel::attach::Attached;
 use crate::error::{OpenError, RecvError};
 use crate::handle::PeerHandle;
 use crate::handle::accessors::peer_accessors;
+use crate::layout::header::{self, State};
 use crate::layout::{owner, peers, seat};
-use crate::memory::{Shared, SharedMut};
+use crate::memory::{ReadOnly, Region, Shared, SharedMut};
 use crate::protocol::frames::{Next, seats};
 use crate::protocol::park;
 
@@ -56,7 +57,9 @@ impl Subscriber {
     /// [`RecvError::Closed`] at the clean end; [`RecvError::OwnerDied`] once everything that a dead publisher
     /// published was read (unless [`await_successor`](SubscriberOptions::await_successor) was chosen);
     /// [`RecvError::Stopped`], [`RecvError::Superseded`], [`RecvError::Evicted`], [`RecvError::Deleted`],
-    /// [`RecvError::Damaged`], [`RecvError::Forked`].
+    /// [`RecvError::Damaged`], [`RecvError::Forked`]. Where the publisher [goes on](super::Publisher::grow) with a larger
+    /// pool, so does the subscriber: [`RecvError::SchemaMismatch`] if the frames there are of other records than it was
+    /// attached for, [`RecvError::NotMoved`] if that pool could not be opened yet.
     pub fn recv(&mut self) -> Result<Frame, RecvError> {
         self.next(None)
     }
@@ -78,7 +81,7 @@ impl Subscriber {
         handle.check()?;
         let found = match role.take() {
             Ok(Some(found)) => found,
-            Ok(None) => match handle.look_for_the_end(&mut || role.take())? {
+            Ok(None) => match self.found_nothing()? {
                 Some(found) => found,
                 None => return Ok(None),
             },
@@ -87,12 +90,62 @@ impl Subscriber {
         self.taken(found).map(Some)
     }
 
+    #[cold]
+    #[inline(never)]
+    fn found_nothing(&mut self) -> Result<Option<Next>, RecvError> {
+        loop {
+            let (handle, role) = self.parts();
+            match handle.look_for_the_end(&mut || role.take()) {
+                Err(RecvError::Superseded { .. }) => self.move_over()?,
+                other => return other,
+            }
+            let (handle, role) = self.parts();
+            if let Some(found) = role.take().map_err(|lie| handle.damaged(lie))? {
+                return Ok(Some(found));
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn wait_for_frame(&mut self, timeout: Option<Duration>) -> Result<Next, RecvError> {
+        let started = Instant::now();
+        let mut left = timeout;
+        loop {
+            let (handle, role) = self.parts();
+            match handle.wait(left, &mut || role.take()) {
+                Err(RecvError::Superseded { .. }) => self.move_over()?,
+                other => return other,
+            }
+            let (handle, role) = self.parts();
+            if let Some(found) = role.take().map_err(|lie| handle.damaged(lie))? {
+                return Ok(found);
+            }
+            left = timeout.map(|timeout| timeout.saturating_sub(started.elapsed()));
+        }
+    }
+
+    /// The generation is over, and everything in it was taken or passed: on in the next one, from its base. Frames in hand
+    /// stay where they are, and the last of them gives up the old seat.
+    #[cold]
+    fn move_over(&mut self) -> Result<(), RecvError> {
+        let (handle, role) = self.parts();
+        let generation = handle.header().generation;
+        let lock = handle.shared_lock_file();
+        let old = handle.move_over(role)?;
+        let next = Arc::new(self.seat.next(&self.role));
+        let seat = std::mem::replace(&mut self.seat, next);
+        if old.has_left() {
+            seat.leave_behind(generation, old.state(), lock);
+        }
+        Ok(())
+    }
+
     pub(super) fn next(&mut self, timeout: Option<Duration>) -> Result<Frame, RecvError> {
         let (handle, role) = self.parts();
         handle.check()?;
         let found = match role.take() {
             Ok(Some(found)) => found,
-            Ok(None) => handle.wait(timeout, &mut || role.take())?,
+            Ok(None) => self.wait_for_frame(timeout)?,
             Err(lie) => return Err(handle.damaged(lie)),
         };
         self.taken(found)
@@ -129,9 +182,21 @@ impl Subscriber {
     /// # Errors
     /// [`RecvError::Forked`], and whatever ended the handle.
     pub fn skip_to_newest(&mut self) -> Result<u64, RecvError> {
-        let (handle, role) = self.parts();
-        handle.check()?;
-        let skipped = role.skip_to_newest();
+        let mut skipped = 0;
+        loop {
+            let (handle, role) = self.parts();
+            handle.check()?;
+            let newest = handle.with_current(|owner| owner.load(owner::WRITE_SEQ, Acquire));
+            let written = role.owner().load(owner::WRITE_SEQ, Acquire);
+            let state = State(role.owner().load32(header::STATE, Acquire));
+            if state != State::RETIRED || newest.is_none_or(|newest| newest == written) {
+                skipped += role.skip_to_newest();
+                break;
+            }
+            // The newest is in a later generation.
+            skipped += role.skip_to_the_end();
+            self.move_over()?;
+        }
         if skipped > 0 {
             self.tell_publisher();
         }
@@ -147,7 +212,8 @@ impl Subscriber {
         }
     }
 
-    /// Frames in hand, in all threads of this process.
+    /// Frames in hand, in all threads of this process; those of the channel's present generation, for what is held in an
+    /// older one is in nobody's way.
     #[must_use]
     pub fn held(&self) -> usize {
         if self.handle().is_ours() {
@@ -214,14 +280,17 @@ impl Drop for Subscriber {
         if !handle.is_ours() {
             return;
         }
-        if !handle.was_evicted() {
+        if !handle.was_evicted() && handle.seat().is_some() {
             let role = &self.role;
             let (owner, peers, seat) = (role.owner(), role.peers(), role.seat());
-            let written = owner.load(owner::WRITE_SEQ, Acquire);
+            let written = |owner: &Region<ReadOnly>| owner.load(owner::WRITE_SEQ, Acquire);
+            let written = handle
+                .with_current(written)
+                .unwrap_or_else(|| written(owner));
             // The cursor may stand one past `write_seq`.
             let unread = (written.wrapping_sub(role.cursor()) as i64).max(0) as u64;
             peers.count(peers::seat_at(seat) + seat::UNREAD, unread);
-            if role.held() > 0 {
+            if role.held() > 0 || self.seat.has_older() {
                 seats::leave_with_frames(peers, seat, role.state());
                 park::wake_owner(owner, peers, seat);
             }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Frame, Publisher, PublisherOptions, Subscriber, SubscriberOptions};
-use crate::error::{OpenError, RecvError, SendError};
+use crate::error::{GrowError, OpenError, RecvError, SendError, Unchanged};
 use crate::record::{ReceiveBytes, Record, Schema, SendBytes, Typed, sealed};
 
 /// A [`Publisher`] of values; [`PublisherOptions::open_typed`] opens one.
@@ -38,6 +38,27 @@ impl SubscriberOptions {
 impl sealed::Handle for Publisher {
     fn channel_name(&self) -> &str {
         self.channel()
+    }
+}
+
+impl<T: Record> Typed<Publisher, T> {
+    /// As [`Publisher::grow`], with frames of the same size.
+    ///
+    /// # Errors
+    /// As [`Publisher::grow`].
+    pub fn grow(&mut self, slots: u32) -> Result<(), GrowError> {
+        self.handle.grow(slots, 0)
+    }
+
+    /// Goes on with values of another type: see [`Publisher::reschema`].
+    ///
+    /// # Errors
+    /// As [`Publisher::reschema`], with this handle, which is as it was.
+    pub fn reschema<U: Record>(mut self) -> Result<TypedPublisher<U>, Unchanged<Self>> {
+        match self.handle.reschema(Some(Schema::of::<U>())) {
+            Ok(()) => Ok(Typed::new(self.handle)),
+            Err(error) => Err(Unchanged::new(self, error)),
+        }
     }
 }
 

@@ -111,6 +111,7 @@ pub(super) fn lanes(bytes: &[u8]) {
             shape.lane_of(seat),
             shape,
             seat,
+            None,
         )
         .ok()
     };
@@ -157,7 +158,7 @@ pub(super) fn lanes(bytes: &[u8]) {
                     told += 1;
                     assert!(told < MOST, "news without an end");
                 }
-                let _ = receiver.find_dead(&NoLocks);
+                let _ = receiver.find_dead(&NoLocks, &NoLocks);
             }
             6 => {
                 let seat = seat_of(said.byte());

@@ -241,6 +241,13 @@ impl<R: OwnerRole> OwnerHandle<R> {
         Ok(())
     }
 
+    /// The oldest generation that is still in use, if that is not the current one.
+    pub(crate) fn unfinished(&mut self) -> Option<u64> {
+        self.reclaim();
+        let oldest = self.owned.oldest();
+        (oldest != self.owned.header.generation).then_some(oldest)
+    }
+
     #[cold]
     fn superseded(&self) -> SendError {
         SendError::Superseded {
@@ -335,7 +342,13 @@ impl<R: OwnerRole> OwnerHandle<R> {
                 found = look(self).ok();
                 found.is_some()
             },
-            |bells| peers.sleep_any(bells, longest),
+            |bells| {
+                let words: Vec<_> = bells
+                    .iter()
+                    .map(|&(at, value)| (&peers, at, value))
+                    .collect();
+                Region::sleep_any(&words, longest);
+            },
         );
         found
     }

@@ -1,6 +1,7 @@
 //! A peer's part of a handle: it waits for the owner to commit something, and tells the end of the stream, a
 //! death, a removal and damage from each other.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::time::Duration;
 
@@ -97,7 +98,7 @@ pub(crate) struct PeerHandle {
     process: Process,
     channel: ChannelDirectory,
     /// Holds the seat's byte, if there is a seat.
-    lock: Witness,
+    lock: Arc<Witness>,
     root: Region<ReadOnly>,
     header: Header,
     owner: Region<ReadOnly>,
@@ -122,7 +123,7 @@ impl PeerHandle {
         let handle = PeerHandle {
             process: Process::current(),
             channel: attached.channel,
-            lock: Witness::Lock(attached.lock),
+            lock: Arc::new(Witness::Lock(attached.lock)),
             root: attached.root,
             header: attached.header,
             owner: role.owner().clone(),
@@ -139,7 +140,7 @@ impl PeerHandle {
         PeerHandle {
             process: Process::current(),
             channel: visited.channel,
-            lock: visited.lock,
+            lock: Arc::new(visited.lock),
             root: visited.root,
             header: visited.header,
             owner: visited.owner,
@@ -171,6 +172,11 @@ impl PeerHandle {
     /// The lock file. Only for patterns whose handles all have a seat: who sits has opened it.
     pub(crate) fn lock_file(&self) -> &LockFile {
         self.lock.lock().expect("who has a seat may lock")
+    }
+
+    /// The same for what outlives this handle: frames of an older generation keep their seat there locked.
+    pub(crate) fn shared_lock_file(&self) -> Arc<Witness> {
+        Arc::clone(&self.lock)
     }
 
     pub(crate) fn header(&self) -> &Header {
@@ -277,8 +283,12 @@ impl PeerHandle {
             Ok(Moved::Nowhere | Moved::Taken) if root::state(&self.root) == State::DELETED => {
                 return Err(self.end(Ended::Deleted));
             }
-            Ok(Moved::Nowhere | Moved::Taken) => return Err(self.end_moving(Ended::Superseded)),
+            Ok(Moved::Nowhere | Moved::Taken) => {
+                role.last_words();
+                return Err(self.end_moving(Ended::Superseded));
+            }
             Err(OpenError::SchemaMismatch { difference, .. }) => {
+                role.last_words();
                 return Err(self.end_moving(Ended::SchemaMismatch(Box::new(difference))));
             }
             Err(OpenError::Damaged { lie, .. }) => return Err(self.damaged(lie)),
@@ -363,7 +373,7 @@ impl PeerHandle {
         self.go_on();
         self.leave(false, |_| {});
         self.channel = visited.channel;
-        self.lock = visited.lock;
+        self.lock = Arc::new(visited.lock);
         self.root = visited.root;
         self.header = visited.header;
         self.owner = visited.owner;

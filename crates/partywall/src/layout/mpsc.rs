@@ -24,6 +24,8 @@ block! {
     LANE_READ_RECORDS_1: [8; Owner] = 16;
     /// See [`LaneState`].
     LANE_STATE: [8; Owner] = 24;
+    /// In a generation that another one follows: where the receiver has left the lane, plus 1; 0 before.
+    LANE_LEFT: [8; Owner] = 32;
 }
 
 block! {
@@ -35,6 +37,8 @@ block! {
     BLOCKED: [8; Seat] = LINE + 8;
     /// Nanoseconds waited for room.
     BLOCKED_NS: [8; Seat] = LINE + 16;
+    /// Where the lane ends, plus 1: what comes after it lies in the next generation. 0: not yet.
+    END: [8; Seat] = LINE + 24;
 }
 
 /// Where the lanes' lines begin on the owner side.
@@ -74,6 +78,25 @@ pub(crate) const fn notice(seats: u32, seat: u32) -> u64 {
 #[inline(always)]
 pub(crate) const fn notice_of(position: u64) -> u32 {
     (position / 8) as u32
+}
+
+/// The notice of a lane that ends at `position`: another one than before, for nothing is committed with it.
+pub(crate) const fn notice_of_end(position: u64) -> u32 {
+    !notice_of(position)
+}
+
+/// What [`LANE_LEFT`] and [`END`] say of a position.
+pub(crate) const fn end_word(position: u64) -> u64 {
+    position | 1
+}
+
+/// The position in such a word; `None` for 0.
+pub(crate) const fn end_of(word: u64) -> Option<u64> {
+    match word {
+        0 => None,
+        // Positions are multiples of 8. Another word is nobody's end, and is found out like any lie.
+        _ => Some(word.wrapping_sub(1)),
+    }
 }
 
 /// Offset of a lane in the file of the peer side.
@@ -196,6 +219,15 @@ mod tests {
                 assert_ne!(notice_of(position), notice_of(end));
             }
         }
+    }
+
+    #[test]
+    fn an_end_changes_the_notice_and_says_where() {
+        for position in [0, 8, u64::from(u32::MAX) * 8, !7] {
+            assert_ne!(notice_of_end(position), notice_of(position));
+            assert_eq!(end_of(end_word(position)), Some(position));
+        }
+        assert_eq!(end_of(0), None);
     }
 
     #[test]

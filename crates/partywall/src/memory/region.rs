@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, compiler_fence, fence};
 use std::time::Duration;
 
 use super::{Doorbell, Shared, SharedMut, copy, word};
-use crate::os;
+use crate::os::{self, Mapping};
 
 /// Marks a region that the kernel lets this process only read.
 #[derive(Clone, Copy, Debug)]
@@ -276,8 +276,12 @@ impl<Access> Region<Access> {
     }
 
     /// The same for several half-words and their values, up to 64 of them; any of them wakes.
-    pub(crate) fn sleep_any(&self, words: &[(u64, u32)], timeout: Duration) {
-        self.pages.sleep_any(words, timeout);
+    pub(crate) fn sleep_any(words: &[(&Self, u64, u32)], timeout: Duration) {
+        let words: Vec<_> = words
+            .iter()
+            .map(|&(region, at, value)| (&*region.pages, at, value))
+            .collect();
+        Mapping::sleep_any(&words, timeout);
     }
 }
 

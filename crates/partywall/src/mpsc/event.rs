@@ -68,6 +68,9 @@ pub struct Record {
     pub kind: u16,
     /// Where it began in its lane: bytes since the channel did. Grows from record to record of one sender.
     pub position: u64,
+    /// The generation in which it was sent: after [`Receiver::reschema`](super::Receiver::reschema) it tells what the
+    /// record is made of.
+    pub generation: u64,
     /// Its bytes.
     pub payload: Vec<u8>,
 }
@@ -78,6 +81,7 @@ impl Record {
             sender: meta.sender,
             kind: meta.kind,
             position: meta.position,
+            generation: meta.generation,
             payload,
         }
     }
@@ -102,6 +106,8 @@ pub struct Meta {
     pub kind: u16,
     /// Where it began in its lane: bytes since the channel did.
     pub position: u64,
+    /// The generation in which it was sent.
+    pub generation: u64,
 }
 
 /// One lane's account since the channel began, over all holders of its seat.

@@ -66,18 +66,19 @@ impl ReceiverOptions {
     /// reserved; [`OpenError::Mismatch`] if it is in use and smaller than asked for; and whatever is wrong
     /// with its name, its namespace or its files. In all cases nothing was changed.
     pub fn open(&self, channel: &str) -> Result<Receiver, OpenError> {
-        if self.lane_capacity == 0 || self.lane_capacity > mpsc::MAX_LANE {
-            return Err(invalid(
-                "lane_capacity",
-                "1 byte to 4 GiB",
-                self.lane_capacity,
-            ));
-        }
-        let lane = self.lane_capacity.next_power_of_two().max(mpsc::MIN_LANE);
+        let lane = whole_lane(self.lane_capacity)?;
         let wanted = self.settings.wanted(lane, 0, false)?;
         let owned = owner::open(&self.settings.namespace()?, channel, &wanted)?;
         Receiver::new(owned, self, self.settings.heartbeat)
     }
+}
+
+/// Bytes of a lane that has at least so many.
+pub(super) fn whole_lane(bytes: u64) -> Result<u64, OpenError> {
+    if bytes == 0 || bytes > mpsc::MAX_LANE {
+        return Err(invalid("lane_capacity", "1 byte to 4 GiB", bytes));
+    }
+    Ok(bytes.next_power_of_two().max(mpsc::MIN_LANE))
 }
 
 /// Options of a [`Sender`].

@@ -3,20 +3,21 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use super::options::ReceiverOptions;
+use super::options::{ReceiverOptions, whole_lane};
 use super::role::MappedReceiver;
 use super::{Event, LaneCounters, Meta, Record, SenderId};
+use crate::channel::generation::Wanted;
 use crate::channel::liveness::GenerationLocks;
 use crate::channel::owner::Owned;
-use crate::error::{OpenError, RecvError, SendError};
+use crate::error::{GrowError, OpenError, RecvError, SendError};
 use crate::handle::OwnerHandle;
 use crate::handle::accessors::owner_accessors;
 use crate::layout::last_error::LastError;
 use crate::layout::{mpsc, peers};
-use crate::memory::Shared;
-use crate::os;
+use crate::memory::{Region, Shared};
+use crate::os::{self, LockFile};
 use crate::protocol::mpsc::receiver::Event as Told;
-use crate::protocol::park;
+use crate::record::Schema;
 use crate::wait::{SLICE, Step, StopToken, WaitStrategy, Waiter};
 
 /// The one process that receives from many [`Sender`](super::Sender)s, and owns the channel. Dropping it closes the
@@ -47,12 +48,14 @@ impl Receiver {
         options: &ReceiverOptions,
         heartbeat: bool,
     ) -> Result<Self, OpenError> {
-        Ok(Receiver {
+        let mut receiver = Receiver {
             handle: OwnerHandle::new(owned, heartbeat)?,
             wait: options.wait,
             stop: options.stop.clone(),
             looked_ms: os::coarse_ms(),
-        })
+        };
+        receiver.leave_free_lanes();
+        Ok(receiver)
     }
 
     /// What comes next: a record, or that a sender has come or gone; waits for it. Asking for it says that what came
@@ -160,6 +163,83 @@ impl Receiver {
         }
     }
 
+    /// Goes on with lanes of at least `lane_capacity` bytes (rounded up to a power of two), in a new generation, while
+    /// traffic runs: each sender comes over with its next send, and of each everything is received, in order, and
+    /// nothing twice. The old memory goes when the last one has come and everything there was received; until then both are
+    /// reserved. Lanes that have so many bytes already stay.
+    ///
+    /// ```
+    /// # let place = tempfile::tempdir_in("/dev/shm").unwrap();
+    /// # let namespace = partywall::Namespace::open(place.path()).unwrap();
+    /// use partywall::mpsc::{ReceiverOptions, SenderOptions};
+    /// let options = ReceiverOptions::new().namespace(namespace.clone()).lane_capacity(4096);
+    /// let mut receiver = options.open("log")?;
+    /// let mut sender = SenderOptions::new().namespace(namespace).attach("log")?;
+    /// sender.send(b"small")?;
+    /// receiver.grow(1 << 20)?;
+    /// sender.send(&[7; 100_000])?;
+    /// assert_eq!(&receiver.recv_record()?[..], b"small");
+    /// assert_eq!(receiver.recv_record()?.len(), 100_000);
+    /// assert_eq!((receiver.generation(), sender.generation()), (2, 2));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`GrowError::Unfinished`] while a sender, or something to receive, is left from the growth before: a sender that
+    /// sends nothing, or is stopped, holds the next growth up, and nothing else.
+    /// [`OpenError::InvalidOption`], [`OpenError::NoSpace`] and what the system says; [`SendError::Deleted`],
+    /// [`SendError::Superseded`], [`SendError::Damaged`], [`SendError::Forked`]. Nothing was changed then.
+    pub fn grow(&mut self, lane_capacity: u64) -> Result<(), GrowError> {
+        self.handle.check_process()?;
+        let lane = whole_lane(lane_capacity)?;
+        if lane <= self.lane_capacity() {
+            return Ok(());
+        }
+        self.go_on_with(|wanted| wanted.payload_size = lane)
+    }
+
+    /// Goes on with records that are made of something else, in a new generation, as [`Self::grow`] does. Senders that
+    /// were attached for the old ones get [`SendError::SchemaMismatch`], and are told of as [`Event::Closed`] behind their
+    /// last record; those that send bytes go on. What was sent before still comes: [`Record::generation`] tells.
+    /// `None`: bytes without a schema. Lanes grow if a record needs that.
+    ///
+    /// # Errors
+    /// As [`Self::grow`].
+    pub fn reschema(&mut self, schema: Option<Schema>) -> Result<(), GrowError> {
+        self.handle.check_process()?;
+        let record = schema.as_ref().map_or(0, |schema| schema.size() as u64);
+        let mut lane = self.lane_capacity();
+        while record > mpsc::max_payload(lane) {
+            lane = whole_lane(lane.saturating_mul(2))?;
+        }
+        self.go_on_with(|wanted| {
+            wanted.payload_size = lane;
+            wanted.schema = schema;
+        })
+    }
+
+    fn go_on_with(&mut self, change: impl FnOnce(&mut Wanted)) -> Result<(), GrowError> {
+        self.leave_free_lanes();
+        if let Some(generation) = self.handle.unfinished() {
+            return Err(GrowError::Unfinished {
+                channel: self.channel().to_owned(),
+                generation,
+            });
+        }
+        self.handle.grow(change)?;
+        self.leave_free_lanes();
+        Ok(())
+    }
+
+    /// Goes on in the current generation in lanes of the one before that nobody needs any more.
+    fn leave_free_lanes(&mut self) {
+        let owned = &mut self.handle.owned;
+        let [_, older] = locks(&owned.lock, owned.header.generation);
+        owned.role.leave_free(&older);
+        self.handle.reclaim();
+        self.tell_senders();
+    }
+
     /// Ends the channel: senders get [`SendError::Closed`]. What they have sent
     /// and was not received is gone. Dropping the receiver does the same.
     ///
@@ -198,7 +278,10 @@ impl Receiver {
         if seat >= role.shape().seats || !self.handle.is_ours() {
             return None;
         }
-        let load = |offset| role.peers().load(peers::seat_at(seat) + offset, Relaxed);
+        let load = |offset| {
+            role.peers_of(seat)
+                .load(peers::seat_at(seat) + offset, Relaxed)
+        };
         Some(LaneCounters {
             received: role.records(seat),
             dropped: load(mpsc::DROPPED),
@@ -263,14 +346,11 @@ impl Receiver {
     fn look_around(&mut self) -> Result<Option<Told>, RecvError> {
         self.looked_ms = os::coarse_ms();
         self.handle.look_at_channel().map_err(recv_error)?;
-        self.handle.reclaim();
         let owned = &mut self.handle.owned;
         owned.role.sweep();
-        let locks = GenerationLocks {
-            lock: &owned.lock,
-            generation: owned.header.generation,
-        };
-        let died = owned.role.find_dead(&locks);
+        let [current, older] = locks(&owned.lock, owned.header.generation);
+        let died = owned.role.find_dead(&current, &older);
+        self.handle.reclaim();
         self.tell_senders();
         Ok(died)
     }
@@ -311,14 +391,16 @@ impl Receiver {
     /// Sleeps until a sender rings. Every seat may: who comes rings too.
     fn park(&mut self, longest: Duration) {
         let role = self.handle.role_mut();
-        let (owner, peers) = (role.owner().clone(), role.peers().clone());
-        park::park_owner(
-            &owner,
-            &peers,
-            0..role.shape().seats,
-            || role.poll(),
-            |bells| peers.sleep_any(bells, longest),
-        );
+        let peers = role.peers().clone();
+        // Without one there are no bells either.
+        let older = role.older().map(|older| older.1.clone());
+        let older = older.as_ref().unwrap_or(&peers);
+        role.park(|bells, old_bells| {
+            let here = bells.iter().map(|&(at, value)| (&peers, at, value));
+            let there = old_bells.iter().map(|&(at, value)| (older, at, value));
+            let words: Vec<_> = here.chain(there).collect();
+            Region::sleep_any(&words, longest);
+        });
     }
 
     /// What was told, in the words of the public; the bytes of a record go into the buffer.
@@ -330,12 +412,14 @@ impl Receiver {
                 let len = found.len as usize;
                 // Only what the buffer lacks is zeroed first; what it has is overwritten anyway.
                 payload.resize(len, 0);
-                self.handle.peers().copy_out(found.payload_at, payload);
+                let role = self.handle.role();
+                role.peers_of(seat).copy_out(found.payload_at, payload);
                 return Event::Record(Meta {
                     sender: id(seat, epoch),
                     len,
                     kind: found.kind,
                     position: found.position,
+                    generation: self.generation() - u64::from(role.is_older(seat)),
                 });
             }
             Told::Opened { seat, epoch } => Event::Opened(id(seat, epoch)),
@@ -346,6 +430,11 @@ impl Receiver {
         payload.clear();
         event
     }
+}
+
+/// The locks of a generation's seats, and of the one before it.
+fn locks(lock: &LockFile, generation: u64) -> [GenerationLocks<'_>; 2] {
+    [generation, generation.wrapping_sub(1)].map(|generation| GenerationLocks { lock, generation })
 }
 
 /// What an owner's handle says, as a receiver says it.

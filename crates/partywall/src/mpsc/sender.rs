@@ -66,7 +66,7 @@ impl Sender {
             role,
             overflow: options.overflow,
             block_timeout: options.block_timeout,
-            max_record: usize::try_from(mpsc::max_payload(lane)).unwrap_or(usize::MAX),
+            max_record: max_record(lane),
         };
         // Says HELLO if there is room. What else it may find is told by the first send.
         let _ = sender.role.look();
@@ -152,8 +152,28 @@ impl Sender {
     fn check(&mut self) -> Result<(), SendError> {
         match self.handle.check().and_then(|()| self.handle.state()) {
             Ok(State::READY) => self.check_pages(),
+            Ok(State::RETIRED) => self.go_over(),
             other => Err(self.not_ready(other)),
         }
+    }
+
+    /// The receiver went on in a new generation: so does this sender, in the same seat, behind everything that it sent.
+    #[cold]
+    #[inline(never)]
+    fn go_over(&mut self) -> Result<(), SendError> {
+        match self.role.look() {
+            Ok(Look::Fine) => {}
+            Ok(Look::CutOff) => return Err(self.cut_off()),
+            Err(lie) => return Err(self.damaged(lie)),
+        }
+        self.handle
+            .move_over(&mut self.role)
+            .map_err(|error| send_error(error, "room"))?;
+        self.max_record = max_record(self.lane_capacity());
+        // HELLO, if the old lane had no room for it. What else this may find is told by the next send.
+        let _ = self.role.look();
+        self.handle.wake_owner();
+        Ok(())
     }
 
     #[cold]
@@ -202,17 +222,25 @@ impl Sender {
         awaited: &'static str,
         mut done: impl FnMut(&mut MappedSender) -> Option<T>,
     ) -> Result<T, SendError> {
-        let role = &mut self.role;
-        let mut peek = || look(role, &mut done);
-        let found = match peek() {
-            Ok(Some(found)) => Ok(found),
-            Ok(None) => self.handle.wait(timeout, &mut peek),
-            Err(lie) => Err(self.handle.damaged(lie)),
-        };
-        match found {
-            Ok(Looked::Found(found)) => Ok(found),
-            Ok(Looked::CutOff) => Err(self.cut_off()),
-            Err(error) => Err(send_error(error, awaited)),
+        let started = Instant::now();
+        loop {
+            let role = &mut self.role;
+            let mut peek = || look(role, &mut done);
+            let found = match peek() {
+                Ok(Some(found)) => Ok(found),
+                Ok(None) => {
+                    let left = timeout.map(|timeout| timeout.saturating_sub(started.elapsed()));
+                    self.handle.wait(left, &mut peek)
+                }
+                Err(lie) => Err(self.handle.damaged(lie)),
+            };
+            match found {
+                Ok(Looked::Found(found)) => return Ok(found),
+                Ok(Looked::CutOff) => return Err(self.cut_off()),
+                // The generation is over, and the next one is there.
+                Err(RecvError::Superseded { .. }) => self.go_over()?,
+                Err(error) => return Err(send_error(error, awaited)),
+            }
         }
     }
 
@@ -227,6 +255,11 @@ impl Sender {
             reason: EvictionReason::Lied,
         }
     }
+}
+
+/// The largest record of a lane of so many bytes.
+fn max_record(lane: u64) -> usize {
+    usize::try_from(mpsc::max_payload(lane)).unwrap_or(usize::MAX)
 }
 
 /// Looks at the receiver's words, and then for what `done` looks for.

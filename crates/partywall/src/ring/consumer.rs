@@ -273,6 +273,10 @@ impl Consumer {
                 .count(consumer.seat_at() + seat::RECEIVED, self.uncounted);
             self.uncounted = 0;
             self.handle.wake_owner();
+            if let Err(lie) = self.role.compare() {
+                // Told when the next record is asked for.
+                self.handle.damaged(lie);
+            }
         }
     }
 

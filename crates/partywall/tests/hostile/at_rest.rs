@@ -16,7 +16,7 @@ const TOLD_IN_FULL: usize = 100_000;
 const ENOUGH: usize = 8;
 
 pub(crate) fn full() -> bool {
-    std::env::var("PARTYWALL_SWEEP").is_ok_and(|depth| depth == "full")
+    std::env::var("PARTYWALL_LIES").is_ok_and(|depth| depth == "full")
 }
 
 fn thin() -> usize {

@@ -28,6 +28,9 @@ fn cut(place: &Path, name: &str, len: u64) {
 /// What a handle tells: whether it is an error that says what happened.
 type Ask = Box<dyn FnMut() -> Result<bool, String>>;
 
+/// Opens both sides: the owner's, and a peer's.
+type Open = fn(&Namespace) -> (Ask, Ask);
+
 fn sending<T>(told: Result<T, SendError>) -> Result<bool, String> {
     match told {
         Ok(_) => Ok(false),
@@ -45,9 +48,8 @@ fn receiving<T>(told: Result<T, RecvError>) -> Result<bool, String> {
 }
 
 /// The owner and a peer of each pattern, with something in the channel that the peer has not read.
-fn everybody(namespace: &Namespace) -> Vec<(&'static str, fn(&Namespace) -> (Ask, Ask))> {
-    let _ = namespace;
-    vec![
+fn everybody() -> [(&'static str, Open); 6] {
+    [
         ("ring", |namespace| {
             let mut producer = producer(namespace, true).open(CHANNEL).unwrap();
             let mut consumer = consumer(namespace, true).attach(CHANNEL).unwrap();
@@ -118,7 +120,7 @@ fn everybody(namespace: &Namespace) -> Vec<(&'static str, fn(&Namespace) -> (Ask
 /// dies. Who does not need it goes on.
 pub(crate) fn a_file_that_is_cut_short_under_its_handles_is_told_by_them() {
     let mut told = 0;
-    for (name, open) in everybody(&Place::new().namespace) {
+    for (name, open) in everybody() {
         for file in ["root", "1.owner", "1.peers"] {
             let place = Place::new();
             let (mut owner, mut peer) = open(&place.namespace);

@@ -269,7 +269,7 @@ impl Change {
             Change::Halve => resize(found.len() / 2),
             Change::Grow => resize(found.len() + 4096),
             Change::Remove => fs::remove_file(path),
-            Change::NoPermissions => fs::set_permissions(path, Permissions::from_mode(0)),
+            Change::NoPermissions => fs::set_permissions(path, Permissions::from_mode(0o000)),
             Change::Empty => fs::remove_file(path).and_then(|()| fs::write(path, [])),
             Change::Directory => fs::remove_file(path).and_then(|()| fs::create_dir(path)),
             Change::Link => {

@@ -3,7 +3,7 @@
 //! by a length that was forged. What uses the channels are processes of their own, so that their death is seen, and
 //! the lie is named that brought it about.
 //!
-//! `PARTYWALL_SWEEP=full` tells every lie of every word. `cargo test --test hostile NAME` runs those whose name contains NAME;
+//! `PARTYWALL_LIES=full` tells every lie of every word. `cargo test --test hostile NAME` runs those whose name contains NAME;
 //! the seed of the random ones is printed, and taken from `PARTYWALL_SEED`.
 
 mod at_rest;
@@ -57,6 +57,8 @@ fn main() -> ExitCode {
         promises::a_consumer_that_lies_about_its_position_is_evicted_and_the_others_are_served,
         promises::a_producer_that_waits_notices_that_its_channel_was_removed_or_scribbled_over,
         promises::a_seat_that_is_scribbled_over_is_noticed_by_its_holder,
+        promises::headers_that_lead_round_and_round_are_told_by_consumers,
+        promises::headers_that_lead_round_and_round_in_a_lane_cut_it_off,
         cut_short::a_file_that_is_cut_short_under_its_handles_is_told_by_them,
         cut_short::a_sigbus_that_is_not_ours_ends_the_process_as_before,
         cut_short::a_handler_that_was_there_before_gets_what_is_not_ours,

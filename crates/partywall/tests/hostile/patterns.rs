@@ -364,7 +364,7 @@ impl Pattern {
                     return;
                 };
                 loop {
-                    let told = record.get().map(|value| whole(value));
+                    let told = record.get().map(whole);
                     let _ = record.is_locked();
                     let _ = record.try_lock().map(|lock| lock.into_guard().leave_news());
                     if !going() || gone(&told) {

@@ -3,10 +3,10 @@
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
-use partywall::{EvictionReason, RecvError, SendError, inspect, layout, manage};
+use partywall::{EvictionReason, RecvError, SendError, inspect, layout, manage, mpsc};
 
 use crate::common::{Place, file};
-use crate::patterns::{publisher, subscriber};
+use crate::patterns::{consumer, lane_sender, producer, publisher, receiver, subscriber};
 
 pub(crate) fn a_subscriber_that_lies_about_its_pins_is_evicted_and_the_others_are_served() {
     let place = Place::new();
@@ -120,4 +120,37 @@ fn in_seat(name: &str, seat: u64) -> u64 {
         .find(|field| field.name == name)
         .unwrap();
     512 + seat * block.size + field.offset
+}
+
+/// A committed record of no bytes, over and over: valid wherever one looks.
+fn fill_with_empty_records(place: &Place, name: &str, from: u64, len: usize) {
+    let header = 1_u64 << 48;
+    let bytes = header.to_le_bytes().repeat(len / 8);
+    file(place, name).write_all_at(&bytes, from).unwrap();
+}
+
+pub(crate) fn headers_that_lead_round_and_round_are_told_by_consumers() {
+    let place = Place::new();
+    let _producer = producer(&place.namespace, false).open("c").unwrap();
+    let mut consumer = consumer(&place.namespace, false).attach("c").unwrap();
+    fill_with_empty_records(&place, "1.owner", 4096, 4096);
+    let told = (0..10_000).find_map(|_| consumer.recv().err());
+    assert!(matches!(told, Some(RecvError::Damaged { .. })), "{told:?}");
+}
+
+pub(crate) fn headers_that_lead_round_and_round_in_a_lane_cut_it_off() {
+    let place = Place::new();
+    let mut receiver = receiver(&place.namespace, false).open("c").unwrap();
+    let mut sender = lane_sender(&place.namespace, false).attach("c").unwrap();
+    sender.send(b"honest").unwrap();
+    assert!(matches!(receiver.recv().unwrap(), mpsc::Event::Opened(_)));
+    fill_with_empty_records(&place, "1.peers", 65_536 + 8, 4096 - 8);
+    // What stands where HELLO was is looked at after the first time round.
+    fill_with_empty_records(&place, "1.peers", 65_536, 8);
+    let moment = Duration::from_secs(10);
+    let told = (0..10_000).find_map(|_| match receiver.recv_timeout(moment).unwrap() {
+        mpsc::Event::Lied(_, lie) => Some(lie),
+        _ => None,
+    });
+    assert_eq!(told.expect("it is told").word, "notice of a lane");
 }

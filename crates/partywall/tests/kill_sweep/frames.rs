@@ -106,7 +106,7 @@ impl FrameWorld {
     }
 
     /// A channel with a live publisher.
-    fn publishing() -> Self {
+    pub(crate) fn publishing() -> Self {
         let mut world = Self::empty();
         world.publisher = Some(publisher_options(&world.namespace).open(CHANNEL).unwrap());
         world
@@ -119,7 +119,7 @@ impl FrameWorld {
     }
 
     /// A survivor that holds the first two of the frames, and has the others to read.
-    fn with_survivor(mut self, frames: u64) -> Self {
+    pub(crate) fn with_survivor(mut self, frames: u64) -> Self {
         let mut survivor = subscriber_options(&self.namespace).attach(CHANNEL).unwrap();
         self.publish(frames);
         self.held = vec![receive(&mut survivor), receive(&mut survivor)];
@@ -127,13 +127,22 @@ impl FrameWorld {
         self
     }
 
-    fn abandoned(mut self) -> Self {
+    pub(crate) fn abandoned(mut self) -> Self {
         self.publisher.take().unwrap().abandon();
         self
     }
 
+    pub(crate) fn grow(&mut self, grow: impl FnOnce(&mut Publisher)) {
+        grow(self.publisher.as_mut().unwrap());
+    }
+
+    /// The survivor gives back what it holds all the time.
+    pub(crate) fn drop_held(&mut self) {
+        self.held.clear();
+    }
+
     /// Reads everything that is there; the survivor's next sequence.
-    fn read_all(&mut self) -> u64 {
+    pub(crate) fn read_all(&mut self) -> u64 {
         let survivor = self.survivor.as_mut().unwrap();
         loop {
             let expected = survivor.next_sequence();
@@ -150,7 +159,7 @@ impl FrameWorld {
 
     /// Everything that the victim said is there, one more at most, and nothing that is half-written; what is held
     /// stays; a successor goes on, round all slots; at the end nothing is left.
-    fn successor_goes_on(mut self, report: &Report) {
+    pub(crate) fn successor_goes_on(mut self, report: &Report) {
         let least = self.before + report.sent.len() as u64;
         let all = self.survivor.is_some().then(|| self.read_all() - 1);
         let successor = publisher_options(&self.namespace).open(CHANNEL).unwrap();
@@ -222,7 +231,7 @@ impl FrameWorld {
     }
 }
 
-fn publish_and_say(publisher: &Publisher, frames: u64) {
+pub(crate) fn publish_and_say(publisher: &Publisher, frames: u64) {
     for _ in 0..frames {
         say("sent", publish(publisher));
     }

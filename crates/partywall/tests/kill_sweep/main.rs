@@ -15,9 +15,11 @@ mod account;
 mod both;
 mod consumers;
 mod frames;
+mod frames_growth;
 mod growth;
 mod guarded;
 mod mpsc;
+mod mpsc_growth;
 mod mpsc_random;
 mod producers;
 mod protection;
@@ -96,7 +98,9 @@ fn main() -> ExitCode {
         .map(Operation::from)
         .chain(slots::operations().map(Operation::from))
         .chain(mpsc::operations().map(Operation::from))
+        .chain(mpsc_growth::operations().map(Operation::from))
         .chain(frames::operations().map(Operation::from))
+        .chain(frames_growth::operations().into_iter().map(Operation::from))
         .chain(guarded::operations().map(Operation::from))
         .chain(protection::operations().map(Operation::from))
         .collect();

@@ -74,9 +74,9 @@ pub(crate) struct LaneWorld {
     namespace: Namespace,
     listener: Option<Listener>,
     /// Who sends on, in seat 0 unless told otherwise.
-    other: Option<Sender>,
+    pub(crate) other: Option<Sender>,
     /// What was sent before the victim began, and is to be received.
-    expected: Vec<(SenderId, Sent)>,
+    pub(crate) expected: Vec<(SenderId, Sent)>,
 }
 
 impl Located for LaneWorld {
@@ -119,7 +119,7 @@ impl LaneWorld {
 
     /// A channel that a receiver abandoned at once. In seat 0 somebody sent some records and lives; in seat 1
     /// somebody sent some and died, and in its place somebody sent some and left.
-    fn abandoned(records: u64) -> Self {
+    pub(crate) fn abandoned(records: u64) -> Self {
         let mut world = Self::empty();
         receiver_options(&world.namespace)
             .open(CHANNEL)
@@ -140,16 +140,16 @@ impl LaneWorld {
         world
     }
 
-    fn sender(&self) -> Sender {
+    pub(crate) fn sender(&self) -> Sender {
         sender_options(&self.namespace).attach(CHANNEL).unwrap()
     }
 
-    fn expect(&mut self, sender: SenderId, records: u64, end: End) {
+    pub(crate) fn expect(&mut self, sender: SenderId, records: u64, end: End) {
         self.expected.push((sender, Sent { records, end }));
     }
 
     /// Somebody sends some records and dies: a panic says as little as a kill.
-    fn dead_sender(&mut self, records: u64) {
+    pub(crate) fn dead_sender(&mut self, records: u64) {
         let mut sender = self.sender();
         let dead = thread::spawn(move || {
             for _ in 0..records {
@@ -165,7 +165,7 @@ impl LaneWorld {
 
     /// The victim was a sender. What it said it had sent arrives, `in_flight` records more at most; its end is told if it was
     /// there; the other one sends several laps; its seat can be taken again; at the end nothing is left.
-    fn sender_died(mut self, report: &Report, in_flight: u64) {
+    pub(crate) fn sender_died(mut self, report: &Report, in_flight: u64) {
         let (mut receiver, mut account) = match self.listener.take() {
             Some(listener) => listener.end(),
             None => (
@@ -246,7 +246,7 @@ impl LaneWorld {
     }
 
     /// The victim was a receiver: a successor receives everything again that it was not done with, and all else.
-    fn receiver_died(self, report: &Report) {
+    pub(crate) fn receiver_died(self, report: &Report) {
         let mut account = Account::default();
         for &event in &report.got {
             account.take_encoded(event);
@@ -285,13 +285,13 @@ fn receive_until(receiver: &mut Receiver, account: &mut Account, done: impl Fn(&
 }
 
 /// Receives so many events as a victim, and says each.
-fn receive(receiver: &mut Receiver, events: usize) {
+pub(crate) fn receive(receiver: &mut Receiver, events: usize) {
     for _ in 0..events {
         say("got", encode(&told(receiver.recv().unwrap())));
     }
 }
 
-fn send_and_say(sender: &mut Sender, len: usize) {
+pub(crate) fn send_and_say(sender: &mut Sender, len: usize) {
     send(sender, len);
     say("sent", sender.records() - 1);
 }

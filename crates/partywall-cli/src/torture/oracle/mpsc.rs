@@ -237,7 +237,7 @@ fn receive(
                     (sender.seat, sender.epoch) == (entry.count, sequence)
                         && match heard.get(&sender.source).and_then(|heard| heard.stream) {
                             Some(old) => old == stream.number,
-                            None => sender.attached_ns >= stream.began_ns,
+                            None => !sender.ended && sender.attached_ns >= stream.began_ns,
                         }
                 };
                 let mut which = sent.iter().filter(is_it);

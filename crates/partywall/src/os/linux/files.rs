@@ -233,7 +233,7 @@ impl Directory {
         let file = self.create_file(name, readers)?;
         let sized = if reserved < len {
             fault_point();
-            fs::ftruncate(&file.0, len).map_err(io::Error::from)
+            expect_allowed(len).and_then(|()| fs::ftruncate(&file.0, len).map_err(io::Error::from))
         } else {
             Ok(())
         };
@@ -353,10 +353,20 @@ impl From<std::fs::File> for File {
     }
 }
 
+/// A file may be so long. Beyond RLIMIT_FSIZE the kernel would send SIGXFSZ, which ends a process that does not expect it.
+fn expect_allowed(len: u64) -> io::Result<()> {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Fsize);
+    match limit.current {
+        Some(longest) if len > longest => Err(rustix::io::Errno::FBIG.into()),
+        _ => Ok(()),
+    }
+}
+
 impl File {
     /// Reserves memory for a part of the file: a store to it cannot fail afterwards. What was there stays.
     pub(crate) fn reserve(&self, at: u64, len: u64) -> io::Result<()> {
         fault_point();
+        expect_allowed(at.saturating_add(len))?;
         loop {
             match fs::fallocate(&self.0, fs::FallocateFlags::empty(), at, len) {
                 Ok(()) => return Ok(()),

@@ -18,10 +18,10 @@ impl Mapping {
     }
 
     /// The same for several half-words and their values, up to 64 of them; any of them wakes.
-    pub(crate) fn sleep_any(&self, words: &[(u64, u32)], timeout: Duration) {
+    pub(crate) fn sleep_any(words: &[(&Self, u64, u32)], timeout: Duration) {
         let words: Vec<_> = words
             .iter()
-            .map(|&(at, value)| (self.half_word(at), value))
+            .map(|&(mapping, at, value)| (mapping.half_word(at), value))
             .collect();
         wait_any(&words, timeout);
     }

@@ -35,6 +35,9 @@
 //! the descriptor leaves a slot with a frame that nobody can ever take; its successor empties it, or it would
 //! wait for ever until reliable subscribers have passed that frame. A dead subscriber's seat is evicted as a whole,
 //! cursor and pins, and what it left unread is counted in the store that decides it.
+//!
+//! **Growth.** A larger pool is another generation. Subscribers leave the old one at its last frame, and keep there what
+//! they hold; the publisher writes in the new one alone (see `publisher::older`).
 
 mod publisher;
 pub(crate) mod seats;

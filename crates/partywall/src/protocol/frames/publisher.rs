@@ -1,5 +1,7 @@
 //! The publisher's side: find a slot that nobody needs, publish what was written into it, evict the dead.
 
+mod older;
+
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 
 use super::set::{SlotSet, WORDS};
@@ -9,6 +11,7 @@ use crate::layout::seat::{self, Claim, SeatState};
 use crate::layout::{owner, peers};
 use crate::memory::{Shared, SharedMut};
 use crate::protocol::eviction::Watches;
+use crate::protocol::growth::Older;
 use crate::protocol::{Lie, SeatLocks};
 
 /// A slot in the publisher's hand, to be published or aborted.
@@ -52,6 +55,8 @@ struct Look {
     seats: Vec<Seen>,
     /// Seats of reliable subscribers that are joining, one bit each.
     joining: u64,
+    /// Seats of reliable subscribers that have not come over from an older generation, one bit each.
+    coming: u64,
     /// The cursor that is furthest behind.
     slowest: Option<u64>,
     pins: SlotSet,
@@ -71,6 +76,8 @@ pub(crate) struct Publisher<O, P> {
     loaned: SlotSet,
     watches: Watches,
     look: Look,
+    /// Generations before this one that somebody may still be in, oldest first.
+    older: Vec<Older<Self>>,
 }
 
 impl<O: SharedMut, P: Shared> Publisher<O, P> {
@@ -159,9 +166,11 @@ impl<O: SharedMut, P: Shared> Publisher<O, P> {
             look: Look {
                 seats: vec![Seen::default(); shape.pool.seats as usize],
                 joining: 0,
+                coming: 0,
                 slowest: None,
                 pins: SlotSet::default(),
             },
+            older: Vec::new(),
         }
     }
 
@@ -256,9 +265,12 @@ impl<O: SharedMut, P: Shared> Publisher<O, P> {
 
     /// Looks at all seats: states, then cursors, then pins, each by Acquire.
     fn look(&mut self) {
+        // SYNC move: older generations first. Who moves takes its seat here before it gives up the one there.
+        let coming = self.look_at_older();
         let look = &mut self.look;
+        look.coming = coming;
         look.joining = 0;
-        look.slowest = None;
+        look.slowest = (coming != 0).then_some(self.shape.base);
         look.pins = SlotSet::default();
         for seat in 0..self.shape.pool.seats {
             let seen = &mut look.seats[seat as usize];
@@ -355,6 +367,7 @@ impl<O: SharedMut, P: Shared> Publisher<O, P> {
             let sequence = self.words[slot as usize].sequence();
             if sequence != 0 {
                 busy.joining |= self.look.joining;
+                busy.behind |= self.look.coming;
             }
             for (seat, seen) in self.look.seats.iter().enumerate() {
                 let behind = |cursor| sequence != 0 && is_before(cursor, sequence);
@@ -365,30 +378,52 @@ impl<O: SharedMut, P: Shared> Publisher<O, P> {
         busy
     }
 
-    /// How many subscribers there are, dead ones that nobody has noticed yet included.
+    /// How many subscribers there are, dead ones that nobody has noticed yet included, and those that are on their way
+    /// from an older generation.
     pub(crate) fn subscribers(&self) -> u32 {
-        let is_there = |&seat: &u32| {
-            let at = peers::seat_at(seat);
-            let state = SeatState(self.peers.load(at + seat::STATE, Acquire));
-            state.claim() == Some(Claim::Active) && !self.watches.is_evicted(seat, state)
-        };
-        (0..self.shape.pool.seats).filter(is_there).count() as u32
+        let older = self.older.iter().filter(|older| !older.durable_only);
+        // A seat has the same number in each of them.
+        older
+            .fold(self.attached(), |seats, older| {
+                seats | older.role.attached()
+            })
+            .count_ones()
     }
 
     /// Evicts every seat of `candidates` whose holder is dead; how many. Its pins no longer count, nor does its
     /// cursor, and the frames that it had not come to are counted as lost by the same store.
     pub(crate) fn evict_dead(&mut self, locks: &impl SeatLocks, candidates: u64) -> u32 {
+        self.evict(locks, candidates, |_| 0)
+    }
+
+    /// Those who died here would have had so many frames beyond this generation.
+    fn evict(
+        &mut self,
+        locks: &impl SeatLocks,
+        candidates: u64,
+        beyond: impl Fn(u32) -> u64,
+    ) -> u32 {
         let (peers, base, position) = (&self.peers, self.shape.base, self.position);
-        let unread = |seat, state| super::seats::unread(peers, seat, state, base, position);
-        let evictable = |state: SeatState| {
-            matches!(
-                state.claim(),
-                Some(Claim::Joining | Claim::Active | Claim::Left)
-            )
+        let unread = |seat, state: SeatState| {
+            let here = super::seats::unread(peers, seat, state, base, position);
+            // Who has left wanted no more.
+            if state.claim() == Some(Claim::Active) {
+                here.wrapping_add(beyond(seat))
+            } else {
+                here
+            }
         };
         self.watches
             .evict_dead(&self.owner, peers, locks, candidates, evictable, unread)
     }
+}
+
+/// Whether the owner may evict the seat once its holder is dead.
+fn evictable(state: SeatState) -> bool {
+    matches!(
+        state.claim(),
+        Some(Claim::Joining | Claim::Active | Claim::Left)
+    )
 }
 
 /// The last frame that is described. It may be one later than `write_seq`, which is stored after the descriptor.

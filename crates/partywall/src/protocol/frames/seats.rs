@@ -4,10 +4,14 @@
 //! ```text
 //!             join                   leave, with frames in hand
 //!   FREE ───► JOINING ───► ACTIVE ──────► LEFT
-//!    ▲           │           │              │ the last one is given back
+//!    ▲ │         │         ▲ │              │ the last one is given back
+//!    │ └─────────┼─────────┘ │              │
+//!    │  move in  │           │              │
 //!    └───────────┴───────────┴──────────────┘
 //!      settle (of a dead one), leave
 //! ```
+//!
+//! Who moves to the next generation is ACTIVE there before it leaves the old one, with or without frames.
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 
@@ -16,7 +20,7 @@ use crate::layout::header::{self, State};
 use crate::layout::seat::{self, Claim, SeatState};
 use crate::layout::{owner, peers};
 use crate::memory::{Shared, SharedMut};
-use crate::protocol::seats::{Refused, abandoned, is_evicted, store_name};
+use crate::protocol::seats::{Refused, abandoned, is_evicted, leave, store_name};
 
 /// How a subscriber wants to be served.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -108,10 +112,7 @@ fn join<O: Shared, P: SharedMut>(
     // What dead holders abandoned stays counted, at the new epoch's parity.
     let carried = peers.load(at + abandoned(state.epoch()), Relaxed);
     peers.store(at + abandoned(epoch), carried, Relaxed);
-    // A dead holder's pins. Release, as in `settle`: the publisher may see that they are gone.
-    for word in 0..shape.pin_words() as u64 {
-        peers.store(at + seat::PINS + 8 * word, 0, Release);
-    }
+    clear_pins(peers, shape, at);
     let state_of = |claim| SeatState::new(epoch, claim, false).with_lossy(wish.lossy);
     // Release: whoever sees JOINING sees the words above.
     peers.store(at + seat::STATE, state_of(Claim::Joining).0, Release);
@@ -139,10 +140,57 @@ fn join<O: Shared, P: SharedMut>(
     })
 }
 
+/// A subscriber that has come to the last frame of its generation goes over to the next one, whose base that is: claims
+/// its seat there, at the same index, by one store, and only then gives up the old one. Under the locks of both.
+///
+/// `held` is what it stored in the old seat's state word; `with_frames` says that it holds some there still. Nobody is
+/// JOINING here, nor looks at READY: the publisher keeps every frame of the new generation for a reliable one until the
+/// old seat is given up, and one that has ended meanwhile is left in the same way.
+pub(crate) fn move_over<P: SharedMut>(
+    old: &P,
+    held: SeatState,
+    with_frames: bool,
+    peers: &P,
+    shape: &Shape,
+    seat: u32,
+) -> Taken {
+    let at = peers::seat_at(seat);
+    let found = SeatState(peers.load(at + seat::STATE, Acquire));
+    let epoch = found.next_epoch();
+    // Nobody sat here before but the same subscriber, killed in the middle of this: the index was promised to it. So
+    // what dead holders abandoned is what the old seat says.
+    let carried = old.load(at + abandoned(held.epoch()), Relaxed);
+    peers.store(at + abandoned(epoch), carried, Relaxed);
+    clear_pins(peers, shape, at);
+    peers.store(at + seat::READ_SEQ, shape.base, Relaxed);
+    store_name(peers, at, "");
+    let active = SeatState::new(epoch, Claim::Active, false).with_lossy(held.lossy());
+    // SYNC move: Release, and the store that gives up the old seat is behind it: who sees that sees this.
+    peers.store(at + seat::STATE, active.0, Release);
+    if with_frames {
+        leave_with_frames(old, seat, held);
+    } else {
+        leave(old, seat, held, false);
+    }
+    Taken {
+        state: active,
+        cursor: shape.base,
+    }
+}
+
+/// A dead holder's pins no longer count.
+fn clear_pins<P: SharedMut>(peers: &P, shape: &Shape, at: u64) {
+    for word in 0..shape.pin_words() as u64 {
+        // Release, as in `settle`: the publisher may see that they are gone.
+        peers.store(at + seat::PINS + 8 * word, 0, Release);
+    }
+}
+
 /// Wants no more frames, but holds some yet: the cursor no longer counts, the pins do. When the last one was given
 /// back the seat is freed as in every pattern.
 pub(crate) fn leave_with_frames<P: SharedMut>(peers: &P, seat: u32, state: SeatState) {
     let left = SeatState::new(state.epoch(), Claim::Left, false).with_lossy(state.lossy());
     // Release: the pins of frames that were taken are before it.
+    // SYNC move: so is the seat in the next generation, of one that moves.
     peers.store(peers::seat_at(seat) + seat::STATE, left.0, Release);
 }

@@ -2,10 +2,10 @@
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 
-use super::seats::Taken;
+use super::seats::{self, Taken};
 use super::set::SlotSet;
 use super::{Described, Descriptor, Shape, complete, describe, pin};
-use crate::layout::frames::{About, SlotWord};
+use crate::layout::frames::{self, About, SlotWord};
 use crate::layout::seat::{self, SeatState};
 use crate::layout::{owner, peers};
 use crate::memory::{Shared, SharedMut};
@@ -46,6 +46,8 @@ pub(crate) struct Subscriber<O, P> {
     state: SeatState,
     /// The last frame that it took or passed.
     cursor: u64,
+    /// It went over to the next generation, and has frames here still.
+    left: bool,
 }
 
 impl<O: Shared, P: SharedMut> Subscriber<O, P> {
@@ -58,7 +60,28 @@ impl<O: Shared, P: SharedMut> Subscriber<O, P> {
             seat,
             state: taken.state,
             cursor: taken.cursor,
+            left: false,
         }
+    }
+
+    /// Goes over to the next generation, whose base the cursor is at; see [`seats::move_over`]. What this was gives back
+    /// what it holds, and then, if it [holds something](Self::has_left), frees its seat.
+    pub(crate) fn move_over(&mut self, owner: O, peers: P, shape: Shape) -> Self {
+        self.left = self.held() > 0;
+        let taken = seats::move_over(
+            &self.peers,
+            self.state,
+            self.left,
+            &peers,
+            &shape,
+            self.seat,
+        );
+        Subscriber::new(owner, peers, shape, self.seat, taken)
+    }
+
+    /// Whether it went over to the next generation with frames in hand.
+    pub(crate) fn has_left(&self) -> bool {
+        self.left
     }
 
     pub(crate) fn owner(&self) -> &O {
@@ -97,10 +120,9 @@ impl<O: Shared, P: SharedMut> Subscriber<O, P> {
     }
 
     /// Whether [`Self::take`] would find something.
-    #[cfg(test)]
     pub(crate) fn has_news(&self) -> bool {
         let wanted = self.cursor.wrapping_add(1);
-        let at = self.shape.descriptor(wanted) + crate::layout::frames::MARK;
+        let at = self.shape.descriptor(wanted) + frames::MARK;
         self.owner.load(at, Acquire).wrapping_sub(complete(wanted)) as i64 >= 0
     }
 
@@ -215,6 +237,16 @@ impl<O: Shared, P: SharedMut> Subscriber<O, P> {
         }
         self.pass(ahead - 1);
         ahead - 1
+    }
+
+    /// Passes all frames of a generation that was replaced; how many.
+    pub(crate) fn skip_to_the_end(&mut self) -> u64 {
+        let newest = self.skip_to_newest();
+        if self.owner.load(owner::WRITE_SEQ, Acquire) == self.cursor.wrapping_add(1) {
+            self.pass(1);
+            return newest + 1;
+        }
+        newest
     }
 
     fn pass(&mut self, frames: u64) {

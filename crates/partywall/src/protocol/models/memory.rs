@@ -34,7 +34,7 @@ pub(super) struct Memory {
     /// show a byte that is overwritten before its reader is through; this does, as a data race.
     cells: BTreeMap<u64, UnsafeCell<()>>,
     /// The kernel's queue of those who sleep on a half-word of this segment.
-    futex: (Mutex<()>, Condvar),
+    futex: Rc<(Mutex<()>, Condvar)>,
 }
 
 impl Memory {
@@ -52,7 +52,7 @@ impl Memory {
                 .collect(),
             halves: halves.map(|at| (at, AtomicU32::new(0))).collect(),
             cells: data.iter().map(|&at| (at, UnsafeCell::new(()))).collect(),
-            futex: (Mutex::new(()), Condvar::new()),
+            futex: Rc::new((Mutex::new(()), Condvar::new())),
         }
     }
 
@@ -121,12 +121,19 @@ impl Handle {
     /// As the kernel does it: the word is compared and the sleeper queued at once. There is one queue, but a ring of
     /// another bell ends no sleep.
     pub(super) fn sleep(&self, bells: &[(u64, u32)]) {
-        let (queue, wakes) = &self.memory.futex;
+        self.sleep_either(bells, self, &[]);
+    }
+
+    /// The same on the words of two segments, which [share their sleepers](World::share_sleepers).
+    pub(super) fn sleep_either(&self, bells: &[(u64, u32)], other: &Handle, others: &[(u64, u32)]) {
+        let still = |handle: &Handle, bells: &[(u64, u32)]| {
+            bells
+                .iter()
+                .all(|&(at, bell)| handle.load32(at, Relaxed) == bell)
+        };
+        let (queue, wakes) = &*self.memory.futex;
         let mut guard = queue.lock().unwrap();
-        while bells
-            .iter()
-            .all(|&(at, bell)| self.load32(at, Relaxed) == bell)
-        {
+        while still(self, bells) && still(other, others) {
             guard = wakes.wait(guard).unwrap();
         }
     }
@@ -217,7 +224,7 @@ impl Doorbell for Handle {
         if self.life.dead.load(Relaxed) {
             return 0;
         }
-        let (queue, wakes) = &self.memory.futex;
+        let (queue, wakes) = &*self.memory.futex;
         drop(queue.lock().unwrap());
         wakes.notify_all();
         1
@@ -353,9 +360,11 @@ impl World<mpsc::Shape> {
         let owner_words = (0..seats).map(lanes::lane_words).flat_map(|at| {
             counted(at + lanes::LANE_READ_SEQ)
                 .into_iter()
-                .chain([at + lanes::LANE_STATE])
+                .chain([at + lanes::LANE_STATE, at + lanes::LANE_LEFT])
         });
-        let peer_words = (0..seats).map(|seat| peers::seat_at(seat) + seat::STATE);
+        let peer_words = (0..seats)
+            .map(peers::seat_at)
+            .flat_map(|at| [at + seat::STATE, at + lanes::END]);
         let notices = (0..seats).map(|seat| lanes::notice(seats, seat));
         let data = (0..seats).map(|seat| {
             let at = shape.lane_of(seat).data(0);
@@ -411,6 +420,12 @@ impl<S: Copy> World<S> {
     /// A process that is killed after so many stores, if that is given.
     pub(super) fn process(&self, stores: Option<u64>) -> Process {
         self.opened_by(Life::new(stores))
+    }
+
+    /// Whoever sleeps on the peer side of one of the two is woken by rings in both. Before anybody has it mapped.
+    pub(super) fn share_sleepers(&mut self, other: &Self) {
+        let peers = Rc::get_mut(&mut self.peers).expect("nobody has it mapped");
+        peers.futex = Rc::clone(&other.peers.futex);
     }
 
     /// A process that has another generation open already.

@@ -30,6 +30,20 @@
 //! state word, past it. So the state word is always the one that belongs to what follows the cursor, or to the
 //! control record that stands there.
 //!
+//! **Growth.** The receiver owns the channel, the senders own the data: so each lane goes on in the next
+//! [generation](super::growth) by itself, at the position at which it ended. RETIRED, which the receiver stores behind
+//! the root, tells a sender that there is one: it says in its old seat where its lane ends, behind its last commit (label
+//! `lane-moved`), and goes on in the new one; its room there does not depend on what is unread in the old one. Whoever
+//! claims a seat meanwhile takes the lock of the old one too, and ends the lane for its dead holder where the first
+//! header is zero. The receiver leaves an old lane only where it has read everything: where its sender says that it ends,
+//! and the header *behind that look* is zero; or, where nobody said so, under the seat's lock, after another look. What
+//! it then stores on its own side, behind its cursor and the lane's state word in the new generation, is the one commit
+//! point (label `lane-left`): before it, the receiver or its successor goes on in the old lane, behind it in the new one.
+//! A claimant believes that word before the sender's, for the sender's may be changed later. Where neither is there, the
+//! receiver's cursor in the new generation may stand before the lane's beginning, and tells nothing; so a claimant walks
+//! from the later of the two. The end of a lane changes its notice, and while the receiver is in both generations, it
+//! sleeps on the bells of both. One growth at a time.
+//!
 //! **Lies.** A lane in which something impossible stands is cut off: the state word says CUT and the epoch of the
 //! seat. Nobody reads it any more until the seat has a holder of a later epoch, who makes the header at the cursor
 //! zero before it takes the seat (label `lane-anew`). The other lanes go on.

@@ -1,6 +1,8 @@
 //! The receiver's side: see which lanes have something, read them in turn, and tell who came and who went.
 
-use std::sync::atomic::Ordering::{Acquire, Release};
+mod growth;
+
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use super::{Lane, Shape, is_later};
 use crate::layout::mpsc::{self, LaneState};
@@ -11,6 +13,7 @@ use crate::memory::{Shared, SharedMut};
 use crate::protocol::buffer::{self, Buffer, Found};
 use crate::protocol::cursor::{self, Cursor};
 use crate::protocol::{Lie, SeatLocks};
+use growth::Older;
 
 /// A lane gives at most so many records before the next one's turn.
 const RUN: u32 = 32;
@@ -59,16 +62,23 @@ struct Progress {
     records: u64,
     /// The state word as stored last.
     state: LaneState,
+    /// The notice as it was when last compared, and where we stood then.
+    compared: (u32, u64),
+    /// Records go on and on there, and nobody sends them.
+    endless: bool,
     /// Where a dead receiver's cursor stood: a control record there may have been settled but for the cursor.
     adopted: Option<u64>,
+    /// It lies in the generation before, which the receiver has not left here.
+    older: bool,
 }
 
-/// The receiver of one generation.
+/// The receiver of a channel: of its current generation, and of what is still to be read in the one before.
 #[derive(Debug)]
 pub(crate) struct Receiver<O, P> {
     owner: O,
     peers: P,
     shape: Shape,
+    older: Option<Older<O, P>>,
     lanes: Vec<Progress>,
     /// Notices as they were seen last.
     notices: Vec<u32>,
@@ -85,6 +95,35 @@ pub(crate) struct Receiver<O, P> {
     published: bool,
 }
 
+impl Progress {
+    /// Where a dead receiver was in a lane.
+    fn adopt(owner: &impl SharedMut, shape: Shape, seat: u32) -> Result<Self, Lie> {
+        let state = LaneState(owner.load(state_at(seat), Acquire));
+        if !state.is_known() {
+            return Err(Lie {
+                word: "state of a lane",
+                place: u64::from(seat),
+                expected: "OPEN, CUT or neither, and reserved bits zero",
+                found: state.0,
+            });
+        }
+        let read = cursor::read(owner, cursor_at(seat));
+        // Nobody writes meanwhile, so there is a count; if somebody does who must not, counting starts anew.
+        let records = read.records.unwrap_or(0);
+        Ok(Progress {
+            lane: shape.lane_of(seat),
+            cursor: Cursor::begin(owner, cursor_at(seat), read.position, records),
+            next: read.position,
+            records,
+            state,
+            compared: (0, read.position),
+            endless: false,
+            adopted: Some(read.position),
+            older: false,
+        })
+    }
+}
+
 impl<O: SharedMut, P: Shared> Receiver<O, P> {
     /// The receiver of a fresh generation, not yet published.
     pub(crate) fn create(owner: O, peers: P, shape: Shape) -> Self {
@@ -95,7 +134,10 @@ impl<O: SharedMut, P: Shared> Receiver<O, P> {
                 next: 0,
                 records: 0,
                 state: LaneState::default(),
+                compared: (0, 0),
+                endless: false,
                 adopted: None,
+                older: false,
             })
             .collect();
         Self::with_lanes(owner, peers, shape, lanes)
@@ -105,26 +147,7 @@ impl<O: SharedMut, P: Shared> Receiver<O, P> {
     pub(crate) fn adopt(owner: O, peers: P, shape: Shape) -> Result<Self, Lie> {
         let mut lanes = Vec::with_capacity(shape.seats as usize);
         for seat in 0..shape.seats {
-            let state = LaneState(owner.load(state_at(seat), Acquire));
-            if !state.is_known() {
-                return Err(Lie {
-                    word: "state of a lane",
-                    place: u64::from(seat),
-                    expected: "OPEN, CUT or neither, and reserved bits zero",
-                    found: state.0,
-                });
-            }
-            let read = cursor::read(&owner, cursor_at(seat));
-            // Nobody writes meanwhile, so there is a count; if somebody does who must not, counting starts anew.
-            let records = read.records.unwrap_or(0);
-            lanes.push(Progress {
-                lane: shape.lane_of(seat),
-                cursor: Cursor::begin(&owner, cursor_at(seat), read.position, records),
-                next: read.position,
-                records,
-                state,
-                adopted: Some(read.position),
-            });
+            lanes.push(Progress::adopt(&owner, shape, seat)?);
         }
         let mut receiver = Self::with_lanes(owner, peers, shape, lanes);
         receiver.sweep();
@@ -136,6 +159,7 @@ impl<O: SharedMut, P: Shared> Receiver<O, P> {
             owner,
             peers,
             shape,
+            older: None,
             notices: vec![0; lanes.len()],
             lanes,
             noticed: 0,
@@ -198,10 +222,9 @@ impl<O: SharedMut, P: Shared> Receiver<O, P> {
     /// Looks at the notices. Whether any lane may have something.
     pub(crate) fn poll(&mut self) -> bool {
         for seat in 0..self.shape.seats {
+            let (peers, shape) = self.side_of(seat);
             // SYNC notice
-            let notice = self
-                .peers
-                .load32(mpsc::notice(self.shape.seats, seat), Acquire);
+            let notice = peers.load32(mpsc::notice(shape.seats, seat), Acquire);
             let known = &mut self.notices[seat as usize];
             if notice != *known {
                 // Before the lane is read: what comes after our last look at its header changes the notice again.
@@ -216,7 +239,9 @@ impl<O: SharedMut, P: Shared> Receiver<O, P> {
     /// a header and its notice. Lanes that nobody claimed have no memory, and must not be touched.
     pub(crate) fn sweep(&mut self) {
         for seat in 0..self.shape.seats {
-            if self.lanes[seat as usize].state != LaneState::default()
+            let lane = &self.lanes[seat as usize];
+            if lane.older
+                || lane.state != LaneState::default()
                 || self.seat_state(seat).epoch() != 0
             {
                 self.noticed |= 1 << seat;
@@ -224,8 +249,52 @@ impl<O: SharedMut, P: Shared> Receiver<O, P> {
         }
     }
 
+    /// The peer side in which the receiver reads a lane now.
+    #[inline(always)]
+    fn side_of(&self, seat: u32) -> (&P, Shape) {
+        match &self.older {
+            Some(older) if self.lanes[seat as usize].older => (&older.peers, older.shape),
+            _ => (&self.peers, self.shape),
+        }
+    }
+
+    /// The peer side in which the payload of an event lies that was handed out just now.
+    #[inline(always)]
+    pub(crate) fn peers_of(&self, seat: u32) -> &P {
+        self.side_of(seat).0
+    }
+
+    /// Whether the receiver still reads a lane in the generation before.
+    pub(crate) fn is_older(&self, seat: u32) -> bool {
+        self.lanes[seat as usize].older
+    }
+
+    /// The owner side with the receiver's words of a lane.
+    #[inline(always)]
+    fn owner_of(&self, seat: u32) -> &O {
+        match &self.older {
+            Some(older) if self.lanes[seat as usize].older => &older.owner,
+            _ => &self.owner,
+        }
+    }
+
     fn seat_state(&self, seat: u32) -> SeatState {
-        SeatState(self.peers.load(peers::seat_at(seat) + seat::STATE, Acquire))
+        let at = peers::seat_at(seat) + seat::STATE;
+        SeatState(self.peers_of(seat).load(at, Acquire))
+    }
+
+    /// The next header of a lane.
+    #[inline(always)]
+    fn peek(&mut self, seat: u32) -> Result<Option<LaneHeader>, Lie> {
+        if !self.is_readable(seat)? {
+            return Ok(None);
+        }
+        let lane = &mut self.lanes[seat as usize];
+        let peers = match &self.older {
+            Some(older) if lane.older => &older.peers,
+            _ => &self.peers,
+        };
+        buffer::peek::<LaneHeader>(peers, lane.lane, &mut lane.next)
     }
 
     /// What stands next in a lane.
@@ -237,17 +306,26 @@ impl<O: SharedMut, P: Shared> Receiver<O, P> {
             self.noticed &= !(1 << seat);
             return None;
         }
-        if !self.is_readable(seat) {
+        if std::mem::take(&mut self.lanes[seat as usize].endless) {
             let lie = Lie {
-                word: "lane",
+                word: "notice of a lane",
                 place: u64::from(seat),
-                expected: "memory behind all of it, which its sender reserves before it comes",
-                found: 0,
+                expected: "to change with every commit",
+                found: self.lanes[seat as usize].compared.0.into(),
             };
             return Some(self.cut_off(seat, lie));
         }
-        let lane = &mut self.lanes[seat as usize];
-        match buffer::peek::<LaneHeader>(&self.peers, lane.lane, &mut lane.next) {
+        let mut found = self.peek(seat);
+        if matches!(found, Ok(None)) && self.lanes[seat as usize].older {
+            found = match self.leave_at_end(seat) {
+                None => found,
+                // In the next generation there may be something.
+                Some(Ok(None)) => self.peek(seat),
+                Some(other) => other,
+            };
+        }
+        let lane = &self.lanes[seat as usize];
+        match found {
             Ok(None) => {
                 self.noticed &= !(1 << seat);
                 // Idle: the sender may have all of it.
@@ -268,7 +346,7 @@ impl<O: SharedMut, P: Shared> Receiver<O, P> {
                     word: "record header",
                     place: lane.next,
                     expected: "HELLO before any record",
-                    found: self.peers.load(lane.lane.data(lane.next), Acquire),
+                    found: self.peers_of(seat).load(lane.lane.data(lane.next), Acquire),
                 };
                 Some(self.cut_off(seat, lie))
             }
@@ -358,7 +436,7 @@ impl<O: SharedMut, P: Shared> Receiver<O, P> {
                 let lane = &mut self.lanes[seat as usize];
                 lane.next = end;
                 lane.records = lane.records.wrapping_add(1);
-                if end.wrapping_sub(lane.cursor.position()) >= self.shape.lane / 8 {
+                if end.wrapping_sub(lane.cursor.position()) >= lane.lane.capacity() / 8 {
                     self.publish(seat);
                 }
             }
@@ -369,7 +447,7 @@ impl<O: SharedMut, P: Shared> Receiver<O, P> {
                 counter,
             }) => {
                 // SYNC lane-end: behind what was told, before the cursor that passes it.
-                self.owner.store(state_at(seat), state.0, Release);
+                self.owner_of(seat).store(state_at(seat), state.0, Release);
                 let lane = &mut self.lanes[seat as usize];
                 lane.state = state;
                 if pass {
@@ -388,9 +466,26 @@ impl<O: SharedMut, P: Shared> Receiver<O, P> {
     fn publish(&mut self, seat: u32) {
         let lane = &mut self.lanes[seat as usize];
         if lane.next != lane.cursor.position() {
+            let owner = match &self.older {
+                Some(older) if lane.older => &older.owner,
+                _ => &self.owner,
+            };
             // SYNC lane-release: our loads of these bytes stay before the sender's stores to them.
-            lane.cursor.publish(&self.owner, lane.next, lane.records);
+            lane.cursor.publish(owner, lane.next, lane.records);
             self.published = true;
+            // A notice is stored behind each commit, and before the header of the next one. Who can read two lanes full
+            // under one notice reads what nobody sends, and would go on for ever.
+            let (peers, shape) = match &self.older {
+                Some(older) if lane.older => (&older.peers, older.shape),
+                _ => (&self.peers, self.shape),
+            };
+            let notice = peers.load32(mpsc::notice(shape.seats, seat), Relaxed);
+            if notice != lane.compared.0 {
+                lane.compared = (notice, lane.next);
+            } else if lane.next.wrapping_sub(lane.compared.1) > 2 * shape.lane {
+                lane.compared.1 = lane.next;
+                lane.endless = true;
+            }
         }
     }
 
@@ -408,16 +503,22 @@ impl<O: SharedMut, P: Shared> Receiver<O, P> {
         std::mem::take(&mut self.published)
     }
 
-    /// Looks for a sender that has died behind its last record; asked once in a slice until there is none.
-    pub(crate) fn find_dead(&mut self, locks: &impl SeatLocks) -> Option<Event> {
+    /// Looks for a sender that has died behind its last record; asked once in a slice until there is none. Lanes of
+    /// the generation before that nobody holds are left. `older` are the locks of that one's seats.
+    pub(crate) fn find_dead<L: SeatLocks>(&mut self, locks: &L, older: &L) -> Option<Event> {
         self.settle();
         for seat in 0..self.shape.seats {
-            if !self.lanes[seat as usize].state.is_open() {
+            let lane = &self.lanes[seat as usize];
+            let locks = if lane.older { older } else { locks };
+            if !lane.state.is_open() {
+                if lane.older {
+                    self.leave_unheld(seat, locks);
+                }
                 continue;
             }
             if self.is_empty(seat) && locks.try_lock(seat) {
                 // SYNC lane-end: again under the lock, which carries everything that the dead one committed.
-                let empty = self.is_empty(seat);
+                let empty = self.is_empty(seat) && !self.has_ended(seat);
                 locks.unlock(seat);
                 if empty {
                     self.publish(seat);
@@ -432,6 +533,9 @@ impl<O: SharedMut, P: Shared> Receiver<O, P> {
     /// Whether a lane has something that was not handed out, or a sender whose end was not told. Asked before anything
     /// is handed out.
     pub(crate) fn is_laden(&mut self) -> bool {
+        if self.older.is_some() {
+            return true;
+        }
         self.sweep();
         let noticed = self.noticed;
         (0..self.shape.seats)
@@ -443,28 +547,38 @@ impl<O: SharedMut, P: Shared> Receiver<O, P> {
             })
     }
 
-    /// Whether a lane has memory to be read. A sender reserves it before it says that it is there; but words can be
-    /// forged, and in a full file system the first look at a page without memory would be our death.
+    /// Whether a lane has memory to be read; not, in the generation before, if nobody ever held the seat. A sender reserves
+    /// it before it says that it is there; but words can be forged, and in a full file system the first look at a page
+    /// without memory would be our death.
     #[inline]
-    fn is_readable(&mut self, seat: u32) -> bool {
-        if self.readable >> seat & 1 == 0 {
-            let lane = self.lanes[seat as usize].lane;
-            if !self.peers.populate(lane.offset(), lane.capacity()) {
-                return false;
+    fn is_readable(&mut self, seat: u32) -> Result<bool, Lie> {
+        let lane = &self.lanes[seat as usize];
+        let (peers, readable) = match &mut self.older {
+            Some(older) if lane.older => {
+                if older.is_untouched(seat) {
+                    return Ok(false);
+                }
+                (&older.peers, &mut older.readable)
             }
-            self.readable |= 1 << seat;
+            _ => (&self.peers, &mut self.readable),
+        };
+        if *readable >> seat & 1 == 0 {
+            if !peers.populate(lane.lane.offset(), lane.lane.capacity()) {
+                return Err(Lie {
+                    word: "lane",
+                    place: u64::from(seat),
+                    expected: "memory behind all of it, which its sender reserves before it comes",
+                    found: 0,
+                });
+            }
+            *readable |= 1 << seat;
         }
-        true
+        Ok(true)
     }
 
     /// Whether nothing stands at the next position of a lane.
     fn is_empty(&mut self, seat: u32) -> bool {
-        if !self.is_readable(seat) {
-            return true;
-        }
-        let lane = &mut self.lanes[seat as usize];
-        let next = buffer::peek::<LaneHeader>(&self.peers, lane.lane, &mut lane.next);
-        matches!(next, Ok(None))
+        matches!(self.peek(seat), Ok(None))
     }
 }
 

@@ -1,8 +1,12 @@
 //! A sender's side: claim a seat, say HELLO, send, say BYE.
 
+mod growth;
+
+pub(crate) use growth::{Ended, end_unread, end_untouched};
+
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-use super::{Lane, Shape};
+use super::{Lane, Shape, is_later};
 use crate::layout::header::{self, State};
 use crate::layout::mpsc::{self, LaneState};
 use crate::layout::peers;
@@ -72,6 +76,8 @@ pub(crate) struct Sender<O, P, L> {
     /// What this holder stored in its state word.
     state: SeatState,
     writer: BufferWriter<L, Lane, Notice<P>>,
+    /// Where the lane begins in this generation: the receiver may still be reading before it, in another one.
+    base: u64,
     /// The receiver's cursor as it was seen last.
     read: u64,
     /// HELLO is committed.
@@ -90,6 +96,7 @@ impl<O: Shared, P: SharedMut, L: SharedMut> Sender<O, P, L> {
         buffer: Lane,
         shape: Shape,
         seat: u32,
+        after: Option<Ended>,
     ) -> Result<Self, Unclaimed> {
         let at = peers::seat_at(seat);
         let words = mpsc::lane_words(seat);
@@ -102,15 +109,28 @@ impl<O: Shared, P: SharedMut, L: SharedMut> Sender<O, P, L> {
         // SYNC lane-release: what lies from here on stays, for nobody writes in the lane but us. The lock that we
         // hold carries what the dead sender saw, so this is no earlier than what that one made use of.
         let read = position_of(owner.load(words + mpsc::LANE_READ_SEQ, Acquire));
+        // The receiver may still be reading in the generation before, and its cursor here tells nothing yet; or it
+        // may have come here since, and far.
+        let base = match after {
+            Some(ended) if is_earlier(read, ended.at) => ended.at,
+            _ => read,
+        };
         let end = if lane_state.is_cut() && lane_state.epoch() == found.epoch() {
             // SYNC lane-anew: the receiver looks here only after it saw the state word below.
-            lane.store(buffer.data(read), 0, Relaxed);
-            read
+            lane.store(buffer.data(base), 0, Relaxed);
+            base
         } else {
-            let walked = buffer::walk::<LaneHeader>(&lane, buffer, read);
+            let walked = buffer::walk::<LaneHeader>(&lane, buffer, base);
             walked.map_err(Unclaimed::Lie)?.end
         };
-        let state = SeatState::new(found.next_epoch(), Claim::Active, false);
+        // Later than everybody who held the seat, in the generation before too.
+        let last = [lane_state.epoch(), after.map_or(0, |ended| ended.epoch)]
+            .into_iter()
+            .fold(found.epoch(), |last, epoch| {
+                if is_later(epoch, last) { epoch } else { last }
+            });
+        let last = SeatState::new(last, Claim::Free, false);
+        let state = SeatState::new(last.next_epoch(), Claim::Active, false);
         peers.store(at + seat::STATE, state.0, Release); // SYNC lane-anew
         let mut notice = Notice {
             at: mpsc::notice(shape.seats, seat),
@@ -125,6 +145,7 @@ impl<O: Shared, P: SharedMut, L: SharedMut> Sender<O, P, L> {
             seat,
             state,
             writer: BufferWriter::new(lane, buffer, notice),
+            base,
             read,
             greeted: false,
         })
@@ -184,9 +205,15 @@ impl<O: Shared, P: SharedMut, L: SharedMut> Sender<O, P, L> {
         }
         // SYNC lane-release: our stores to what lies before it stay behind the receiver's loads from it.
         let read = position_of(self.owner.load(words + mpsc::LANE_READ_SEQ, Acquire));
-        let unread = self.position().wrapping_sub(read);
+        // What is not read in the generation before is none of this lane's.
+        let from = if is_earlier(read, self.base) {
+            self.base
+        } else {
+            read
+        };
+        let unread = self.position().wrapping_sub(from);
         let capacity = self.writer.buffer().capacity();
-        if unread > capacity || (read.wrapping_sub(self.read) as i64) < 0 {
+        if unread > capacity || is_earlier(read, self.read) {
             return Err(Lie {
                 word: "read_seq of a lane",
                 place: u64::from(self.seat),
@@ -195,7 +222,7 @@ impl<O: Shared, P: SharedMut, L: SharedMut> Sender<O, P, L> {
             });
         }
         self.read = read;
-        self.writer.raise_limit(read, mpsc::RESERVE);
+        self.writer.raise_limit(from, mpsc::RESERVE);
         // Nothing can be committed before it: a header alone is as long.
         if !self.greeted {
             let hello = Control::Hello(self.state.epoch()).encode();
@@ -262,4 +289,9 @@ impl<O: Shared, P: SharedMut, L: SharedMut> Sender<O, P, L> {
         self.say_bye();
         crate::protocol::seats::leave(self.peers(), self.seat, self.state, false);
     }
+}
+
+/// Whether a position comes before another.
+fn is_earlier(position: u64, than: u64) -> bool {
+    (position.wrapping_sub(than) as i64) < 0
 }

@@ -1,13 +1,15 @@
 //! A consumer's side: look at the next record, pass it, publish how far it came.
 
 use super::Shape;
-use crate::layout::peers;
+use std::sync::atomic::Ordering::Relaxed;
+
 use crate::layout::record::RecordHeader;
 use crate::layout::seat::SeatState;
+use crate::layout::{owner, peers};
 use crate::memory::{Shared, SharedMut};
 use crate::protocol::Lie;
 use crate::protocol::buffer::{self, Buffer, Found};
-use crate::protocol::cursor::Cursor;
+use crate::protocol::cursor::{self, Cursor};
 
 /// The holder of one seat.
 #[derive(Debug)]
@@ -24,6 +26,8 @@ pub(crate) struct RingConsumer<O, P> {
     next: u64,
     /// Records passed, counted from the channel's beginning.
     records: u64,
+    /// Where it was compared with `write_seq` last.
+    compared: u64,
     /// Publish when this many bytes have been passed since the last time.
     publish_after: u64,
 }
@@ -40,6 +44,7 @@ impl<O: Shared, P: SharedMut> RingConsumer<O, P> {
     ) -> Self {
         RingConsumer {
             next: cursor.position(),
+            compared: cursor.position(),
             records: cursor.records(),
             owner,
             peers,
@@ -115,6 +120,28 @@ impl<O: Shared, P: SharedMut> RingConsumer<O, P> {
         // SYNC ring-release: our last loads of these bytes stay before the producer's stores to them.
         self.cursor.publish(&self.peers, self.next, self.records);
         true
+    }
+
+    /// Once a lap: is the producer really so far? `write_seq` is stored behind each commit, and before the header of the
+    /// next one, so a record that we read ends at most one commit past it. Headers that go on for longer were
+    /// made by nobody who commits: they would lead round and round without an end.
+    #[inline(always)]
+    pub(crate) fn compare(&mut self) -> Result<(), Lie> {
+        if self.next.wrapping_sub(self.compared) < self.shape.capacity {
+            return Ok(());
+        }
+        self.compared = self.next;
+        // SYNC record-commit: the header that we loaded carries the `write_seq` of the commit before it.
+        let written = cursor::position_of(self.owner.load(owner::WRITE_SEQ, Relaxed));
+        if self.next.wrapping_sub(written) as i64 > self.shape.capacity as i64 {
+            return Err(Lie {
+                word: "write_seq",
+                place: owner::WRITE_SEQ,
+                expected: "at most a commit behind what can be read",
+                found: written,
+            });
+        }
+        Ok(())
     }
 
     pub(crate) fn state(&self) -> SeatState {

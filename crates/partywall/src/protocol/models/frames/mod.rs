@@ -3,6 +3,7 @@
 
 mod crash;
 mod forged;
+mod growth;
 mod join;
 mod park;
 mod properties;

@@ -152,7 +152,7 @@ fn a_death_is_told_after_the_last_record() {
 }
 
 /// What the second receiver hears goes on where the first one was, or a little before that.
-fn assert_continues(heard: &[Heard], first: &[Heard], second: &[Heard]) {
+pub(super) fn assert_continues(heard: &[Heard], first: &[Heard], second: &[Heard]) {
     assert!(heard.starts_with(first), "{first:?} of {heard:?}");
     assert!(heard.ends_with(second), "{second:?} of {heard:?}");
     assert!(

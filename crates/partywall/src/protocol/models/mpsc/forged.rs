@@ -127,7 +127,7 @@ fn a_lane_that_has_no_memory_is_cut_off_and_never_read() {
         assert!(!told.iter().any(cut), "{told:?}");
         assert_eq!(owner.load(owner::LIES, Relaxed), 1);
         assert_eq!(
-            receiver.find_dead(&NoLocks),
+            receiver.find_dead(&NoLocks, &NoLocks),
             Some(Event::Died { seat: 0, epoch: 1 })
         );
     }
@@ -163,7 +163,8 @@ fn a_lane_that_nobody_claimed_is_never_touched() {
     for _ in 0..2 {
         receiver.sweep();
         all(&mut receiver);
-        assert_eq!(receiver.find_dead(&Held(vec![true, false])), None);
+        let locks = Held(vec![true, false]);
+        assert_eq!(receiver.find_dead(&locks, &locks), None);
         receiver = Receiver::adopt(owner.clone(), peers.clone(), SHAPE).unwrap();
     }
 }
@@ -278,7 +279,8 @@ fn a_liar_is_cut_off_and_its_seat_can_be_had_again() {
         assert_eq!(all(&mut receiver), []);
         let mut receiver = Receiver::adopt(owner.clone(), peers.clone(), SHAPE).unwrap();
         assert_eq!(all(&mut receiver), []);
-        assert_eq!(receiver.find_dead(&Held(vec![false, true])), None);
+        let locks = Held(vec![false, true]);
+        assert_eq!(receiver.find_dead(&locks, &locks), None);
 
         let mut sender = claim(&both, SHAPE, 0).unwrap();
         assert!(send(&mut sender, 5, b"anew"));

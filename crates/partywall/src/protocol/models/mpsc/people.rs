@@ -48,6 +48,7 @@ impl Talker {
             world.shape.lane_of(seat),
             world.shape,
             seat,
+            None,
         );
         if claimed.is_err() {
             world.locks.unlock(seat);
@@ -144,7 +145,7 @@ impl Listener {
 
     /// Looks for a sender that died.
     pub(super) fn look_for_dead(&mut self, world: &Lanes) -> bool {
-        let event = self.receiver.find_dead(&*world.locks);
+        let event = self.receiver.find_dead(&*world.locks, &*world.locks);
         self.take(event)
     }
 
@@ -161,14 +162,15 @@ impl Listener {
         while self.look_for_dead(world) {}
     }
 
-    fn take(&mut self, event: Option<Event>) -> bool {
+    pub(super) fn take(&mut self, event: Option<Event>) -> bool {
         let Some(event) = event else {
             return false;
         };
         let heard = match event {
             Event::Record { seat, epoch, found } => {
                 let mut bytes = vec![0; found.len as usize];
-                self.process.peers.copy_out(found.payload_at, &mut bytes);
+                let peers = self.receiver.peers_of(seat);
+                peers.copy_out(found.payload_at, &mut bytes);
                 let expected = payload(found.kind, u64::from(found.len));
                 assert_eq!(bytes, expected, "payload of record {}", found.kind);
                 let kind = found.kind;

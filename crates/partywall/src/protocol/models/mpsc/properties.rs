@@ -30,7 +30,7 @@ pub(super) fn claim(
 ) -> Result<PlainSender, Unclaimed> {
     let lane = shape.lane_of(seat);
     let (owner, peers) = (owner.clone(), peers.clone());
-    Sender::claim(owner, peers.clone(), peers, lane, shape, seat)
+    Sender::claim(owner, peers.clone(), peers, lane, shape, seat, None)
 }
 
 pub(super) fn send(sender: &mut PlainSender, kind: u16, payload: &[u8]) -> bool {
@@ -196,14 +196,14 @@ proptest! {
                 Step::Succeed => receiver = adopt(),
                 Step::LookForDead => {
                     let locks = Held(senders.iter().map(Option::is_some).collect());
-                    while let Some(event) = receiver.find_dead(&locks) {
+                    while let Some(event) = receiver.find_dead(&locks, &locks) {
                         hear(&receiver, event, &sent);
                     }
                 }
             }
         }
         senders.clear();
-        while let Some(event) = receiver.next().or_else(|| receiver.find_dead(&NoLocks)) {
+        while let Some(event) = receiver.next().or_else(|| receiver.find_dead(&NoLocks, &NoLocks)) {
             hear(&receiver, event, &sent);
         }
         for seat in 0..shape.seats {
@@ -253,7 +253,10 @@ proptest! {
             }
             for _ in 0..10 {
                 let event = if number % 5 == 0 {
-                    receiver.find_dead(&Held(vec![true, false]))
+                    {
+                        let locks = Held(vec![true, false]);
+                        receiver.find_dead(&locks, &locks)
+                    }
                 } else {
                     receiver.next()
                 };
