@@ -60,11 +60,11 @@ impl Mapping {
     }
 
     /// The same for several half-words and their values; any of them wakes, within a nap.
-    pub(crate) fn sleep_any(&self, words: &[(u64, u32)], timeout: Duration) {
+    pub(crate) fn sleep_any(words: &[(&Self, u64, u32)], timeout: Duration) {
         match *words {
             [] => {}
-            [(at, value)] => self.sleep(at, value, timeout),
-            [(at, value), ..] => self.sleep(at, value, timeout.min(NAP)),
+            [(mapping, at, value)] => mapping.sleep(at, value, timeout),
+            [(mapping, at, value), ..] => mapping.sleep(at, value, timeout.min(NAP)),
         }
     }
 
