@@ -9,7 +9,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 export WINEDEBUG=-all WINEPREFIX="$PWD/target/wine" CARGO_TERM_COLOR=never
 export CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_TEST_DEBUG=0
-NATIVE=$PWD/target/release/partywall
+# Both can be given, to use what is built already.
+NATIVE=${NATIVE:-$PWD/target/release/partywall}
+BUILT=${BUILT:-$PWD/target/cross}
 LIBRARY_TESTS=(memory layout channel record os:: wait protocol::checksum protocol::models::park protocol::models::properties)
 started=$SECONDS
 
@@ -51,9 +53,9 @@ cross() {
     local linker=${linkers[$target]:-}
     [ -z "$linker" ] || export "$variable=$linker"
     if [ "${ways[$target]}" = rustup ]; then
-        CARGO_TARGET_DIR=target/cross cargo "$verb" --target "$target" "$@"
+        CARGO_TARGET_DIR=$BUILT cargo "$verb" --target "$target" "$@"
     else
-        CARGO_TARGET_DIR=target/cross RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 /usr/bin/cargo "$verb" \
+        CARGO_TARGET_DIR=$BUILT RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 /usr/bin/cargo "$verb" \
             -Zbuild-std=std,panic_unwind,panic_abort,test --target "$target" "$@"
     fi
 }
@@ -90,7 +92,7 @@ torture() {
 }
 
 i686() {
-    local target=i686-unknown-linux-gnu program=$PWD/target/cross/i686-unknown-linux-gnu/debug/partywall
+    local target=i686-unknown-linux-gnu program=$BUILT/i686-unknown-linux-gnu/debug/partywall
     step 'i686'
     install gcc-i686-linux-gnu libc6-dev-i386-cross libc6-i386 lib32gcc-s1
     cross $target build -p partywall-cli
@@ -113,7 +115,7 @@ aarch64() {
     install gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user
     cross $target build -p partywall-cli
     printf '#!/bin/sh\nexec qemu-aarch64 -L /usr/aarch64-linux-gnu %q "$@"\n' \
-        "$PWD/target/cross/$target/debug/partywall" >"$program"
+        "$BUILT/$target/debug/partywall" >"$program"
     chmod +x "$program"
     same_abi "$program"
     python3 ci/golden.py check "$program"
@@ -127,7 +129,7 @@ aarch64() {
 }
 
 windows() {
-    local target=x86_64-pc-windows-gnu directory=$PWD/target/cross/x86_64-pc-windows-gnu/debug
+    local target=x86_64-pc-windows-gnu directory=$BUILT/x86_64-pc-windows-gnu/debug
     local program="wine $directory/partywall.exe" pattern
     step 'windows'
     install gcc-mingw-w64-x86-64 wine wine64
