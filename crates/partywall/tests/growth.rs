@@ -532,6 +532,22 @@ fn a_snapshot_grows_and_its_readers_come_over() {
 }
 
 #[test]
+fn news_of_a_snapshot_are_those_of_where_its_writer_is() {
+    let place = Place::new();
+    let options = WriterOptions::new().namespace(place.namespace.clone());
+    let mut writer = options.value_size(64).open("s").unwrap();
+    let options = ReaderOptions::new().namespace(place.namespace.clone());
+    let mut reader = options.attach("s").unwrap();
+    writer.put(b"seen").unwrap();
+    assert_eq!(reader.changed_timeout(LONG).unwrap().sequence, 1);
+    writer.put(b"the last one here").unwrap();
+    writer.grow(1000, 0).unwrap();
+    writer.put(b"the latest").unwrap();
+    let news = reader.changed_timeout(LONG).unwrap();
+    assert_eq!((&news[..], news.sequence), (&b"the latest"[..], 3));
+}
+
+#[test]
 fn a_snapshot_whose_values_change_says_so_to_those_who_want_the_old_ones() {
     let place = Place::new();
     let mut writer = WriterOptions::new()

@@ -80,9 +80,10 @@ pub(crate) const fn notice_of(position: u64) -> u32 {
     (position / 8) as u32
 }
 
-/// The notice of a lane that ends at `position`: another one than before, for nothing is committed with it.
+/// The notice of a lane that ends at `position`: another one than before, for nothing is committed with it. Half the
+/// numbers away, which is further than a whole lane: whatever the receiver saw last, this is something else.
 pub(crate) const fn notice_of_end(position: u64) -> u32 {
-    !notice_of(position)
+    notice_of(position) ^ 1 << 31
 }
 
 /// What [`LANE_LEFT`] and [`END`] say of a position.

@@ -124,6 +124,14 @@ impl Reader {
         let started = Instant::now();
         let mut left = timeout;
         loop {
+            // First, as in `get_into`: what is news where the writer was may be long outdated where it is now. Where the
+            // values are others there, the last one here is still to be had.
+            if self.handle.state()? == State::RETIRED {
+                match self.go_over() {
+                    Ok(()) | Err(RecvError::SchemaMismatch { .. }) => {}
+                    Err(error) => return Err(error),
+                }
+            }
             let latest = &mut self.latest;
             let waited = self.handle.wait(left, &mut || news(latest, payload));
             self.handle.check_pages()?;

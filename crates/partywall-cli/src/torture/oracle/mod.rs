@@ -178,14 +178,12 @@ impl Evidence<'_> {
     }
 }
 
-/// A store takes a moment to be seen by other processors, and their clocks differ a little; the clock is read before both
-/// have come about. So long, in nanoseconds, a record may be there for its writer only.
-const UNSEEN: u64 = 100_000;
-
 /// What one handle of a reader did: from its [`What::Attached`] to the next one's.
 struct Visit<'a> {
     run: &'a Run,
     entries: &'a [Entry],
+    /// When the run wrote the entry before these.
+    before: Option<u64>,
     /// Whether the next handle, or a kill, came after it.
     killed: bool,
 }
@@ -203,6 +201,7 @@ fn visits<'a>(run: &'a Run) -> impl Iterator<Item = Visit<'a>> {
     begins.into_iter().zip(ends).map(move |(begin, end)| Visit {
         run,
         entries: &run.entries[begin..end],
+        before: begin.checked_sub(1).map(|at| run.entries[at].at_ns),
         killed: end == run.entries.len() && run.killed.is_some(),
     })
 }
@@ -212,10 +211,10 @@ impl Visit<'_> {
         &self.entries[0]
     }
 
-    /// Each entry, with a time at which everything that was acknowledged until then could be seen by what led to it.
+    /// Each entry, with the time after which everything was looked at that led to it.
     fn steps(&self) -> impl Iterator<Item = (u64, &Entry)> {
         self.entries
             .windows(2)
-            .map(|pair| (pair[0].at_ns.saturating_sub(UNSEEN), &pair[1]))
+            .map(|pair| (pair[0].at_ns, &pair[1]))
     }
 }

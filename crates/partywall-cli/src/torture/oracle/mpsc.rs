@@ -13,6 +13,8 @@ use super::{Evidence, Findings, Kind, Named, Run, visits};
 #[derive(Debug)]
 struct Sent {
     source: u64,
+    /// It was not there yet.
+    looked_ns: u64,
     attached_ns: u64,
     seat: u32,
     epoch: u64,
@@ -48,7 +50,7 @@ pub(super) fn check(evidence: &Evidence<'_>, findings: &mut Findings) {
         {
             stream = Place {
                 number: stream.number + 1,
-                began_ns: before.last_ns.min(tenure.opened_ns),
+                opened_ns: tenure.opened_ns,
             };
         }
         let entries = entries_of(&tenure, evidence);
@@ -91,6 +93,7 @@ fn senders(run: &Run) -> Vec<Sent> {
             .find(|entry| entry.what == What::Closing);
         Sent {
             source: attached.source,
+            looked_ns: visit.before.unwrap_or(0),
             attached_ns: attached.at_ns,
             seat: attached.count,
             epoch: attached.sequence,
@@ -161,11 +164,11 @@ fn goes_on(
     tenure.adopted && !over && !removed
 }
 
-/// Which stream, and since when.
+/// Which stream, and since when: whoever came later is in this one, or in one after it.
 #[derive(Debug, Default, Clone, Copy)]
 struct Place {
     number: usize,
-    began_ns: u64,
+    opened_ns: u64,
 }
 
 /// Everything that one receiver was told.
@@ -232,16 +235,7 @@ fn receive(
                 }
             }
             What::SenderClosed | What::SenderDied => {
-                // Seats and epochs are those of others once the channel was made anew.
-                let is_it = |sender: &&Sent| {
-                    (sender.seat, sender.epoch) == (entry.count, sequence)
-                        && match heard.get(&sender.source).and_then(|heard| heard.stream) {
-                            Some(old) => old == stream.number,
-                            None => !sender.ended && sender.attached_ns >= stream.began_ns,
-                        }
-                };
-                let mut which = sent.iter().filter(is_it);
-                let (Some(sender), None) = (which.next(), which.next()) else {
+                let Some(sender) = whose(entry, stream, sent, heard) else {
                     continue;
                 };
                 let all = heard.entry(sender.source).or_default();
@@ -252,6 +246,30 @@ fn receive(
             _ => {}
         }
     }
+}
+
+/// Whose end a receiver was told of, if that is certain: a channel that is made anew gives the same seats and epochs again,
+/// and whoever has one in the old channel may not know yet that it is over.
+fn whose<'a>(
+    entry: &Entry,
+    stream: Place,
+    sent: &'a [Sent],
+    heard: &BTreeMap<u64, Heard>,
+) -> Option<&'a Sent> {
+    let heard_in = |sender: &Sent| heard.get(&sender.source).and_then(|heard| heard.stream);
+    let of_seat = || {
+        let id = (entry.count, entry.sequence);
+        sent.iter()
+            .filter(move |sender| (sender.seat, sender.epoch) == id)
+    };
+    // Records say who sent them.
+    let known = of_seat().find(|sender| heard_in(sender) == Some(stream.number));
+    known.or_else(|| {
+        of_seat().find(|sender| {
+            let came = sender.looked_ns >= stream.opened_ns && sender.attached_ns <= entry.at_ns;
+            came && heard_in(sender).is_none()
+        })
+    })
 }
 
 fn unheard_of(entry: &Entry, name: &Named, findings: &mut Findings) {

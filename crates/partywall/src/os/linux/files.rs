@@ -92,11 +92,14 @@ impl Directory {
         Ok(Directory { descriptor })
     }
 
-    /// Makes a directory of mode 0700 in this one.
+    /// Makes a directory of mode 0700 in this one. Somebody may have removed it again by the time that this returns.
     pub(crate) fn create_child(&self, name: &str) -> io::Result<()> {
         fault_point();
         fs::mkdirat(&self.descriptor, name, Mode::RWXU)?;
-        self.give_owner_rights(name)
+        match self.give_owner_rights(name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        }
     }
 
     /// Gives the owner what the umask took away of a name here. What a directory has of its parent's group stays.
@@ -111,9 +114,17 @@ impl Directory {
         Ok(fs::chmodat(&self.descriptor, name, mode, AtFlags::empty())?)
     }
 
-    /// Whether a name here is our own and lacks the rights of its owner, and was mended. Under some umasks it is so
-    /// between its making and the change of its mode, and its maker may have died there.
+    /// Whether a name here is our own and lacks the rights of its owner, and was mended, or is gone by now: then it is
+    /// worth looking again. Under some umasks it is so between its making and the change of its mode, and its maker may
+    /// have died there.
     pub(crate) fn mend_owner_rights(&self, name: &str) -> io::Result<bool> {
+        match self.try_to_mend(name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+            other => other,
+        }
+    }
+
+    fn try_to_mend(&self, name: &str) -> io::Result<bool> {
         let stat = fs::statat(&self.descriptor, name, AtFlags::SYMLINK_NOFOLLOW)?;
         let needed = match FileType::from_raw_mode(stat.st_mode) {
             FileType::Directory => 0o700,

@@ -150,6 +150,12 @@ impl<O: SharedMut, P: Shared> Receiver<O, P> {
             lanes.push(Progress::adopt(&owner, shape, seat)?);
         }
         let mut receiver = Self::with_lanes(owner, peers, shape, lanes);
+        // As they are, for a notice may have any value; before the sweep, which sees whoever has brought one so far.
+        for (seat, known) in (0..shape.seats).zip(&mut receiver.notices) {
+            *known = receiver
+                .peers
+                .load32(mpsc::notice(shape.seats, seat), Acquire);
+        }
         receiver.sweep();
         Ok(receiver)
     }
@@ -578,7 +584,8 @@ impl<O: SharedMut, P: Shared> Receiver<O, P> {
 
     /// Whether nothing stands at the next position of a lane.
     fn is_empty(&mut self, seat: u32) -> bool {
-        matches!(self.peek(seat), Ok(None))
+        // Where there is no memory nothing can be.
+        !matches!(self.is_readable(seat), Ok(true)) || matches!(self.peek(seat), Ok(None))
     }
 }
 

@@ -1,0 +1,459 @@
+//! Hundreds of processes create, adopt, join, close, remove and are killed, at once and on few names, with every pattern:
+//! one owner of a channel at any time, everybody ends with success or with an error that says why, nothing is left.
+//!
+//! The program starts itself again, once for each thing that a process does. `PARTYWALL_SEED` repeats the choices that a
+//! run made (not the schedule of the kernel); `PARTYWALL_SWEEP=full` runs thousands.
+
+mod common;
+
+use std::env;
+use std::fs::{File, OpenOptions, read_to_string};
+use std::io::{Seek, Write};
+use std::os::unix::fs::FileExt;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use common::{Place, Random};
+use partywall::ring::Alone;
+use partywall::{
+    LockError, ManageError, Namespace, OpenError, RecvError, SendError, broadcast, fault, frames,
+    guarded, inspect, manage, mpsc, ring, snapshot,
+};
+use rustix::fs::{FlockOperation, flock};
+
+const ROLE: &str = "PARTYWALL_STORM_ROLE";
+const FAULT: &str = "PARTYWALL_FAULT";
+const PATTERNS: [&str; 6] = ["ring", "snapshot", "broadcast", "frames", "mpsc", "guarded"];
+
+/// So many live at a time.
+const AT_ONCE: usize = 40;
+/// Nothing that is asked for here waits longer than milliseconds: on the slowest machine, this is a hang.
+const HANG: Duration = Duration::from_secs(100);
+
+fn main() -> ExitCode {
+    if let Ok(role) = env::var(ROLE) {
+        Actor::of(&role).act();
+        return ExitCode::SUCCESS;
+    }
+    storm();
+    println!("1 passed, 0 failed");
+    ExitCode::SUCCESS
+}
+
+/// What became of them.
+#[derive(Debug, Default)]
+struct Tally {
+    ended: u32,
+    killed: u32,
+}
+
+fn storm() {
+    let full = env::var("PARTYWALL_SWEEP").is_ok_and(|sweep| sweep == "full");
+    let processes = if full { 12_000 } else { 2000 };
+    let place = Place::new();
+    let witnesses = tempfile::tempdir_in("/dev/shm").unwrap();
+    let mut random = Random::from_environment();
+    let mut alive: Vec<(Child, Instant, String)> = Vec::new();
+    let mut tally = Tally::default();
+    for number in 0..processes {
+        let (pattern, channel) = match random.below(8) {
+            // All patterns at one name.
+            0..2 => (PATTERNS[random.below(6) as usize], "all"),
+            // A pattern at a name of its own.
+            _ => {
+                let pattern = PATTERNS[random.below(6) as usize];
+                (pattern, pattern)
+            }
+        };
+        let act = ["own", "own", "own", "own", "join", "join", "join", "remove"]
+            .get(random.below(9) as usize)
+            .unwrap_or(&"clean");
+        let role = format!(
+            "{} {} {pattern} {channel} {act} {}",
+            place.path().display(),
+            witnesses.path().display(),
+            random.below(u64::MAX),
+        );
+        let mut command = Command::new(env::current_exe().unwrap());
+        command.env(ROLE, &role).env_remove(FAULT);
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        if random.below(3) == 0 {
+            // Before a store or a system call of its own.
+            command.env(FAULT, format!("kill:{}", 1 + random.below(90)));
+        }
+        alive.push((command.spawn().unwrap(), Instant::now(), role));
+        if random.below(12) == 0 {
+            // Anywhere else.
+            let one = random.below(alive.len() as u64) as usize;
+            let _ = alive[one].0.kill();
+        }
+        while alive.len() >= AT_ONCE || (number + 1 == processes && !alive.is_empty()) {
+            reap(&mut alive, &mut tally);
+        }
+    }
+    let channels = witnesses.path().read_dir().unwrap().count() as u32;
+    println!("{processes} processes, {tally:?}, {channels} channels");
+    assert!(tally.ended > processes / 3 && tally.killed > processes / 20);
+    assert!(channels > processes / 20, "nothing was owned");
+    sweep_up(&place);
+}
+
+/// Takes out who has ended, and judges how.
+fn reap(alive: &mut Vec<(Child, Instant, String)>, tally: &mut Tally) {
+    alive.retain_mut(|(child, started, role)| {
+        let Some(status) = child.try_wait().unwrap() else {
+            assert!(started.elapsed() < HANG, "it hangs: {role}");
+            return true;
+        };
+        match (status.code(), status.signal()) {
+            (Some(0), _) => tally.ended += 1,
+            (_, Some(libc::SIGKILL)) => tally.killed += 1,
+            _ => panic!("{status}: {role}"),
+        }
+        false
+    });
+    std::thread::yield_now();
+}
+
+/// What the dead have left goes, at the latest by force, and nothing of it is left.
+fn sweep_up(place: &Place) {
+    for name in place.files() {
+        // Seats that durable consumers would come back to.
+        let _ = manage::forget(&place.namespace, &name, "durable");
+    }
+    for row in manage::clean(&place.namespace).unwrap() {
+        assert!(row.removed || row.reason.contains("stay"), "{row:?}");
+    }
+    for name in place.files() {
+        manage::remove(&place.namespace, &name, true).unwrap();
+    }
+    assert_eq!(place.files(), Vec::<String>::new());
+}
+
+/// One process of the storm.
+struct Actor {
+    namespace: Namespace,
+    witnesses: PathBuf,
+    pattern: String,
+    channel: String,
+    act: String,
+    random: Random,
+}
+
+impl Actor {
+    fn of(role: &str) -> Self {
+        let words: Vec<&str> = role.split(' ').collect();
+        Actor {
+            namespace: Namespace::open(words[0]).unwrap(),
+            witnesses: words[1].into(),
+            pattern: words[2].to_owned(),
+            channel: words[3].to_owned(),
+            act: words[4].to_owned(),
+            random: Random::from_seed(words[5].parse().unwrap()),
+        }
+    }
+
+    fn act(&mut self) {
+        fault::arm();
+        match &self.act[..] {
+            "own" => self.own(),
+            "join" => self.join(),
+            "remove" => {
+                let force = self.random.below(2) == 0;
+                match manage::remove(&self.namespace, &self.channel, force) {
+                    Ok(_)
+                    | Err(
+                        ManageError::InUse { .. } | ManageError::Open(OpenError::Missing { .. }),
+                    ) => {}
+                    Err(error) => panic!("remove: {error}"),
+                }
+            }
+            _ => {
+                for row in manage::clean(&self.namespace).unwrap() {
+                    let known = row.removed
+                        || row.reason.contains("stay")
+                        || row.reason.contains("kept for");
+                    assert!(known, "clean: {row:?}");
+                }
+                inspect::list(&self.namespace).unwrap();
+            }
+        }
+    }
+
+    /// Opens the channel as its owner, proves to be the only one, does something, and ends that in one of the ways.
+    fn own(&mut self) {
+        let (name, namespace) = (self.channel.clone(), self.namespace.clone());
+        let keep = self.random.below(8) == 0;
+        let end = self.random.below(3);
+        // Opening, then what it does, then its ends.
+        macro_rules! own {
+            ($options:expr, |$owner:ident| $use:expr) => {
+                match $options.namespace(namespace).heartbeat(false).open(&name) {
+                    Err(error) => opened(&error),
+                    Ok(mut $owner) => {
+                        let witness = self.witness();
+                        for _ in 0..1 + self.random.below(20) {
+                            $use;
+                        }
+                        drop(witness);
+                        match end {
+                            0 => $owner.abandon(),
+                            1 => $owner.close().told(),
+                            _ => drop($owner),
+                        }
+                    }
+                }
+            };
+        }
+        let moment = Duration::from_millis(1);
+        match &self.pattern[..] {
+            "ring" => own!(
+                ring::ProducerOptions::new()
+                    .capacity(4096)
+                    .keep_when_closed(keep)
+                    .alone(Alone::Discard),
+                |owner| sent(owner.send_timeout(b"a record", moment).map(drop))
+            ),
+            "snapshot" => own!(
+                snapshot::WriterOptions::new()
+                    .value_size(64)
+                    .keep_when_closed(keep),
+                |owner| sent(owner.put(b"a record").map(drop))
+            ),
+            "broadcast" => own!(
+                broadcast::SenderOptions::new().value_size(64),
+                |owner| sent(owner.send(b"a record").map(drop))
+            ),
+            "frames" => own!(frames::PublisherOptions::new().frame_size(64), |owner| {
+                // Not all of its handles are exclusive.
+                let owner = &mut owner;
+                sent(owner.publish_copy(b"a record").map(drop));
+            }),
+            "mpsc" => own!(mpsc::ReceiverOptions::new().lane_capacity(4096), |owner| {
+                received(owner.recv_timeout(moment).map(|event| match event {
+                    mpsc::Event::Record(record) => record.to_vec(),
+                    mpsc::Event::Lied(_, lie) => panic!("receive: {lie}"),
+                    _ => b"a record".to_vec(),
+                }))
+            }),
+            // Nobody owns one for long: who holds its lock does.
+            _ => self.lock(),
+        }
+    }
+
+    /// Comes to a channel as a peer, and takes or gives one thing at least.
+    fn join(&mut self) {
+        let (name, namespace) = (self.channel.clone(), self.namespace.clone());
+        let wait = Some(Duration::from_millis(self.random.below(30)));
+        let moment = Duration::from_millis(3);
+        macro_rules! join {
+            ($options:expr, |$peer:ident| $use:expr) => {
+                match $options
+                    .namespace(namespace)
+                    .heartbeat(false)
+                    .attach_timeout(wait)
+                    .attach(&name)
+                {
+                    Err(error) => opened(&error),
+                    Ok(mut $peer) => {
+                        for _ in 0..3 {
+                            $use;
+                        }
+                    }
+                }
+            };
+        }
+        match &self.pattern[..] {
+            "ring" => {
+                let options = ring::ConsumerOptions::new();
+                let options = match self.random.below(4) {
+                    0 => options.durable("durable"),
+                    _ => options,
+                };
+                join!(options, |peer| received(
+                    peer.recv_timeout(moment).map(|record| record.to_vec())
+                ));
+            }
+            "snapshot" => join!(snapshot::ReaderOptions::new(), |peer| received(
+                peer.changed_timeout(moment).map(|value| value.to_vec())
+            )),
+            "broadcast" => join!(broadcast::ReceiverOptions::new(), |peer| received(
+                peer.recv_timeout(moment).map(|value| value.to_vec())
+            )),
+            "frames" => join!(frames::SubscriberOptions::new(), |peer| received(
+                peer.recv_timeout(moment).map(|frame| frame.to_vec())
+            )),
+            "mpsc" => join!(mpsc::SenderOptions::new(), |peer| sent(
+                peer.send_timeout(b"a record", moment).map(drop)
+            )),
+            _ => self.lock(),
+        }
+    }
+
+    fn lock(&mut self) {
+        let options = guarded::RecordOptions::new()
+            .namespace(self.namespace.clone())
+            .heartbeat(false)
+            .value_size(64);
+        let mut record = match options.open(&self.channel) {
+            Ok(record) => record,
+            Err(error) => return opened(&error),
+        };
+        for _ in 0..3 {
+            match record.lock_timeout(Duration::from_millis(3)) {
+                Ok(lock) => {
+                    let witness = self.witness();
+                    let mut guard = lock.consistent();
+                    *guard.value_mut() = b"a record".to_vec();
+                    sent(guard.commit().map(drop));
+                    drop(witness);
+                }
+                Err(
+                    LockError::Busy { .. }
+                    | LockError::TimedOut { .. }
+                    | LockError::Deleted { .. }
+                    | LockError::NotRecoverable { .. },
+                ) => {}
+                Err(error) => panic!("lock: {error}"),
+            }
+            received(
+                record
+                    .get()
+                    .map(|value| value.map_or(b"a record".to_vec(), |value| value.to_vec())),
+            );
+        }
+    }
+
+    /// The proof that nobody else owns what this process owns: a lock on a file of that very channel, which is told
+    /// from its successors of the same name by its root, as this process has it mapped.
+    fn witness(&self) -> Witness {
+        let maps = read_to_string("/proc/self/maps").unwrap();
+        let root = format!("{}/root", self.channel);
+        let line = maps.lines().find(|line| {
+            let line = line.trim_end_matches(" (deleted)");
+            line.ends_with(&root) && line.contains(self.namespace.path().to_str().unwrap())
+        });
+        let inode = line
+            .and_then(|line| line.split_whitespace().nth(4))
+            .expect("it is mapped");
+        Witness::take(&self.witnesses.join(inode))
+    }
+}
+
+struct Witness(File);
+
+impl Witness {
+    fn take(path: &Path) -> Self {
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .unwrap();
+        let begun = Instant::now();
+        while flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+            // A process that is killed lets go of its files one after the other, and of the channel first perhaps.
+            let mut text = [0; 20];
+            let len = file.read_at(&mut text, 0).unwrap();
+            let other = String::from_utf8_lossy(&text[..len]).trim().to_owned();
+            assert!(
+                is_ending(&other),
+                "two owners at once: {other}, {}",
+                std::process::id()
+            );
+            assert!(begun.elapsed() < HANG);
+        }
+        file.rewind().unwrap();
+        // Of one length, so that it is read whole.
+        write!(file, "{:20}", std::process::id()).unwrap();
+        Witness(file)
+    }
+}
+
+impl Drop for Witness {
+    fn drop(&mut self) {
+        self.0.write_at(&[b' '; 20], 0).unwrap();
+    }
+}
+
+/// Whether there is no such process any more, or the kernel is just taking it down.
+fn is_ending(process: &str) -> bool {
+    const PF_EXITING: u64 = 4;
+    let Ok(stat) = read_to_string(format!("/proc/{process}/stat")) else {
+        return true;
+    };
+    // Behind the name, which may hold anything: state, five numbers, flags.
+    let flags = stat
+        .rsplit_once(')')
+        .and_then(|(_, rest)| rest.split_whitespace().nth(6));
+    flags.is_none_or(|flags| flags.parse::<u64>().unwrap() & PF_EXITING != 0)
+}
+
+/// What may come of opening a channel that others make and remove at the same time.
+fn opened(error: &OpenError) {
+    let expected = matches!(
+        error,
+        OpenError::AlreadyOwned { .. }
+            | OpenError::Missing { .. }
+            | OpenError::TimedOut { .. }
+            | OpenError::NoFreeSeat { .. }
+            | OpenError::ConsumerInUse { .. }
+            | OpenError::WrongPattern { .. }
+    );
+    assert!(expected, "open: {error}");
+}
+
+fn sent(told: Result<(), SendError>) {
+    match told {
+        Ok(())
+        | Err(
+            SendError::Full { .. }
+            | SendError::TimedOut { .. }
+            | SendError::NoConsumer { .. }
+            | SendError::Closed { .. }
+            | SendError::Evicted { .. }
+            | SendError::Superseded { .. }
+            | SendError::NotMoved { .. }
+            | SendError::Deleted { .. },
+        ) => {}
+        Err(error) => panic!("send: {error}"),
+    }
+}
+
+fn received(told: Result<Vec<u8>, RecvError>) {
+    match told {
+        Ok(record) => assert_eq!(record, b"a record"),
+        Err(
+            RecvError::Closed { .. }
+            | RecvError::OwnerDied { .. }
+            | RecvError::TimedOut { .. }
+            | RecvError::Overrun { .. }
+            | RecvError::Contended { .. }
+            | RecvError::Evicted { .. }
+            | RecvError::Deleted { .. }
+            | RecvError::NotMoved { .. }
+            | RecvError::Superseded { .. },
+        ) => {}
+        Err(error) => panic!("receive: {error}"),
+    }
+}
+
+/// What may come of closing.
+trait Told {
+    fn told(self);
+}
+
+impl Told for Result<(), SendError> {
+    fn told(self) {
+        sent(self);
+    }
+}
+
+impl Told for Result<(), RecvError> {
+    fn told(self) {
+        received(self.map(|()| b"a record".to_vec()));
+    }
+}
