@@ -20,7 +20,8 @@ Exit codes:
   130  ended by Ctrl-C (SIGINT)
   143  ended by SIGTERM
 
-Channels live in $PARTYWALL_DIR, or /dev/shm/partywall-<uid> if that is not set.";
+Channels live in $PARTYWALL_DIR, or in a directory of the user's own if that is not set
+(Linux: /dev/shm/partywall-<uid>, Windows: %LOCALAPPDATA%\\partywall).";
 
 /// How the process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

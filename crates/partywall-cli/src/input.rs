@@ -20,13 +20,11 @@ impl Input<'_> {
     pub(crate) fn read(&self, buffer: &mut [u8]) -> Result<usize, Ended> {
         let failed = |error| Ended::Failed(Failure::stream("read standard input", &error));
         loop {
-            if !self.signals.wait_for_input(io::stdin()).map_err(failed)? {
-                return Err(Ended::Signal);
-            }
-            match rustix::io::read(io::stdin(), &mut *buffer) {
-                Ok(read) => return Ok(read),
-                Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => {}
-                Err(error) => return Err(failed(error.into())),
+            match self.signals.read_input(buffer) {
+                Ok(Some(read)) => return Ok(read),
+                Ok(None) => return Err(Ended::Signal),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(failed(error)),
             }
         }
     }

@@ -1,7 +1,6 @@
 //! `partywall lock`: a command that runs while the lock of a guarded record is held, or a new value for it.
 
 use std::io::{self, Read, Write};
-use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -9,11 +8,11 @@ use std::time::Duration;
 use clap::Args;
 use partywall::guarded::{Guard, Lock, Record, RecordOptions};
 use partywall::{LockError, inspect};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
 use crate::ended::{self, Ended, complain};
-use crate::exit::{Exit, Failure};
+use crate::exit::Failure;
 use crate::options::{Place, Protection, protected, seconds, size};
+use crate::os;
 use crate::signals::Signals;
 
 /// What a new record is made for, if nothing was said.
@@ -24,7 +23,6 @@ const OWNER_DIED: &str = "PARTYWALL_OWNER_DIED";
 // As shells say it.
 const CANNOT_RUN: u8 = 126;
 const NOT_FOUND: u8 = 127;
-const KILLED: i32 = 128;
 
 /// Options of `partywall lock`.
 #[derive(Args, Debug)]
@@ -138,10 +136,7 @@ fn hold(arguments: &LockArguments, place: &Place, signals: &Signals) -> Result<E
         // Whether the value will do is for somebody else to say.
         Ok(Ran::Ended(status)) => {
             guard.leave_news();
-            let code = status
-                .code()
-                .unwrap_or_else(|| KILLED + status.signal().unwrap_or(0));
-            Ok(ExitCode::from(code as u8))
+            Ok(ExitCode::from(os::exit_code(status)))
         }
         Ok(Ran::Not(failure, code)) => {
             guard.leave_news();
@@ -257,16 +252,7 @@ fn supervise<T>(
             return Ok((Ran::Not(failure, code), None));
         }
     };
-    let pid = Pid::from_raw(child.id().cast_signed()).expect("a child has an id");
     let begun = begun(&mut child)?;
-    // It is our child and was not waited for, so the id is its own.
-    let ends = pidfd_open(pid, PidfdFlags::empty()).map_err(|error| failed(error.into()))?;
-    while let Some(signal) = signals.wait_for_child(&ends).map_err(failed)? {
-        if signal == Exit::Terminated {
-            // It may have ended just now.
-            let _ = kill_process(pid, Signal::TERM);
-        }
-    }
-    let status = child.wait().map_err(failed)?;
+    let status = signals.wait_for_child(&mut child).map_err(failed)?;
     Ok((Ran::Ended(status), Some(begun)))
 }

@@ -17,11 +17,10 @@ mod lock;
 mod ls;
 mod manage;
 mod options;
-mod output;
+mod os;
 mod recv;
 mod schema;
 mod send;
-mod signals;
 mod sink;
 mod snapshot;
 mod torture;
@@ -31,6 +30,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
+
+use os::{output, signals};
 
 use exit::{Exit, Failure};
 use options::Place;

@@ -1,14 +1,10 @@
 //! Which two cores the two processes are bound to.
 
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use crate::os;
 
 /// Two cores that this process may use; not two threads of one core, if there is a choice.
 pub(super) fn two() -> Result<[usize; 2], String> {
-    let allowed =
-        sched_getaffinity(None).map_err(|error| format!("cannot ask for the cores: {error}"))?;
-    let allowed: Vec<usize> = (0..CpuSet::MAX_CPU)
-        .filter(|&core| allowed.is_set(core))
-        .collect();
+    let allowed = os::cores().map_err(|error| format!("cannot ask for the cores: {error}"))?;
     choose(&allowed, siblings).ok_or_else(|| {
         format!(
             "two cores are needed, and this process may use {}",
@@ -34,9 +30,7 @@ fn siblings(core: usize) -> Option<String> {
 
 /// Binds the calling thread, and those it starts later.
 pub(super) fn bind(core: usize) -> Result<(), String> {
-    let mut only = CpuSet::new();
-    only.set(core);
-    sched_setaffinity(None, &only).map_err(|error| format!("cannot bind to core {core}: {error}"))
+    os::bind(core).map_err(|error| format!("cannot bind to core {core}: {error}"))
 }
 
 #[cfg(test)]

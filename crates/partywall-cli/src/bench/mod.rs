@@ -11,18 +11,16 @@ mod limit;
 mod report;
 
 use crate::demo::scratch::Scratch;
+use crate::os;
 use clap::{Args, ValueEnum};
 use contender::{Contender, Driver, Follower, ROUND_TRIPS};
 use limit::Limit;
 use partywall::Namespace;
 use report::Sample;
-use rustix::process::{Signal, set_parent_process_death_signal};
 use serde::Serialize;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::error::Error;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Child, ExitCode, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -178,20 +176,18 @@ impl Clock<'_> {
 }
 
 fn start_follower(args: &BenchArgs, place: &Path, core: usize) -> Result<Child, String> {
-    let mut command = Command::new("/proc/self/exe");
+    let mut command = os::this_program();
     command
-        .arg0("partywall")
         .args(["bench", "--core", &core.to_string(), "--follow"])
         .arg(place);
     for work in &args.work {
         command.arg("--work").arg(format!("{work:?}"));
     }
     // Ctrl-C is for the parent.
+    os::set_apart(&mut command);
     command
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .process_group(0);
-    command
         .spawn()
         .map_err(|error| format!("cannot start the second process: {error}"))
 }
@@ -200,7 +196,7 @@ fn start_follower(args: &BenchArgs, place: &Path, core: usize) -> Result<Child, 
 /// like, and the child ends with it.
 fn end_on_signals(place: PathBuf) -> Result<(), Box<dyn Error>> {
     let signal = Arc::new(AtomicUsize::new(0));
-    for number in [SIGINT, SIGTERM, SIGHUP] {
+    for number in os::ENDING {
         signal_hook::flag::register_usize(number, Arc::clone(&signal), number as usize)?;
     }
     std::thread::spawn(move || {
@@ -232,7 +228,7 @@ fn watch(mut child: Child, finished: Arc<AtomicBool>, place: PathBuf) {
 
 /// The child: does what the parent's commands say, until that kills it by ending.
 fn follow(place: &Path, core: usize, contenders: &[Contender]) -> Result<ExitCode, Box<dyn Error>> {
-    set_parent_process_death_signal(Some(Signal::KILL))?;
+    os::die_with_parent()?;
     cores::bind(core)?;
     let namespace = Namespace::open(place)?;
     let mut limit = Limit::open(&place.join(WORDS))?;

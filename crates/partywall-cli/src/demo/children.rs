@@ -3,10 +3,10 @@
 use super::cast::Cast;
 use super::event::Event;
 use super::{DemoArgs, Fault, Part, word};
+use crate::os;
 use std::io::{BufRead, BufReader, Write};
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::mpsc::Sender;
 
 /// Who says something, by the number in the cast. The processes of a writer are told apart by their run.
@@ -54,14 +54,12 @@ impl Player {
     ) -> Result<Player, String> {
         let problem =
             |error: std::io::Error| format!("cannot start the {}: {error}", who.name(cast));
-        // Not argv[0], which may be anything; the file itself, even if it was replaced meanwhile.
-        let mut command = Command::new("/proc/self/exe");
+        let mut command = os::this_program();
         let (part, index, run) = match who {
             Who::Watcher(index) => (Part::Watcher, index, 1),
             Who::Writer(index, run) => (Part::Writer, index, run),
         };
         command
-            .arg0("partywall")
             .arg("demo")
             .args(["--pattern", &word(cast.pattern)])
             .args(["--channel", channel])
@@ -80,12 +78,12 @@ impl Player {
         if let Some(fault) = args.fault.and_then(|fault| who.fault(cast, fault)) {
             command.args(["--fault", &word(fault)]);
         }
+        // Ctrl-C is for the conductor, who ends the others in good order.
+        os::set_apart(&mut command);
         let mut child = command
             .env("PARTYWALL_DIR", namespace)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            // Ctrl-C is for the conductor, who ends the others in good order.
-            .process_group(0)
             .spawn()
             .map_err(problem)?;
         let out = child.stdout.take();

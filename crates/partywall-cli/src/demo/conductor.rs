@@ -32,11 +32,7 @@ pub(super) fn run(
     dir: Option<&Path>,
 ) -> Result<ExitCode, String> {
     let signal = Arc::new(AtomicUsize::new(0));
-    for number in [
-        signal_hook::consts::SIGINT,
-        signal_hook::consts::SIGTERM,
-        signal_hook::consts::SIGHUP,
-    ] {
+    for number in crate::os::ENDING {
         signal_hook::flag::register_usize(number, Arc::clone(&signal), number as usize)
             .map_err(|error| format!("cannot watch for signals: {error}"))?;
     }

@@ -38,8 +38,4 @@ pub(super) fn tell(event: &Event) {
     let _ = out.write_all(&line).and_then(|()| out.flush());
 }
 
-/// CLOCK_MONOTONIC, the same in every process of the machine.
-pub(crate) fn now_ns() -> u64 {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
-}
+pub(crate) use crate::os::monotonic_ns as now_ns;

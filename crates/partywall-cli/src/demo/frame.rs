@@ -2,9 +2,9 @@
 
 use super::record::{Header, mix};
 use super::source::Source;
+use crate::os;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 /// Content is made in pieces that stay in the first-level cache until they are copied out.
@@ -84,7 +84,7 @@ impl Film {
     ) -> io::Result<()> {
         if let (Some(file), Source::File { frames, .. }) = (&self.file, &self.source) {
             let frame = (sequence % frames) * self.frame_size() as u64;
-            file.read_exact_at(part, frame + offset as u64)?;
+            os::read_exact_at(file, part, frame + offset as u64)?;
             hash.update(part);
         } else {
             make(sequence, offset, part);

@@ -8,11 +8,9 @@ use super::pace::Pace;
 use super::record::{HEADER, Header};
 use super::source::Source;
 use super::{DemoArgs, Fault, Part};
+use crate::os;
 use partywall::RecvError;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Signal, set_parent_process_death_signal};
 use std::io::{Read, stdin};
-use std::os::fd::{AsFd, BorrowedFd};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -144,8 +142,8 @@ impl Cue {
 
 pub(super) fn run(args: &DemoArgs, part: Part, source: Source) -> Result<ExitCode, String> {
     // A conductor that is killed takes its children along, and one that died before this has closed the pipe.
-    set_parent_process_death_signal(Some(Signal::KILL)).map_err(|error| error.to_string())?;
-    if has_gone(stdin().as_fd()) {
+    os::die_with_parent().map_err(|error| error.to_string())?;
+    if os::has_gone(stdin()) {
         return Ok(ExitCode::SUCCESS);
     }
     let role = Role {
@@ -229,14 +227,6 @@ fn watch(role: &Role) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Whether nobody holds the other end of a pipe any more.
-pub(crate) fn has_gone(pipe: BorrowedFd<'_>) -> bool {
-    let mut polled = [PollFd::from_borrowed_fd(pipe, PollFlags::empty())];
-    // Asks only, and does not wait.
-    poll(&mut polled, Some(&Timespec::default())).is_ok()
-        && polled[0].revents().contains(PollFlags::HUP)
-}
-
 /// What it means for a watcher that nothing was received.
 pub(super) fn nothing(error: RecvError) -> Result<Look, Problem> {
     match error {
@@ -253,8 +243,8 @@ mod tests {
     #[test]
     fn a_conductor_that_has_gone_is_noticed() {
         let (ours, conductors) = std::io::pipe().expect("a pipe");
-        assert!(!has_gone(ours.as_fd()));
+        assert!(!os::has_gone(&ours));
         drop(conductors);
-        assert!(has_gone(ours.as_fd()));
+        assert!(os::has_gone(&ours));
     }
 }

@@ -1,32 +1,27 @@
 //! The demo's own namespace: a private directory that is gone afterwards, even if the conductor
 //! of an earlier demo was killed and could not tidy up.
 
-use rustix::fs::{FlockOperation, Mode, OFlags, flock, fstat, open, stat};
-use std::fs::DirBuilder;
+use crate::os::{self, DirectoryLock};
 use std::io;
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
-
-const PARENT: &str = "/dev/shm";
 
 /// Removed with everything in it when dropped.
 #[derive(Debug)]
 pub(crate) struct Scratch {
     path: PathBuf,
     /// A directory without a lock is one that nobody will tidy up any more.
-    _lock: OwnedFd,
+    _lock: DirectoryLock,
 }
 
 impl Scratch {
-    /// `what` tells the directories of different commands apart: `/dev/shm/partywall-WHAT-...`.
+    /// `what` tells the directories of different commands apart: `partywall-WHAT-...`.
     pub(crate) fn create(what: &str) -> Result<Scratch, String> {
         let prefix = format!("partywall-{what}-");
         sweep(&prefix);
         for _ in 0..16 {
-            let path = Path::new(PARENT).join(format!("{prefix}{:08x}", random() as u32));
-            match DirBuilder::new().mode(0o700).create(&path) {
+            let path = os::scratch_parent().join(format!("{prefix}{:08x}", random() as u32));
+            match os::create_private(&path) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
                 Err(error) => {
@@ -37,12 +32,13 @@ impl Scratch {
                 }
             }
             // Another command's sweep may have come between; then the name is gone.
-            if let Some(lock) = lock(&path) {
+            if let Some(lock) = DirectoryLock::take(&path) {
                 return Ok(Scratch { path, _lock: lock });
             }
         }
         Err(format!(
-            "cannot create a directory of our own in {PARENT}; choose one by --dir"
+            "cannot create a directory of our own in {}; choose one by --dir",
+            os::scratch_parent().display()
         ))
     }
 
@@ -62,27 +58,17 @@ impl Drop for Scratch {
     }
 }
 
-/// Locks a directory, and makes sure that the name still leads to what was locked.
-fn lock(path: &Path) -> Option<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let dir = open(path, flags, Mode::empty()).ok()?;
-    flock(&dir, FlockOperation::NonBlockingLockExclusive).ok()?;
-    let (locked, named) = (fstat(&dir).ok()?, stat(path).ok()?);
-    (locked.st_ino == named.st_ino && locked.st_dev == named.st_dev).then_some(dir)
-}
-
 /// Removes what conductors left that were killed.
 fn sweep(prefix: &str) {
-    let me = rustix::process::geteuid().as_raw();
-    let Ok(entries) = std::fs::read_dir(PARENT) else {
+    let Ok(entries) = std::fs::read_dir(os::scratch_parent()) else {
         return;
     };
     for entry in entries.flatten() {
         let ours = entry.file_name().to_string_lossy().starts_with(prefix)
             && entry
                 .metadata()
-                .is_ok_and(|found| found.is_dir() && found.uid() == me);
-        if ours && lock(&entry.path()).is_some() {
+                .is_ok_and(|found| found.is_dir() && os::is_ours(&found));
+        if ours && DirectoryLock::take(&entry.path()).is_some() {
             Scratch::remove_at(&entry.path());
         }
     }

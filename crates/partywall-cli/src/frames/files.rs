@@ -4,10 +4,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
-use rustix::io::Errno;
-
 use crate::exit::{Exit, Failure};
+use crate::os;
 
 /// Where the files go.
 #[derive(Debug)]
@@ -32,7 +30,7 @@ impl Files {
         let part = self
             .directory
             .join(format!(".{name}.{}.part", std::process::id()));
-        let written = write(&part, bytes).and_then(|()| name_it(&part, &path));
+        let written = write(&part, bytes).and_then(|()| os::rename_new(&part, &path));
         if let Err(error) = written {
             // It may never have been made.
             let _ = fs::remove_file(&part);
@@ -53,18 +51,6 @@ impl Files {
 fn write(part: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file: File = OpenOptions::new().write(true).create_new(true).open(part)?;
     file.write_all(bytes)
-}
-
-/// Gives a file its name, unless there is one of that name.
-fn name_it(part: &Path, path: &Path) -> io::Result<()> {
-    match renameat_with(CWD, part, CWD, path, RenameFlags::NOREPLACE) {
-        // Not on this file system (NFS): a second name, which never replaces one.
-        Err(Errno::INVAL) => {
-            fs::hard_link(part, path)?;
-            fs::remove_file(part)
-        }
-        other => Ok(other?),
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! `partywall frames publish`: files, or standard input in pieces of one size.
 
 use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -177,14 +178,14 @@ fn fill_from(path: &Path, room: &mut [u8]) -> Result<usize, Ended> {
     let failed = |error: &std::io::Error| {
         Ended::Failed(Failure::stream(&format!("read {}", path.display()), error))
     };
-    let file = File::open(path).map_err(|error| failed(&error))?;
+    let mut file = File::open(path).map_err(|error| failed(&error))?;
     let mut filled = 0;
     while filled < room.len() {
-        match rustix::io::read(&file, &mut room[filled..]) {
+        match file.read(&mut room[filled..]) {
             Ok(0) => break,
             Ok(read) => filled += read,
-            Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(failed(&error.into())),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(failed(&error)),
         }
     }
     Ok(filled)

@@ -24,11 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) fn run(arguments: &TortureArguments, dir: Option<&Path>) -> Result<ExitCode, String> {
     let signal = Arc::new(AtomicUsize::new(0));
-    for number in [
-        signal_hook::consts::SIGINT,
-        signal_hook::consts::SIGTERM,
-        signal_hook::consts::SIGHUP,
-    ] {
+    for number in crate::os::ENDING {
         signal_hook::flag::register_usize(number, Arc::clone(&signal), number as usize)
             .map_err(|error| format!("cannot watch for signals: {error}"))?;
     }
@@ -219,7 +215,11 @@ impl Playing<'_> {
         self.started[slot] += 1;
         let fault = self.arguments.fault.filter(|_| self.is_faulty(slot));
         let number = self.started[slot];
-        let player = Player::start(self.plan, &self.place, slot, number, fault)?;
+        // Who comes after one that was killed is of the other build, and each build has each part in some round.
+        let turn = self.plan.key() as usize + slot + number as usize;
+        let other = self.arguments.other.as_deref();
+        let other = other.filter(|_| turn.is_multiple_of(2));
+        let player = Player::start(self.plan, &self.place, slot, number, fault, other)?;
         self.playing[slot] = Some(player);
         Ok(())
     }

@@ -13,7 +13,7 @@ mod players;
 mod report;
 mod worker;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
@@ -39,6 +39,10 @@ pub(crate) struct TortureArguments {
     /// Only this round of the seed, again and again
     #[arg(long, value_name = "N")]
     round: Option<u64>,
+
+    /// Every other process runs this program instead: the command of another target (32 bits beside 64), or an older one
+    #[arg(long, value_name = "PROGRAM")]
+    other: Option<PathBuf>,
 
     /// Print the result as one JSON object, the last line of standard output
     #[arg(long)]

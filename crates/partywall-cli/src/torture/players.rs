@@ -2,12 +2,9 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
-
-use rustix::process::{Pid, Signal, kill_process};
 
 use super::Fault;
 use super::journal;
@@ -16,6 +13,7 @@ use super::plan::Plan;
 use super::worker::{Assignment, FINISH};
 use crate::demo::event::now_ns;
 use crate::demo::record::mix;
+use crate::os;
 
 /// Where the processes of a round do what they do.
 #[derive(Debug)]
@@ -44,6 +42,7 @@ impl Player {
         slot: usize,
         number: u32,
         fault: Option<Fault>,
+        other: Option<&Path>,
     ) -> Result<Player, String> {
         let problem = |error: std::io::Error| format!("cannot start a process: {error}");
         let source = source(slot, number);
@@ -63,14 +62,14 @@ impl Player {
         let assignment = serde_json::to_string(&assignment)
             .map_err(|error| format!("cannot write an assignment: {error}"))?;
         let complaints = file("complaints");
-        let child = Command::new("/proc/self/exe")
-            .arg0("partywall")
+        let mut program = other.map_or_else(os::this_program, Command::new);
+        // Ctrl-C is for the conductor, who ends the others in good order.
+        os::set_apart(&mut program);
+        let child = program
             .args(["torture", "--worker", &assignment])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(File::create(&complaints).map_err(problem)?)
-            // Ctrl-C is for the conductor, who ends the others in good order.
-            .process_group(0)
             .spawn()
             .map_err(problem)?;
         Ok(Player {
@@ -83,25 +82,19 @@ impl Player {
         })
     }
 
-    fn signal(&self, signal: Signal) {
-        // One that has ended is heard of elsewhere; its number is ours until it is waited for.
-        let _ = kill_process(Pid::from_child(&self.child), signal);
-    }
-
     pub(super) fn stop(&self) {
-        self.signal(Signal::STOP);
+        os::stop(&self.child);
     }
 
     pub(super) fn go_on(&self) {
-        self.signal(Signal::CONT);
+        os::go_on(&self.child);
     }
 
     /// SIGKILL, and no return before the kernel has taken everything from it.
     pub(super) fn kill(&mut self) -> Result<(), String> {
         let time = now_ns();
         let problem = |error| format!("cannot kill a process: {error}");
-        self.child.kill().map_err(problem)?;
-        if self.child.wait().map_err(problem)?.signal() == Some(Signal::KILL.as_raw()) {
+        if os::kill(&mut self.child).map_err(problem)? {
             self.killed = Some(time);
         }
         Ok(())

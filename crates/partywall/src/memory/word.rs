@@ -15,7 +15,9 @@
 //! must assume that the assembly touches any memory (no `nomem`), and the fence behind says the same to it by its own words.
 #![allow(unsafe_code)]
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+#[cfg(any(not(target_arch = "x86"), test))]
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU32, Ordering, fence};
 
 /// Loads 8 bytes.
 ///

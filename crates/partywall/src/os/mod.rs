@@ -15,7 +15,10 @@
 //! | [`DirectoryWatch`] | sleeps until names in a directory change |
 //! | [`LockFile`] | exclusive locks on single bytes, of one handle each, released by the kernel whatever ends the process |
 //! | [`Mapping`] | a shared mapping of a file or a part of one, which a forked child does not inherit; [`Mapping::sleep`], [`Mapping::sleep_any`] and [`Mapping::wake`]: sleeping on a half-word of it, also where it is mapped read-only |
+//! | [`Mapping::populate`] | makes sure that reading a part of a mapping does not fail |
 //! | [`pages_lost`], `Mapping::lost` | whether a page of some mapping was found gone when it was accessed, and which |
+//! | [`Mapping::populate`] | makes sure that reading a part of a mapping does not fail |
+//! | [`pages_lost`], [`Mapping::lost`], [`decline_sigbus_handler`] | whether a page of a mapping went away under us |
 //! | [`register_waker`], [`sleepers_fence_for_us`] | whether this process may leave the waker's fence to the sleepers |
 //! | [`fence_wakers`], [`may_rely_on_wakers`] | the sleeper's fence here and in every process that leaves it to us; whether there can be none that we miss |
 //! | [`Process`] | tells a forked child from its parent |
@@ -33,10 +36,19 @@ pub(crate) use linux::*;
 #[cfg(windows)]
 mod windows;
 #[cfg(windows)]
+pub use windows::decline_sigbus_handler;
+#[cfg(windows)]
 pub(crate) use windows::*;
 
-#[cfg(not(any(target_os = "linux", windows)))]
-compile_error!("Partywall runs on Linux and Windows so far");
+#[cfg(target_os = "macos")]
+mod macos;
+#[cfg(target_os = "macos")]
+pub use macos::decline_sigbus_handler;
+#[cfg(target_os = "macos")]
+pub(crate) use macos::*;
+
+#[cfg(not(any(target_os = "linux", target_os = "macos", windows)))]
+compile_error!("Partywall runs on Linux and Windows, and compiles for macOS");
 
 /// Why a directory cannot be trusted with channels.
 #[derive(Debug)]

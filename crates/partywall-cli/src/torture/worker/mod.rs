@@ -9,7 +9,6 @@ mod slots;
 
 use std::error::Error;
 use std::io::{Read, stdin};
-use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -17,7 +16,6 @@ use std::time::Duration;
 
 use partywall::record::{Record, Schema};
 use partywall::{Namespace, OpenError, RecvError, SendError, WaitStrategy};
-use rustix::process::{Signal, set_parent_process_death_signal};
 use serde::{Deserialize, Serialize};
 
 use super::Fault;
@@ -25,7 +23,7 @@ use super::content::{Content, HEADER};
 use super::journal::{Ending, Entry, Journal, What};
 use super::plan::{Options, Part, Random, Slot, Wait};
 use crate::demo::cast::Pattern;
-use crate::demo::part::has_gone;
+use crate::os;
 
 type Problem = Box<dyn Error>;
 
@@ -89,8 +87,8 @@ struct Worker {
 }
 
 pub(super) fn run(assignment: &str) -> Result<(), Problem> {
-    set_parent_process_death_signal(Some(Signal::KILL))?;
-    if has_gone(stdin().as_fd()) {
+    os::die_with_parent()?;
+    if os::has_gone(stdin()) {
         return Ok(());
     }
     let assignment: Assignment = serde_json::from_str(assignment)?;

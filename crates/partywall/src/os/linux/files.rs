@@ -4,18 +4,20 @@ use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
-use std::time::Duration;
 
-use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, inotify};
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
 
 use super::super::{Doubt, Readers};
-use super::{LockFile, fault_point};
+use super::{LockFile, fault_point, kernel};
 
 /// A directory, held by its descriptor.
 #[derive(Debug)]
 pub(crate) struct Directory {
     descriptor: OwnedFd,
 }
+
+/// The bit of a directory whose files take its group.
+const SET_GROUP: u32 = 0o2000;
 
 /// An open file that holds a segment.
 #[derive(Debug)]
@@ -35,9 +37,6 @@ pub(crate) enum OpenMode {
     ReadWrite,
 }
 
-/// File systems that live in memory: `TMPFS_MAGIC`, `RAMFS_MAGIC`, `HUGETLBFS_MAGIC` (statfs(2)).
-const IN_MEMORY: [u64; 3] = [0x0102_1994, 0x8584_58f6, 0x9584_58f6];
-
 impl Directory {
     /// Opens a directory by its path; a symbolic link in the last place is refused.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
@@ -51,7 +50,7 @@ impl Directory {
         match Self::open(path) {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 // Names can be looked up through such a descriptor; it needs no permission on the directory itself.
-                let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::PATH | OFlags::CLOEXEC;
+                let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | kernel::LOOK | OFlags::CLOEXEC;
                 let descriptor = fs::open(path, flags, Mode::empty())?;
                 Ok(Directory { descriptor })
             }
@@ -65,23 +64,23 @@ impl Directory {
         fs::mkdir(path, Mode::RWXU)?;
         // Where others may write (/tmp without the sticky bit), the name may mean something else already: only what
         // is a directory of our own is changed, through its descriptor.
-        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::PATH | OFlags::CLOEXEC;
+        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | kernel::LOOK | OFlags::CLOEXEC;
         let made = fs::open(path, flags, Mode::empty())?;
         if fs::fstat(&made)?.st_uid != super::user_id() {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
         fault_point();
-        let opened = fs::open(path, flags & !OFlags::PATH, Mode::empty());
+        let opened = fs::open(path, flags & !kernel::LOOK, Mode::empty());
         match opened {
             Ok(opened) if same_file(&opened, &made)? => {
-                Ok(fs::fchmod(&opened, Mode::from_raw_mode(mode))?)
+                Ok(fs::fchmod(&opened, kernel::mode(mode))?)
             }
             Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
             // The umask took even our own rights away, and what cannot be opened cannot be changed by its descriptor,
             // but for this name of it.
             Err(_) => {
                 let name = format!("/proc/self/fd/{}", made.as_raw_fd());
-                Ok(fs::chmod(name, Mode::from_raw_mode(mode))?)
+                Ok(fs::chmod(name, kernel::mode(mode))?)
             }
         }
     }
@@ -140,14 +139,14 @@ impl Directory {
 
     /// Lets these read here, and nobody else.
     pub(crate) fn set_readers(&self, readers: Readers) -> io::Result<()> {
-        let found = fs::fstat(&self.descriptor)?.st_mode & 0o7777;
+        let found = kernel::permissions(&fs::fstat(&self.descriptor)?);
         // New files take the group of a directory with this bit.
-        let wanted = readers.directory_mode() | found & Mode::SGID.as_raw_mode();
+        let wanted = readers.directory_mode() | found & SET_GROUP;
         if found == wanted {
             return Ok(());
         }
         fault_point();
-        let mode = Mode::from_raw_mode(wanted);
+        let mode = kernel::mode(wanted);
         Ok(fs::fchmod(&self.descriptor, mode)?)
     }
 
@@ -157,11 +156,11 @@ impl Directory {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             other => other?,
         };
-        if fs::fstat(&file.0)?.st_mode & 0o7777 == readers.mode() {
+        if kernel::permissions(&fs::fstat(&file.0)?) == readers.mode() {
             return Ok(());
         }
         fault_point();
-        Ok(fs::fchmod(&file.0, Mode::from_raw_mode(readers.mode()))?)
+        Ok(fs::fchmod(&file.0, kernel::mode(readers.mode()))?)
     }
 
     /// Who may read a file here.
@@ -172,13 +171,13 @@ impl Directory {
     /// Owner and permission bits.
     pub(crate) fn owner_and_mode(&self) -> io::Result<(u32, u32)> {
         let stat = fs::fstat(&self.descriptor)?;
-        Ok((stat.st_uid, stat.st_mode & 0o7777))
+        Ok((stat.st_uid, kernel::permissions(&stat)))
     }
 
     /// Owner and permission bits of a name here.
     pub(crate) fn owner_and_mode_of(&self, name: &str) -> io::Result<(u32, u32)> {
         let stat = fs::statat(&self.descriptor, name, AtFlags::SYMLINK_NOFOLLOW)?;
-        Ok((stat.st_uid, stat.st_mode & 0o7777))
+        Ok((stat.st_uid, kernel::permissions(&stat)))
     }
 
     /// Removes an empty directory.
@@ -260,7 +259,7 @@ impl Directory {
 
     /// Makes a new file that these may read, whatever the umask takes away.
     fn create_file(&self, name: &str, readers: Readers) -> io::Result<File> {
-        let mode = Mode::from_raw_mode(readers.mode());
+        let mode = kernel::mode(readers.mode());
         let flags =
             OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         fault_point();
@@ -341,18 +340,14 @@ impl Directory {
                 },
             }));
         }
-        let mode = stat.st_mode & 0o7777;
+        let mode = kernel::permissions(&stat);
         if mode & 0o022 != 0 {
             return Ok(Some(Doubt {
                 problem: format!("others may write to it (mode {mode:04o})"),
                 next: "run `chmod go-w` on it",
             }));
         }
-        let kind = fs::fstatfs(&self.descriptor)?.f_type as u64 & 0xffff_ffff;
-        Ok((!IN_MEMORY.contains(&kind)).then(|| Doubt {
-            problem: format!("is on a disk or network file system (type {kind:#x})"),
-            next: "choose a directory on a tmpfs such as /dev/shm",
-        }))
+        kernel::doubt_of_medium(self.descriptor.as_fd())
     }
 
     /// How many files there can be in this file system, if there are so many now and none can be added.
@@ -465,61 +460,19 @@ fn same_file(one: &OwnedFd, other: &OwnedFd) -> io::Result<bool> {
 impl FileIdentity {
     /// As the kernel's list of locks names it.
     pub(super) fn in_lock_list(self) -> String {
-        let (major, minor) = (fs::major(self.device), fs::minor(self.device));
+        let (major, minor) = kernel::numbers_of(self.device);
         format!("{major:02x}:{minor:02x}:{}", self.inode)
     }
 
     fn of(stat: &fs::Stat) -> Self {
         FileIdentity {
-            device: stat.st_dev,
+            device: kernel::device_of(stat),
             inode: stat.st_ino,
         }
     }
 
     pub(super) fn of_descriptor(descriptor: BorrowedFd<'_>) -> io::Result<Self> {
         Ok(Self::of(&fs::fstat(descriptor)?))
-    }
-}
-
-/// Wakes when names in a directory appear or change; made *before* looking, it misses nothing.
-#[derive(Debug)]
-pub(crate) struct DirectoryWatch {
-    queue: OwnedFd,
-}
-
-impl DirectoryWatch {
-    pub(crate) fn new(path: &Path) -> io::Result<Self> {
-        let queue = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
-        let watch = DirectoryWatch { queue };
-        watch.add(path)?;
-        Ok(watch)
-    }
-
-    /// Watches another directory as well.
-    pub(crate) fn add(&self, path: &Path) -> io::Result<()> {
-        let events = inotify::WatchFlags::CREATE
-            | inotify::WatchFlags::MOVED_TO
-            | inotify::WatchFlags::DELETE
-            | inotify::WatchFlags::ONLYDIR
-            | inotify::WatchFlags::DONT_FOLLOW;
-        inotify::add_watch(&self.queue, path, events)?;
-        Ok(())
-    }
-
-    /// Sleeps until something changed or the time is over.
-    pub(crate) fn wait(&self, timeout: Duration) {
-        let mut poll = [rustix::event::PollFd::new(
-            &self.queue,
-            rustix::event::PollFlags::IN,
-        )];
-        let timeout = rustix::time::Timespec {
-            tv_sec: timeout.as_secs() as i64,
-            tv_nsec: timeout.subsec_nanos().into(),
-        };
-        // Any error (EINTR among them) only means that the caller looks again early.
-        let _ = rustix::event::poll(&mut poll, Some(&timeout));
-        let mut buffer = [0_u8; 4096];
-        while rustix::io::read(&self.queue, &mut buffer).is_ok_and(|read| read > 0) {}
     }
 }
 

@@ -13,7 +13,9 @@ use std::ptr::NonNull;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous};
+use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
+
+use super::kernel;
 
 /// The word that says which process this is; 0 in a child that has not opened anything yet.
 struct Wiped(NonNull<u32>);
@@ -41,9 +43,9 @@ fn make_wiped_page() -> Option<Wiped> {
     // SAFETY: a fresh anonymous mapping, placed by the kernel, touches no existing memory.
     let page =
         unsafe { mmap_anonymous(std::ptr::null_mut(), LEN, protection, MapFlags::PRIVATE) }.ok()?;
-    // A kernel before 4.14 refuses; then the fork handler below wipes the word, but for raw `clone`.
+    // Where the kernel refuses, the fork handler below wipes the word, but for raw `clone`.
     // SAFETY: the page was just mapped and is used by nobody yet. It stays mapped for good.
-    let _ = unsafe { madvise(page, LEN, Advice::LinuxWipeOnFork) };
+    unsafe { kernel::wipe_in_children(page, LEN) };
     Some(Wiped(NonNull::new(page.cast())?))
 }
 

@@ -9,13 +9,7 @@ use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use super::files::FileIdentity;
-use super::{fault_point, fork};
-
-/// The call that takes offsets of 64 bits on 32-bit machines too, where C libraries do not agree on `fcntl`.
-#[cfg(target_pointer_width = "32")]
-const CONTROL: libc::c_long = libc::SYS_fcntl64;
-#[cfg(target_pointer_width = "64")]
-const CONTROL: libc::c_long = libc::SYS_fcntl;
+use super::{fault_point, fork, kernel};
 
 /// A lock file, opened anew for each handle: a duplicate of a descriptor would share its locks.
 #[derive(Debug)]
@@ -41,7 +35,7 @@ impl LockFile {
     /// Locks a byte; `false` if somebody else holds it.
     pub(crate) fn try_lock(&self, byte: u64) -> io::Result<bool> {
         fault_point();
-        match self.control(libc::F_OFD_SETLK, libc::F_WRLCK, byte) {
+        match self.control(libc::F_OFD_SETLK, kernel::WRITE, byte) {
             Ok(_) => Ok(true),
             Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => {
                 Ok(false)
@@ -53,27 +47,27 @@ impl LockFile {
     /// Gives a byte up.
     pub(crate) fn unlock(&self, byte: u64) -> io::Result<()> {
         fault_point();
-        self.control(libc::F_OFD_SETLK, libc::F_UNLCK, byte)
+        self.control(libc::F_OFD_SETLK, kernel::NONE, byte)
             .map(drop)
     }
 
     /// Whether somebody *else* holds a byte. Takes no lock, so it makes nobody wait or fail.
     pub(crate) fn is_locked(&self, byte: u64) -> io::Result<bool> {
-        let found = self.control(libc::F_OFD_GETLK, libc::F_WRLCK, byte)?;
-        Ok(i32::from(found.l_type) != libc::F_UNLCK)
+        let found = self.control(libc::F_OFD_GETLK, kernel::WRITE, byte)?;
+        Ok(i32::from(found.l_type) != kernel::NONE)
     }
 
-    fn control(&self, command: i32, kind: i32, byte: u64) -> io::Result<libc::flock64> {
-        // SAFETY: `flock64` is plain data for which zero bytes are a value; OFD locks require l_pid = 0.
-        let mut request: libc::flock64 = unsafe { std::mem::zeroed() };
+    fn control(&self, command: i32, kind: i32, byte: u64) -> io::Result<kernel::Lock> {
+        // SAFETY: `Lock` is plain data for which zero bytes are a value; OFD locks require l_pid = 0.
+        let mut request: kernel::Lock = unsafe { std::mem::zeroed() };
         request.l_type = kind as _;
         request.l_whence = libc::SEEK_SET as _;
-        request.l_start = byte as libc::off64_t;
+        request.l_start = byte as _;
         request.l_len = 1;
         loop {
             let descriptor = self.descriptor.as_raw_fd();
-            // SAFETY: the descriptor is open, and `request` is the `flock64` of this call and outlives it.
-            let result = unsafe { libc::syscall(CONTROL, descriptor, command, &raw mut request) };
+            // SAFETY: the descriptor is open, and `request` is the `Lock` of this call and outlives it.
+            let result = unsafe { kernel::control(descriptor, command, &raw mut request) };
             if result != -1 {
                 return Ok(request);
             }

@@ -22,7 +22,7 @@ use std::sync::atomic::{
     AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, compiler_fence, fence,
 };
 
-use super::fork;
+use super::{fork, kernel};
 
 /// Entries that are made together.
 const TOGETHER: usize = 64;
@@ -212,7 +212,7 @@ impl Entry {
             return false;
         }
         // SAFETY: the page that was just mapped; as the rest of the mapping, children do not have it.
-        unsafe { libc::madvise(got, page, libc::MADV_DONTFORK) };
+        let _ = unsafe { kernel::keep_from_children(got, page) };
         true
     }
 }
@@ -270,13 +270,13 @@ extern "C" fn on_sigbus(
 ) {
     // SAFETY: the calling thread's own, and the kernel's.
     let (errno, code, address) = unsafe {
-        let errno = libc::__errno_location();
+        let errno = kernel::errno();
         (*errno, (*info).si_code, (*info).si_addr().addr())
     };
     // Raised by an access, and not sent by somebody.
     let mended = code > 0 && mend(address);
     // SAFETY: the calling thread's own.
-    unsafe { *libc::__errno_location() = errno };
+    unsafe { *kernel::errno() = errno };
     if !mended {
         // SAFETY: the kernel's own arguments.
         unsafe { pass_on(signal, info, context, code > 0) };

@@ -5,10 +5,10 @@ use std::io;
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU32;
 
-use rustix::mm::{self, Advice, MapFlags, ProtFlags};
+use rustix::mm::{self, MapFlags, ProtFlags};
 
 use super::lost_pages::Watched;
-use super::{File, fault_point, fork};
+use super::{File, fault_point, fork, kernel};
 
 /// A file, or a part of one, mapped shared; unmapped when dropped.
 #[derive(Debug)]
@@ -78,10 +78,10 @@ impl Mapping {
             watched: None,
         };
         // SAFETY: exactly the range just mapped; a child that lacks it cannot be a second writer.
-        unsafe { mm::madvise(base, size, Advice::LinuxDontFork) }?;
+        unsafe { kernel::keep_from_children(base, size) }?;
         // Until its header was read, nobody knows whether it is confidential.
         // SAFETY: as above; it only changes what a core dump has in it.
-        unsafe { mm::madvise(base, size, Advice::LinuxDontDump) }?;
+        unsafe { kernel::keep_from_dumps(base, size) }?;
         mapping.watched = Some(Watched::note(mapping.base, size, writable, mapping.process));
         Ok(mapping)
     }
@@ -108,27 +108,16 @@ impl Mapping {
         let inside = at <= self.len && self.len - at >= len;
         assert!(inside, "range outside its segment");
         // SAFETY: inside the mapping, as was just checked; reading pages changes none of them.
-        let populated = unsafe {
+        unsafe {
             let from = self.base.as_ptr().add(at as usize);
-            mm::madvise(from.cast(), len as usize, Advice::LinuxPopulateRead)
-        };
-        !matches!(
-            populated,
-            Err(rustix::io::Errno::FAULT | rustix::io::Errno::NOMEM)
-        )
+            kernel::populate(from.cast(), len as usize)
+        }
     }
 
     /// Lets core dumps have what is mapped; without this none does.
     pub(crate) fn show_in_dumps(&self) -> io::Result<()> {
         // SAFETY: the mapping's own range; it only changes what a core dump has in it.
-        unsafe {
-            mm::madvise(
-                self.base.as_ptr().cast(),
-                self.len as usize,
-                Advice::LinuxDoDump,
-            )
-        }?;
-        Ok(())
+        unsafe { kernel::show_in_dumps(self.base.as_ptr().cast(), self.len as usize) }
     }
 
     /// Keeps what is mapped out of swap; `present`: all of it is brought into memory now, else each page once it is
@@ -136,14 +125,7 @@ impl Mapping {
     pub(crate) fn lock_in_memory(&self, present: bool) -> io::Result<()> {
         let (base, size) = (self.base.as_ptr().cast(), self.len as usize);
         // SAFETY: the mapping's own range; no byte of it changes.
-        unsafe {
-            if present {
-                mm::mlock(base, size)?;
-            } else {
-                mm::mlock_with(base, size, mm::MlockFlags::ONFAULT)?;
-            }
-        }
-        Ok(())
+        unsafe { kernel::lock_in_memory(base, size, present) }
     }
 
     pub(crate) fn is_writable(&self) -> bool {

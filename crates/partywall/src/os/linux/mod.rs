@@ -1,19 +1,25 @@
 //! Linux: file descriptors, open-file-description locks, futexes, membarrier.
+//!
+//! `files`, `fork`, `locks`, `lost_pages` and `mapping` are what POSIX has, and macOS uses them as they are; what differs is
+//! in `kernel`, `sleep` and `watch`.
 
 mod files;
 mod fork;
+mod kernel;
 mod locks;
 mod lost_pages;
 mod mapping;
 mod sleep;
+mod watch;
 
-pub(crate) use files::{Directory, DirectoryWatch, File, FileIdentity, OpenMode};
+pub(crate) use files::{Directory, File, FileIdentity, OpenMode};
 pub(crate) use fork::Process;
 pub(crate) use locks::{LockFile, LockView};
 pub use lost_pages::decline_sigbus_handler;
 pub(crate) use lost_pages::pages_lost;
 pub(crate) use mapping::Mapping;
 pub(crate) use sleep::{fence_wakers, may_rely_on_wakers, register_waker, sleepers_fence_for_us};
+pub(crate) use watch::DirectoryWatch;
 
 use std::path::PathBuf;
 

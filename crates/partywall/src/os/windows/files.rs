@@ -5,12 +5,12 @@
 //!
 //! A file that somebody has open or mapped keeps its name after `DeleteFile` until he closes it, and with a view it
 //! cannot be deleted at all. So a file is first moved aside, into a directory of removed files, and deleted there if that
-//! is possible; what is not is deleted by whoever removes something after the last view has gone.
+//! is possible; what is not is deleted by whoever opens the namespace, or removes something, after the last view has gone.
 #![allow(unsafe_code)]
 
 use std::fs::{self, OpenOptions};
 use std::io;
-use std::os::windows::fs::{MetadataExt, OpenOptionsExt};
+use std::os::windows::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::os::windows::io::AsRawHandle;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -26,7 +26,7 @@ use windows_sys::Win32::Storage::FileSystem::{
 };
 use windows_sys::Win32::System::Threading::WaitForSingleObject;
 
-use super::super::Doubt;
+use super::super::{Doubt, Readers};
 use super::{LockFile, fault_point, random_word, security, sleep, wide};
 
 /// Everybody may open the file meanwhile, and move or delete it.
@@ -34,6 +34,16 @@ const SHARE: u32 = FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE;
 
 /// Where removed files wait for their last view to go. No channel has such a name.
 const REMOVED: &str = ".removed";
+
+/// What a directory of the user's own would have as its mode.
+const OWNER_ONLY: u32 = 0o700;
+
+fn unshared() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::Unsupported,
+        "channels cannot be shared with other users on Windows yet",
+    )
+}
 
 /// `DRIVE_REMOTE` of winbase.h.
 const REMOTE: u32 = 4;
@@ -67,14 +77,22 @@ impl Directory {
     /// Opens a directory by its path; a link or junction in the last place is refused.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let identity = FileIdentity::of_directory(path)?;
-        Ok(Directory {
-            path: fs::canonicalize(path)?,
-            identity,
-        })
+        let path = fs::canonicalize(path)?;
+        sweep(&path.join(REMOVED));
+        Ok(Directory { path, identity })
     }
 
-    /// Makes a directory that only this user, and the system, can open; what is made in it inherits that.
-    pub(crate) fn create(path: &Path) -> io::Result<()> {
+    /// Opens a directory of another user's, who must let us list it.
+    pub(crate) fn open_to_search(path: &Path) -> io::Result<Self> {
+        Self::open(path)
+    }
+
+    /// Makes a directory that only this user, and the system, can open; what is made in it inherits that. Modes for
+    /// others are not to be had.
+    pub(crate) fn create(path: &Path, mode: u32) -> io::Result<()> {
+        if mode != OWNER_ONLY {
+            return Err(unshared());
+        }
         fault_point();
         let attributes = security::OwnerOnly::new()?.attributes();
         // SAFETY: the name ends with a zero; the attributes' descriptor lives as long as the process.
@@ -93,7 +111,7 @@ impl Directory {
 
     /// Makes a directory in this one.
     pub(crate) fn create_child(&self, name: &str) -> io::Result<()> {
-        Self::create(&self.path.join(name))
+        Self::create(&self.path.join(name), OWNER_ONLY)
     }
 
     /// Removes an empty directory.
@@ -131,7 +149,16 @@ impl Directory {
 
     /// Makes a new file of `len` bytes, all zero. Its space on the disk is reserved at once, all of it, so a full disk
     /// is an error here.
-    pub(crate) fn create_reserved(&self, name: &str, len: u64, _reserved: u64) -> io::Result<File> {
+    pub(crate) fn create_reserved(
+        &self,
+        name: &str,
+        len: u64,
+        _reserved: u64,
+        readers: Readers,
+    ) -> io::Result<File> {
+        if readers.any() {
+            return Err(unshared());
+        }
         fault_point();
         let file = options(OpenMode::ReadWrite)
             .create_new(true)
@@ -162,7 +189,7 @@ impl Directory {
             return fs::remove_file(path);
         };
         let removed = namespace.join(REMOVED);
-        match Self::create(&removed) {
+        match Self::create(&removed, OWNER_ONLY) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
                 // Nowhere to move it to: then as well as it goes.
                 return fs::remove_file(path);
@@ -211,7 +238,7 @@ impl Directory {
     }
 
     /// Why this directory cannot be trusted with channels: not the user's own, open to others, or on another machine.
-    pub(crate) fn doubt(&self) -> io::Result<Option<Doubt>> {
+    pub(crate) fn doubt(&self, _user: u32) -> io::Result<Option<Doubt>> {
         if drive_type(&self.path)? == REMOTE {
             return Ok(Some(Doubt {
                 problem: "is on a network drive".into(),
@@ -229,6 +256,50 @@ impl Directory {
     /// How many files there can be in this file system, if there are so many now: there is no such limit here.
     pub(crate) fn most_files(&self) -> Option<u64> {
         None
+    }
+
+    /// Whether a name here lacks the rights of its owner: there is no umask that could take them.
+    #[allow(clippy::unused_self, clippy::unnecessary_wraps)]
+    pub(crate) fn mend_owner_rights(&self, _name: &str) -> io::Result<bool> {
+        Ok(false)
+    }
+
+    /// Lets these read here: nobody else, so far.
+    #[allow(clippy::unused_self)]
+    pub(crate) fn set_readers(&self, readers: Readers) -> io::Result<()> {
+        match readers.any() {
+            true => Err(unshared()),
+            false => Ok(()),
+        }
+    }
+
+    /// Lets these read a file here: nobody else, so far.
+    pub(crate) fn set_readers_of(&self, _name: &str, readers: Readers) -> io::Result<()> {
+        self.set_readers(readers)
+    }
+
+    /// Who may read a file here.
+    #[allow(clippy::unused_self, clippy::unnecessary_wraps)]
+    pub(crate) fn readers_of(&self, _name: &str) -> io::Result<Readers> {
+        Ok(Readers::default())
+    }
+
+    /// As who owns it, and may do everything, alone; `doubt` has looked at the real list.
+    #[allow(clippy::unused_self, clippy::unnecessary_wraps)]
+    pub(crate) fn owner_and_mode(&self) -> io::Result<(u32, u32)> {
+        Ok((super::user_id(), OWNER_ONLY))
+    }
+
+    /// The same of a name here.
+    pub(crate) fn owner_and_mode_of(&self, name: &str) -> io::Result<(u32, u32)> {
+        fs::symlink_metadata(self.path.join(name))?;
+        Ok((super::user_id(), 0o600))
+    }
+
+    /// Whether this user may remove and make names here: what was opened as his own is his own.
+    #[allow(clippy::unused_self, clippy::unnecessary_wraps)]
+    pub(crate) fn expect_names_to_change(&self) -> io::Result<()> {
+        Ok(())
     }
 
     /// Bytes that can still be reserved here.
@@ -288,6 +359,26 @@ impl File {
     #[allow(clippy::unused_self, clippy::unnecessary_wraps)]
     pub(crate) fn reserve(&self, _at: u64, _len: u64) -> io::Result<()> {
         fault_point();
+        Ok(())
+    }
+
+    /// Reads from the file into a buffer; how many bytes there were.
+    pub(crate) fn read_at(&self, at: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.seek_read(buffer, at)
+    }
+
+    /// Writes zeros over everything that the file holds from `from` on.
+    pub(crate) fn overwrite(&self, from: u64) -> io::Result<()> {
+        const ZEROS: [u8; 16384] = [0; 16384];
+        fault_point();
+        let (mut at, end) = (from, self.len()?);
+        while at < end {
+            let piece = (ZEROS.len() as u64).min(end - at) as usize;
+            match self.0.seek_write(&ZEROS[..piece], at)? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                written => at += written as u64,
+            }
+        }
         Ok(())
     }
 

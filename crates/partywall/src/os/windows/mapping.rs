@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicU32;
 
 use windows_sys::Win32::System::Memory::{
     CreateFileMappingW, FILE_MAP_READ, FILE_MAP_WRITE, MEMORY_MAPPED_VIEW_ADDRESS, MapViewOfFile,
-    PAGE_READONLY, PAGE_READWRITE, UnmapViewOfFile,
+    PAGE_READONLY, PAGE_READWRITE, UnmapViewOfFile, VirtualLock,
 };
 
 use super::files::FileIdentity;
@@ -94,6 +94,34 @@ impl Mapping {
     #[inline(always)]
     pub(crate) fn len(&self) -> u64 {
         self.len
+    }
+
+    /// The page that was found gone: none ever is.
+    #[allow(clippy::unused_self)]
+    pub(crate) fn lost(&self) -> Option<u64> {
+        None
+    }
+
+    /// Makes a part readable without a fault: it is, for its space was reserved when the file was made.
+    pub(crate) fn populate(&self, at: u64, len: u64) -> bool {
+        let inside = at <= self.len && self.len - at >= len;
+        assert!(inside, "range outside its segment");
+        true
+    }
+
+    /// Lets core dumps have what is mapped. What a dump has is the dumper's choice here (`MiniDumpWriteDump`).
+    #[allow(clippy::unused_self, clippy::unnecessary_wraps)]
+    pub(crate) fn show_in_dumps(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Keeps what is mapped out of swap, all of it at once. (It is a file: what the cache writes out goes there.)
+    pub(crate) fn lock_in_memory(&self, _present: bool) -> io::Result<()> {
+        // SAFETY: the mapping's own range; no byte of it changes.
+        match unsafe { VirtualLock(self.base.as_ptr().cast(), self.len as usize) } {
+            0 => Err(io::Error::last_os_error()),
+            _ => Ok(()),
+        }
     }
 
     pub(crate) fn is_writable(&self) -> bool {

@@ -16,7 +16,7 @@ mod security;
 mod sleep;
 
 pub(crate) use files::{Directory, DirectoryWatch, File, FileIdentity, OpenMode};
-pub(crate) use locks::LockFile;
+pub(crate) use locks::{LockFile, LockView};
 pub(crate) use mapping::Mapping;
 pub(crate) use sleep::{fence_wakers, may_rely_on_wakers, register_waker, sleepers_fence_for_us};
 
@@ -26,6 +26,21 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use windows_sys::Win32::System::Performance::{QueryPerformanceCounter, QueryPerformanceFrequency};
 use windows_sys::Win32::System::SystemInformation::GetTickCount64;
+
+/// There is no SIGBUS on Windows: the system cuts no file short that is mapped (`ERROR_USER_MAPPED_FILE`). Always `true`.
+///
+/// ```
+/// assert!(partywall::decline_sigbus_handler());
+/// ```
+pub fn decline_sigbus_handler() -> bool {
+    true
+}
+
+/// Whether a page of some mapping was found gone: a file that is mapped stays as long as it was.
+#[inline(always)]
+pub(crate) fn pages_lost() -> bool {
+    false
+}
 
 /// Called before each system call that changes something outside this process.
 #[inline]
@@ -84,8 +99,18 @@ pub(crate) fn process_id() -> u32 {
     std::process::id()
 }
 
+/// Users have no such numbers here; channels are not shared with others yet.
+pub(crate) fn user_id() -> u32 {
+    0
+}
+
+/// Bytes that this process may keep out of swap: the system does not say before it is tried.
+pub(crate) fn memory_lock_limit() -> Option<u64> {
+    None
+}
+
 /// Where channels lie if nobody says where: in the user's own part of the disk, which does not roam.
-pub(crate) fn default_namespace() -> PathBuf {
+pub(crate) fn namespace_of(_user: u32) -> PathBuf {
     let local = std::env::var_os("LOCALAPPDATA").filter(|path| !path.is_empty());
     local
         .map_or_else(std::env::temp_dir, PathBuf::from)

@@ -32,6 +32,9 @@ use windows_sys::Win32::System::Threading::{
 
 use super::{Mapping, fault_point, security, wide};
 
+/// `MAXIMUM_WAIT_OBJECTS` of winnt.h.
+const MOST: usize = 64;
+
 /// Between two looks where there is no event to be had.
 const PAUSE: Duration = Duration::from_millis(2);
 
@@ -39,23 +42,25 @@ impl Mapping {
     /// Sleeps while the half-word at `at` is `expected`, at most `timeout`. Comes back early for any reason; the
     /// caller looks at its condition again. Works through a read-only mapping.
     pub(crate) fn sleep(&self, at: u64, expected: u32, timeout: Duration) {
-        self.sleep_any(&[(at, expected)], timeout);
+        Self::sleep_any(&[(self, at, expected)], timeout);
     }
 
-    /// The same for several half-words and their values, up to 64 of them; any of them wakes.
-    pub(crate) fn sleep_any(&self, words: &[(u64, u32)], timeout: Duration) {
+    /// The same for several half-words and their values, up to 64 of them, of any mappings; any of them wakes. If there are
+    /// more, the rest are looked at every 2 ms.
+    pub(crate) fn sleep_any(words: &[(&Self, u64, u32)], timeout: Duration) {
         if words.is_empty() {
             return;
         }
         let events: io::Result<Vec<OwnedHandle>> = words
             .iter()
-            .map(|&(at, value)| make(&self.event(at, value)))
+            .take(MOST)
+            .map(|&(mapping, at, value)| make(&mapping.event(at, value)))
             .collect();
         // The second look, which must come behind the making.
         fence(Ordering::SeqCst);
         if words
             .iter()
-            .any(|&(at, value)| self.half_word(at).load(Ordering::Relaxed) != value)
+            .any(|&(mapping, at, value)| mapping.half_word(at).load(Ordering::Relaxed) != value)
         {
             return;
         }
@@ -65,6 +70,10 @@ impl Mapping {
         };
         let handles: Vec<HANDLE> = events.iter().map(AsRawHandle::as_raw_handle).collect();
         let count = handles.len() as u32;
+        let timeout = match words.len() > MOST {
+            true => timeout.min(PAUSE),
+            false => timeout,
+        };
         // SAFETY: `events` keeps the handles open for the call; there are at most 64, as many as may be.
         unsafe { WaitForMultipleObjects(count, handles.as_ptr(), 0, milliseconds(timeout)) };
     }

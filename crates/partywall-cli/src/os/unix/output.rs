@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{FileType, Mode, OFlags, fstat, open};
 use rustix::io::Errno;
 
-use crate::signals::Signals;
+use super::signals::Signals;
 
 /// So many bytes fit whenever `poll` calls a pipe, socket or terminal writable (`PIPE_BUF` of Linux).
 const SURE: usize = 4096;

@@ -3,11 +3,13 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::process::{Child, ExitStatus};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use partywall::StopToken;
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::{flag, low_level};
 
@@ -52,25 +54,40 @@ impl Signals {
         }
     }
 
-    /// Waits for a child to end (`None`), or for the next signal.
-    pub(crate) fn wait_for_child(&self, child: impl AsFd) -> io::Result<Option<Exit>> {
-        if self.wait_for(child, PollFlags::IN)? {
-            return Ok(None);
+    /// Waits for a child to end. Signals do not end us before it; SIGTERM is passed on.
+    pub(crate) fn wait_for_child(&self, child: &mut Child) -> io::Result<ExitStatus> {
+        let pid = Pid::from_raw(child.id().cast_signed()).expect("a child has an id");
+        // It is our child and was not waited for, so the id is its own.
+        let ends = pidfd_open(pid, PidfdFlags::empty())?;
+        while !self.wait_for(&ends, PollFlags::IN)? {
+            // It stays readable, and would be seen again.
+            rustix::io::read(&self.came, &mut [0; 1])?;
+            if self.exit() == Some(Exit::Terminated) {
+                // It may have ended just now.
+                let _ = kill_process(pid, Signal::TERM);
+            }
         }
-        // It stays readable, and would be seen again.
-        rustix::io::read(&self.came, &mut [0; 1])?;
-        Ok(self.exit())
+        child.wait()
     }
 
-    /// Waits until standard input has something (or its end); `false` if a signal came first.
-    pub(crate) fn wait_for_input(&self, input: impl AsFd) -> io::Result<bool> {
-        // A signal goes first, also when the input ended in the same moment.
-        Ok(self.wait_for(input, PollFlags::IN)? && self.exit().is_none())
+    /// Reads from standard input what is there, at most so much; 0 at the end, `None` if a signal came first.
+    pub(crate) fn read_input(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        let input = io::stdin();
+        loop {
+            // A signal goes first, also when the input ended in the same moment.
+            if !self.wait_for(&input, PollFlags::IN)? || self.exit().is_some() {
+                return Ok(None);
+            }
+            match rustix::io::read(&input, &mut *buffer) {
+                Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => {}
+                read => return Ok(Some(read?)),
+            }
+        }
     }
 
     /// Waits until an output takes more (or nobody reads it any more); `false` if a signal came first. What has
     /// been received is still written after a signal, as long as that needs no waiting.
-    pub(crate) fn wait_for_output(&self, output: impl AsFd) -> io::Result<bool> {
+    pub(super) fn wait_for_output(&self, output: impl AsFd) -> io::Result<bool> {
         self.wait_for(output, PollFlags::OUT)
     }
 

@@ -1,0 +1,187 @@
+#!/usr/bin/env bash
+# Builds and runs Partywall for the other targets: i686 and aarch64 Linux, Windows (under Wine); macOS is only checked.
+#
+#   ci/targets.sh [i686|aarch64|windows|macos ...]      all of them if none is named
+#
+# A target's standard library comes from rustup where that can fetch it; else it is built from Debian's rust-web
+# packages. What cannot be set up fails: nothing is skipped. The native command must have been built (cargo build --release).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export WINEDEBUG=-all WINEPREFIX="$PWD/target/wine" CARGO_TERM_COLOR=never
+export CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_TEST_DEBUG=0
+# Both can be given, to use what is built already.
+NATIVE=${NATIVE:-$PWD/target/release/partywall}
+BUILT=${BUILT:-$PWD/target/cross}
+LIBRARY_TESTS=(memory layout channel record os:: wait protocol::checksum protocol::models::park protocol::models::properties)
+started=$SECONDS
+
+step() { printf '\n=== targets: %s (after %d s)\n' "$*" $((SECONDS - started)); }
+fail() { echo "targets: $*" >&2; exit 1; }
+
+install() {
+    local missing=() package
+    for package in "$@"; do
+        dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+    done
+    [ ${#missing[@]} -eq 0 ] && return
+    [ -n "${updated:-}" ] || { apt-get update -q >/dev/null; updated=1; }
+    DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "${missing[@]}" >/dev/null ||
+        fail "cannot install ${missing[*]}"
+}
+
+# Which of the two ways gives a target's standard library: `rustup` or `source`.
+way() {
+    if [ -z "${ways[$1]:-}" ]; then
+        if command -v rustup >/dev/null && timeout 120 rustup target add "$1" >/dev/null 2>&1; then
+            ways[$1]=rustup
+        else
+            install rustc-web cargo-web rust-web-src
+            ways[$1]=source
+        fi
+        echo "$1: standard library by ${ways[$1]}"
+    fi
+}
+declare -A ways
+
+# cross TARGET VERB ARGUMENTS...: cargo for a target, in a directory of its own.
+cross() {
+    local target=$1 verb=$2
+    shift 2
+    way "$target"
+    local variable
+    variable=CARGO_TARGET_$(tr 'a-z-' 'A-Z_' <<<"$target")_LINKER
+    local linker=${linkers[$target]:-}
+    [ -z "$linker" ] || export "$variable=$linker"
+    if [ "${ways[$target]}" = rustup ]; then
+        CARGO_TARGET_DIR=$BUILT cargo "$verb" --target "$target" "$@"
+    else
+        CARGO_TARGET_DIR=$BUILT RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 /usr/bin/cargo "$verb" \
+            -Zbuild-std=std,panic_unwind,panic_abort,test --target "$target" "$@"
+    fi
+}
+declare -A linkers=([i686-unknown-linux-gnu]=i686-linux-gnu-gcc [aarch64-unknown-linux-gnu]=aarch64-linux-gnu-gcc)
+
+# One layout: every target prints the same tables.
+same_abi() {
+    "$@" abi | tr -d '\r' | cmp - target/native.abi || fail "$1 has another layout"
+    echo 'the layout is the same'
+}
+
+# Bytes through a ring, and a value through a snapshot, between two commands.
+through() {
+    local place=$1 one=$2 other=$3
+    head -c 5000003 /dev/urandom >target/bytes.in
+    rm -f target/bytes.out
+    $other --dir "$place" recv bytes >target/bytes.out &
+    local receiver=$!
+    $one --dir "$place" send bytes <target/bytes.in
+    wait $receiver
+    cmp target/bytes.in target/bytes.out
+    $one --dir "$place" put value 'one value'
+    [ "$($other --dir "$place" get value | tr -d '\r\n')" = 'one value' ]
+    $one --dir "$place" rm value >/dev/null
+    echo "byte for byte: ${one##*/} to ${other##*/}"
+}
+
+# An oracle judges what processes of both targets did that were killed and stopped, in each part of each pattern.
+torture() {
+    local pattern
+    for pattern in ring snapshot broadcast frames mpsc guarded; do
+        "$NATIVE" torture --seconds "$1" --seed 6 --pattern $pattern --other "$2" --json | tail -n 1
+    done
+}
+
+i686() {
+    local target=i686-unknown-linux-gnu program=$BUILT/i686-unknown-linux-gnu/debug/partywall
+    step 'i686'
+    install gcc-i686-linux-gnu libc6-dev-i386-cross libc6-i386 lib32gcc-s1
+    cross $target build -p partywall-cli
+    same_abi "$program"
+    python3 ci/golden.py check "$program"
+    step 'i686 and x86-64 on one channel'
+    local place
+    place=$(mktemp -d -p /dev/shm targets-XXXXXX)
+    through "$place" "$program" "$NATIVE"
+    through "$place" "$NATIVE" "$program"
+    rm -r "$place"
+    torture 8 "$program"
+    step 'i686: the library'"'"'s tests'
+    cross $target test -p partywall --lib -- "${LIBRARY_TESTS[@]}"
+}
+
+aarch64() {
+    local target=aarch64-unknown-linux-gnu program=$PWD/target/aarch64-partywall
+    step 'aarch64'
+    install gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user
+    cross $target build -p partywall-cli
+    printf '#!/bin/sh\nexec qemu-aarch64 -L /usr/aarch64-linux-gnu %q "$@"\n' \
+        "$BUILT/$target/debug/partywall" >"$program"
+    chmod +x "$program"
+    same_abi "$program"
+    python3 ci/golden.py check "$program"
+    step 'aarch64 and x86-64 on one channel'
+    local place
+    place=$(mktemp -d -p /dev/shm targets-XXXXXX)
+    through "$place" "$program" "$NATIVE"
+    through "$place" "$NATIVE" "$program"
+    rm -r "$place"
+    torture 5 "$program"
+}
+
+windows() {
+    local target=x86_64-pc-windows-gnu directory=$BUILT/x86_64-pc-windows-gnu/debug
+    local program="wine $directory/partywall.exe" pattern
+    step 'windows'
+    install gcc-mingw-w64-x86-64 wine wine64
+    cross $target build -p partywall-cli
+    mkdir -p "$WINEPREFIX"
+    wineboot_once
+    # Wine 8 lacks a library that the standard library asks for random numbers.
+    if ! wine "$directory/partywall.exe" --version >/dev/null 2>&1; then
+        printf '%s\n' '#include <windows.h>' 'BOOLEAN NTAPI SystemFunction036(PVOID, ULONG);' \
+            '__declspec(dllexport) BOOL WINAPI ProcessPrng(PBYTE p, SIZE_T n) { return SystemFunction036(p, (ULONG)n); }' \
+            >target/prng.c
+        x86_64-w64-mingw32-gcc -shared -o "$directory/bcryptprimitives.dll" target/prng.c -ladvapi32
+    fi
+    $program --version
+    # shellcheck disable=SC2086 # a program and its arguments
+    same_abi $program
+    python3 ci/golden.py check --wine "$directory/partywall.exe"
+    step 'windows: commands under Wine'
+    local place
+    place=$(mktemp -d)
+    chmod 700 "$place"
+    through "$place" "$program" "$program"
+    rm -r "$place"
+    for pattern in ring snapshot broadcast frames mpsc guarded; do
+        $program demo --pattern $pattern --seconds 3 --json </dev/null | tail -n 1 | tee target/demo.windows.json
+        python3 - target/demo.windows.json <<'PYTHON'
+import json, sys
+result = json.load(open(sys.argv[1]))
+assert result["lost"] == 0 and result["torn"] == 0 and result["kills"] >= 1, result
+PYTHON
+    done
+    step 'windows: kills and stops under Wine'
+    for pattern in ring snapshot broadcast frames mpsc guarded; do
+        $program torture --seconds 8 --seed 6 --pattern $pattern --json | tail -n 1
+    done
+}
+
+wineboot_once() {
+    [ -e "$WINEPREFIX/system.reg" ] || timeout 300 wine wineboot -i >/dev/null 2>&1 || fail 'Wine does not start'
+}
+
+macos() {
+    step 'macos (checked, never run)'
+    cross aarch64-apple-darwin check -p partywall
+}
+
+[ -x "$NATIVE" ] || cargo build --release -p partywall-cli
+mkdir -p target
+"$NATIVE" abi >target/native.abi
+targets=("$@")
+[ ${#targets[@]} -gt 0 ] || targets=(i686 aarch64 windows macos)
+for target in "${targets[@]}"; do
+    "$target"
+done
+step 'done'
