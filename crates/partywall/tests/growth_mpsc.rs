@@ -4,6 +4,7 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use common::Place;
@@ -107,9 +108,17 @@ impl Account {
 
 /// Receives until a growth is possible, and grows.
 fn grow(receiver: &mut Receiver, capacity: u64, account: &mut Account) {
+    until_finished(receiver, account, |receiver| receiver.grow(capacity));
+}
+
+fn until_finished(
+    receiver: &mut Receiver,
+    account: &mut Account,
+    mut grow: impl FnMut(&mut Receiver) -> Result<(), GrowError>,
+) {
     let end = Instant::now() + LONG;
     loop {
-        match receiver.grow(capacity) {
+        match grow(receiver) {
             Ok(()) => return,
             Err(GrowError::Unfinished { .. }) => {
                 assert!(Instant::now() < end, "the last growth never ends");
@@ -184,6 +193,53 @@ fn eight_senders_lose_nothing_in_three_growths() {
     }
     receiver.acknowledge();
     assert_eq!(receiver.received(), records);
+}
+
+#[test]
+fn whoever_comes_while_the_channel_grows_finds_a_seat() {
+    const GROWTHS: u64 = 60;
+    let place = Place::new();
+    let mut receiver = receiver(&place).seats(4).open("come").unwrap();
+    let options = sender(&place);
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let comers: Vec<_> = (0..3)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut times = 0;
+                    while !over.load(Relaxed) {
+                        // There is always a seat for it: four seats, and two others.
+                        let sender = options
+                            .attach("come")
+                            .inspect_err(|_| over.store(true, Relaxed));
+                        sender.unwrap().close().unwrap();
+                        times += 1;
+                    }
+                    times
+                })
+            })
+            .collect();
+        let mut account = Account::default();
+        'growths: for growth in 0..GROWTHS {
+            for _ in 0..6 {
+                if over.load(Relaxed) {
+                    break 'growths;
+                }
+                if let Ok(event) = receiver.recv_timeout(LONG) {
+                    account.hear(&event);
+                }
+            }
+            let schema = (growth % 2 == 0).then(Schema::of::<Metre>);
+            until_finished(&mut receiver, &mut account, |receiver| {
+                receiver.reschema(schema.clone())
+            });
+        }
+        over.store(true, Relaxed);
+        for comer in comers {
+            assert!(comer.join().unwrap() > 0);
+        }
+    });
+    assert_eq!(receiver.generation(), GROWTHS + 1);
 }
 
 #[test]

@@ -271,6 +271,10 @@ impl<'a> Claiming<'a> {
                     }
                 }
             }
+            // The channel has grown meanwhile: its seats are elsewhere.
+            if !matches!(root::generations(self.root), Ok(now) if now == self.generations) {
+                return Ok(Seat::Changed);
+            }
             // A seat that looked usable was locked: by a live holder, or for a moment by somebody who only
             // looked at it.
             if !busy || Instant::now() >= end {
