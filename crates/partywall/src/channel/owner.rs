@@ -480,6 +480,12 @@ fn begin_anew<R: OwnerRole>(
     let (header, role) = generation::create::<R>(&channel, next, instance, wanted, Base::default())
         .inspect_err(|_| remove(next))?;
     root::begin(&root, next);
+    let mut oldest = generations.oldest;
+    if oldest == before {
+        root::advance_oldest(&root, next);
+        remove(before);
+        oldest = next;
+    }
     let mut owned = Owned {
         channel,
         lock,
@@ -488,7 +494,7 @@ fn begin_anew<R: OwnerRole>(
         role,
         adopted: false,
         epoch: 0,
-        oldest: generations.oldest,
+        oldest,
     };
     owned.remove_unfinished();
     owned.finish_retiring();

@@ -264,3 +264,124 @@ fn has_global_privilege() -> io::Result<bool> {
         _ => Ok(has != 0),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::Unreachable;
+    use super::*;
+    use windows_sys::Win32::System::Threading::CreateEventW;
+
+    fn drawn() -> String {
+        format!("{:016x}{:016x}", random_word(), random_word())
+    }
+
+    #[test]
+    fn a_stub_says_what_its_section_is_called_and_nothing_else_is_one() {
+        let stub = Stub {
+            len: 1 << 40 | 4096,
+            session: 7,
+            name: "Local\\partywall-00ff.section".to_owned(),
+        };
+        let bytes = stub.to_bytes();
+        assert_eq!(Stub::from_bytes(&bytes), Some(stub));
+        // Its magic; its name's length, also beyond its end; its name.
+        for (at, wrong) in [(0, 0), (20, 0), (20, 233), (23, 1), (24, b'l'), (40, b'\\')] {
+            let mut bytes = bytes;
+            bytes[at] = wrong;
+            assert_eq!(Stub::from_bytes(&bytes), None, "{at}");
+        }
+    }
+
+    #[test]
+    fn a_section_that_exists_already_is_left_as_it_is() {
+        let taken = drawn();
+        let (first, _) = Section::create_by(65536, false, || taken.clone()).unwrap();
+        let mut names = [drawn(), taken.clone()];
+        let (_, stub) = Section::create_by(4096, false, || {
+            names.swap(0, 1);
+            names[0].clone()
+        })
+        .unwrap();
+        assert!(!stub.name.contains(&taken), "{}", stub.name);
+        let error = Section::create_by(4096, false, || taken.clone()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(first.len(), 65536);
+    }
+
+    #[test]
+    fn another_kind_of_object_on_the_name_is_told() {
+        let name = drawn();
+        let full = format!("Local\\partywall-{name}.section");
+        let units = wide(full.as_ref());
+        // SAFETY: the name ends with a zero.
+        let event = unsafe { CreateEventW(std::ptr::null(), 1, 0, units.as_ptr()) };
+        assert!(!event.is_null());
+        // SAFETY: just made, and owned by nobody else.
+        let _event = unsafe { OwnedHandle::from_raw_handle(event) };
+        let error = Section::create_by(4096, false, || name.clone()).unwrap_err();
+        assert!(
+            error.to_string().contains("ERROR_INVALID_HANDLE"),
+            "{error}"
+        );
+        let stub = Stub {
+            len: 4096,
+            session: session().unwrap(),
+            name: full.clone(),
+        };
+        let why = stub.open(false).unwrap().unwrap_err();
+        assert_eq!(why, Unreachable::ForeignObject { object: full });
+    }
+
+    #[test]
+    fn a_section_is_gone_with_its_last_handle_and_found_in_its_session_only() {
+        let (first, stub) = Section::create(4096, false).unwrap();
+        let second = stub.open(true).unwrap().unwrap();
+        drop(first);
+        drop(stub.open(false).unwrap().unwrap());
+        let elsewhere = Stub {
+            session: stub.session + 1,
+            ..stub.clone()
+        };
+        assert!(matches!(
+            elsewhere.open(false).unwrap(),
+            Err(Unreachable::OtherSession { .. })
+        ));
+        drop(second);
+        assert_eq!(stub.open(false).unwrap().unwrap_err(), Unreachable::Gone);
+    }
+
+    #[test]
+    fn a_name_for_every_session_is_found_from_every_session() {
+        let (_section, stub) = Section::create(4096, true).unwrap();
+        assert!(stub.name.starts_with("Global\\"), "{}", stub.name);
+        assert_eq!(stub.session, EVERY_SESSION);
+        stub.open(true).unwrap().unwrap();
+    }
+
+    #[test]
+    fn too_little_page_file_is_too_little_space() {
+        for code in [ERROR_COMMITMENT_LIMIT, ERROR_NOT_ENOUGH_MEMORY] {
+            assert_eq!(error_of(code).kind(), io::ErrorKind::StorageFull);
+        }
+        let denied = error_of(windows_sys::Win32::Foundation::ERROR_ACCESS_DENIED);
+        assert_eq!(denied.kind(), io::ErrorKind::PermissionDenied);
+        assert!(free_bytes().unwrap() > 0);
+    }
+
+    #[test]
+    fn only_the_user_and_the_system_may_open_a_section() {
+        let (section, _) = Section::create(4096, false).unwrap();
+        let user = security::own_user().unwrap();
+        let text = security::text_of_object(&section.handle).unwrap();
+        // All rights of a section, in one spelling or another.
+        let entries: Vec<&str> = text.split('(').skip(1).collect();
+        assert_eq!(entries.len(), 2, "{text}");
+        assert!(text.starts_with("D:P"), "{text}");
+        assert!(entries[0].ends_with(&format!(";;;{user})")), "{text}");
+        assert!(entries[1].ends_with(";;;SY)"), "{text}");
+        assert!(
+            entries.iter().all(|entry| entry.starts_with("A;;")),
+            "{text}"
+        );
+    }
+}

@@ -203,6 +203,54 @@ fn sid_of(token: &OwnedHandle, what: TOKEN_INFORMATION_CLASS) -> io::Result<Stri
     text_of(unsafe { room.as_ptr().cast::<PSID>().read() })
 }
 
+/// Who may open an object of the kernel's, as SDDL.
+#[cfg(test)]
+pub(super) fn text_of_object(object: &OwnedHandle) -> io::Result<String> {
+    use windows_sys::Win32::Security::Authorization::{
+        ConvertSecurityDescriptorToStringSecurityDescriptorW, SE_KERNEL_OBJECT,
+    };
+    let nowhere = std::ptr::null_mut();
+    let mut descriptor: PSECURITY_DESCRIPTOR = std::ptr::null_mut();
+    // SAFETY: the handle is open; one pointer is stored into one of our own.
+    let result = unsafe {
+        GetSecurityInfo(
+            object.as_raw_handle(),
+            SE_KERNEL_OBJECT,
+            DACL_SECURITY_INFORMATION,
+            nowhere,
+            nowhere,
+            std::ptr::null_mut(),
+            std::ptr::null_mut(),
+            &raw mut descriptor,
+        )
+    };
+    if result != ERROR_SUCCESS {
+        return Err(io::Error::from_raw_os_error(result.cast_signed()));
+    }
+    let _descriptor = Local(descriptor.cast());
+    let mut text: *mut u16 = std::ptr::null_mut();
+    // SAFETY: `_descriptor` keeps it; one pointer is stored into one of our own.
+    let made = unsafe {
+        ConvertSecurityDescriptorToStringSecurityDescriptorW(
+            descriptor,
+            SDDL_REVISION_1,
+            DACL_SECURITY_INFORMATION,
+            &raw mut text,
+            std::ptr::null_mut(),
+        )
+    };
+    match made {
+        0 => Err(io::Error::last_os_error()),
+        _ => Ok(owned_text(text)),
+    }
+}
+
+/// This user's SID.
+#[cfg(test)]
+pub(super) fn own_user() -> io::Result<String> {
+    Ok(own_sids()?.user)
+}
+
 /// A SID as people write it.
 fn text_of(sid: PSID) -> io::Result<String> {
     let mut text: *mut u16 = std::ptr::null_mut();
@@ -210,13 +258,18 @@ fn text_of(sid: PSID) -> io::Result<String> {
     if unsafe { ConvertSidToStringSidW(sid, &raw mut text) } == 0 {
         return Err(io::Error::last_os_error());
     }
+    Ok(owned_text(text))
+}
+
+/// What the system wrote for us to free, ending with a zero.
+fn owned_text(text: *mut u16) -> String {
     let _text = Local(text.cast());
     // SAFETY: it ends with a zero, and `_text` keeps it.
     let units = unsafe {
         let length = (0..).take_while(|&index| *text.add(index) != 0).count();
         std::slice::from_raw_parts(text, length)
     };
-    Ok(String::from_utf16_lossy(units))
+    String::from_utf16_lossy(units)
 }
 
 /// What the system gave us to free.
