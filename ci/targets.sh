@@ -153,6 +153,7 @@ windows() {
     chmod 700 "$place"
     through "$place" "$program" "$program"
     rm -r "$place"
+    python3 ci/console.py "$directory/partywall.exe"
     for pattern in ring snapshot broadcast frames mpsc guarded; do
         $program demo --pattern $pattern --seconds 3 --json </dev/null | tail -n 1 | tee target/demo.windows.json
         python3 - target/demo.windows.json <<'PYTHON'
