@@ -11,7 +11,7 @@ use partywall::{Namespace, RecvError, SendError, WaitStrategy, inspect, manage};
 
 use crate::victim::{Fault, Report, Stage, run, say};
 use crate::world::{CHANNEL, Payload, committed};
-use crate::{Located, Swept};
+use crate::{Located, Swept, system};
 
 /// Nothing here takes so long unless it hangs.
 const LONG: Duration = Duration::from_secs(20);
@@ -94,7 +94,7 @@ impl Located for FrameWorld {
 
 impl FrameWorld {
     fn empty() -> Self {
-        let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+        let directory = system::directory();
         FrameWorld {
             namespace: Namespace::open(directory.path()).unwrap(),
             directory,
