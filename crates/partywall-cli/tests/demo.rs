@@ -35,16 +35,7 @@ fn report(output: &Output) -> Value {
 }
 
 fn left_in(dir: &Path) -> Vec<String> {
-    let entries = fs::read_dir(dir).expect("the directory is there");
-    entries
-        .map(|entry| {
-            entry
-                .expect("an entry")
-                .file_name()
-                .to_string_lossy()
-                .into_owned()
-        })
-        .collect()
+    system::names(dir)
 }
 
 /// A pattern's demo.

@@ -95,12 +95,9 @@ fn refuse_by_mode(parent: &Path, good: &Path, refuse: impl Fn(&Path, &str)) {
 fn files_that_are_not_a_channels() {
     let place = Place::new();
     let mut producer = place.producer().heartbeat(false).open("c").unwrap();
-    let _seat = place
-        .consumer()
-        .heartbeat(false)
-        .durable("d")
-        .attach("c")
-        .unwrap();
+    // Somebody who comes back keeps the channel; nobody has a file open, for Windows would let none be shortened.
+    let durable = place.consumer().heartbeat(false).durable("d");
+    durable.attach("c").unwrap().detach();
     producer.send(b"x").unwrap();
     producer.abandon();
     let directory = place.path().join("c");
@@ -224,10 +221,13 @@ fn options_out_of_range() {
     assert_eq!(place.files(), Vec::<String>::new());
     // More memory than there is.
     let refused = place.producer().capacity(1 << 40).open("c").unwrap_err();
-    assert!(
-        matches!(refused, OpenError::NoSpace { needed, free, .. } if needed > free),
-        "{refused}"
-    );
+    let right = match refused {
+        OpenError::NoSpace { needed, free, .. } => needed > free,
+        // Wine makes a file of any length, and then cannot map it.
+        OpenError::System { .. } => cfg!(windows),
+        _ => false,
+    };
+    assert!(right, "{refused}");
     assert_eq!(place.files(), Vec::<String>::new(), "nothing is left of it");
 }
 

@@ -40,10 +40,7 @@ impl Place {
     }
 
     fn files(&self) -> Vec<String> {
-        std::fs::read_dir(self.namespace.path())
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect()
+        system::names(self.namespace.path())
     }
 }
 

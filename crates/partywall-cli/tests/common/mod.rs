@@ -40,10 +40,7 @@ impl Place {
 
     /// Everything in the namespace.
     pub(crate) fn names(&self) -> Vec<String> {
-        let entries = std::fs::read_dir(self.directory.path()).unwrap();
-        entries
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect()
+        system::names(self.path())
     }
 
     /// Looks again and again, as long as a busy machine may need.

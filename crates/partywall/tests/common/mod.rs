@@ -42,10 +42,7 @@ impl Place {
 
     /// Everything in the namespace.
     pub(crate) fn files(&self) -> Vec<String> {
-        let entries = std::fs::read_dir(self.path()).unwrap();
-        entries
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect()
+        system::names(self.path())
     }
 }
 

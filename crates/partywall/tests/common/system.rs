@@ -23,6 +23,16 @@ pub(crate) fn directory_named(prefix: &str) -> tempfile::TempDir {
     }
 }
 
+/// The names in a namespace. On Windows what somebody still has mapped lies in a directory of its own, with no name
+/// that a channel could have, until it can be deleted.
+pub(crate) fn names(namespace: &std::path::Path) -> Vec<String> {
+    let entries = std::fs::read_dir(namespace).unwrap();
+    entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| cfg!(unix) || name != ".removed")
+        .collect()
+}
+
 /// Bytes of a file by their place, as on Linux.
 #[cfg(windows)]
 pub(crate) trait At {

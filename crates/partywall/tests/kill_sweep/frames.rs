@@ -219,7 +219,7 @@ impl FrameWorld {
         for row in manage::clean(&self.namespace).unwrap() {
             assert!(row.removed, "{row:?}");
         }
-        assert_eq!(std::fs::read_dir(self.path()).unwrap().count(), 0);
+        assert_eq!(system::names(self.path()).len(), 0);
     }
 
     /// Frames lost in one seat, by the channel's own account.
@@ -428,7 +428,7 @@ fn publishers() -> Vec<Swept<FrameWorld>> {
                 drop(survivor);
                 world.held.iter().for_each(check);
                 world.held.clear();
-                assert_eq!(std::fs::read_dir(world.path()).unwrap().count(), 0);
+                assert_eq!(system::names(world.path()).len(), 0);
             },
         },
     ]
@@ -561,7 +561,7 @@ fn subscribers() -> Vec<Swept<FrameWorld>> {
             },
             check: |world, report| {
                 if report.points.is_some() {
-                    assert_eq!(std::fs::read_dir(world.path()).unwrap().count(), 0);
+                    assert_eq!(system::names(world.path()).len(), 0);
                 }
                 world.nothing_is_left();
             },

@@ -257,7 +257,7 @@ impl GuardedWorld {
         );
         drop((record, others, reader));
         manage::remove(&self.namespace, CHANNEL, false).unwrap();
-        assert_eq!(std::fs::read_dir(self.path()).unwrap().count(), 0);
+        assert_eq!(system::names(self.path()).len(), 0);
     }
 
     /// The survivor had the lock all the time, and whoever waited for it has died.

@@ -256,7 +256,7 @@ impl SlotWorld {
         for row in manage::clean(&self.namespace).unwrap() {
             assert!(row.removed, "{row:?}");
         }
-        assert_eq!(std::fs::read_dir(self.path()).unwrap().count(), 0);
+        assert_eq!(system::names(self.path()).len(), 0);
     }
 }
 

@@ -162,10 +162,7 @@ impl World {
     }
 
     pub(crate) fn names(&self) -> Vec<String> {
-        let entries = std::fs::read_dir(self.path()).unwrap();
-        entries
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect()
+        system::names(self.path())
     }
 
     /// A successor takes the channel over; everybody goes on; then it is closed, and nothing is left.
