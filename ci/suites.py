@@ -2,6 +2,7 @@
 """Runs the test programs that cargo built for a target, every file of the suite, and counts what they did.
 
     ci/suites.py TARGET MESSAGES [--runner PROGRAM] [NAME ...]
+    ci/suites.py --where NAME MESSAGES             the program of one file
 
 MESSAGES is what `cargo test --no-run --message-format=json` wrote. With NAMEs only these files are run, and nothing is
 counted. What each target leaves out and why, how deep the long tests go there, and how many tests must have run, stands in
@@ -126,6 +127,9 @@ class Suite:
 
 
 def main():
+    if sys.argv[1:2] == ["--where"]:
+        print(next(program for name, (program, _) in programs(pathlib.Path(sys.argv[3])).items() if name.endswith("/" + sys.argv[2])))
+        return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("target")
     parser.add_argument("messages", type=pathlib.Path)

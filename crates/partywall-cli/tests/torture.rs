@@ -197,3 +197,30 @@ fn a_seed_gives_the_same_plans_again() {
     }
     assert_eq!(plans[0], plans[1]);
 }
+
+#[test]
+fn with_another_program_both_play_every_part_of_every_pattern() {
+    let kept = tempfile::tempdir().expect("a directory");
+    for pattern in PATTERNS {
+        let program = env!("CARGO_BIN_EXE_partywall");
+        let arguments = ["--seconds", "2", "--seed", "6", "--pattern", pattern];
+        let other = ["--other", program];
+        let output = torture(kept.path(), &[&arguments[..], &other].concat())
+            .output()
+            .expect("it starts");
+        let told = report(&output);
+        assert!(output.status.success(), "{pattern} {told}");
+        // Nobody owns a guarded record: who has it locked does, for that time.
+        let owner = if pattern == "guarded" {
+            "peer"
+        } else {
+            "owner"
+        };
+        for build in ["this", "other"] {
+            for part in [owner, "peer"] {
+                let share = &told["patterns"][0]["builds"][build][part];
+                assert!(count(share, "operations") > 0, "{build} {part}: {told}");
+            }
+        }
+    }
+}
