@@ -220,6 +220,7 @@ macos() {
 [ -x "$NATIVE" ] || cargo build --release -p partywall-cli
 mkdir -p target
 "$NATIVE" abi >target/native.abi
+python3 ci/golden.py check "$NATIVE"
 targets=("$@")
 [ ${#targets[@]} -gt 0 ] || targets=(i686 aarch64 windows macos csharp)
 for target in "${targets[@]}"; do
