@@ -1,7 +1,10 @@
 //! The bench runs, and its rows are what programs expect. Never how fast: this may be any machine.
 
+mod common;
+
+use common::{INTERRUPTED, command, interrupt};
 use serde_json::Value;
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -10,7 +13,7 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 fn bench(arguments: &[&str]) -> Output {
     let _turn = ONE_AT_A_TIME.lock();
-    Command::new(env!("CARGO_BIN_EXE_partywall"))
+    command()
         .args(["bench", "--quick", "--rounds", "3"])
         .args(arguments)
         .stdin(Stdio::null())
@@ -96,7 +99,7 @@ fn ctrl_c_ends_both_processes() {
         return;
     }
     let _turn = ONE_AT_A_TIME.lock();
-    let mut running = Command::new(env!("CARGO_BIN_EXE_partywall"))
+    let mut running = command()
         .args(["bench", "--json"])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -104,7 +107,6 @@ fn ctrl_c_ends_both_processes() {
         .expect("the command starts");
     // Where it is by then does not matter; that it has its handlers does.
     std::thread::sleep(Duration::from_millis(500));
-    let process = rustix::process::Pid::from_child(&running);
-    rustix::process::kill_process(process, rustix::process::Signal::INT).expect("a signal");
-    assert_eq!(running.wait().expect("it ends").code(), Some(130));
+    interrupt(&running);
+    assert_eq!(running.wait().expect("it ends").code(), Some(INTERRUPTED));
 }

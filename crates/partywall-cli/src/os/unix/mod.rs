@@ -44,8 +44,8 @@ pub(crate) fn die_with_parent() -> io::Result<()> {
 }
 
 /// Whether nobody holds the other end of a pipe any more.
-pub(crate) fn has_gone(pipe: impl AsFd) -> bool {
-    let mut polled = [PollFd::new(&pipe, PollFlags::empty())];
+pub(crate) fn has_gone(pipe: &impl AsFd) -> bool {
+    let mut polled = [PollFd::new(pipe, PollFlags::empty())];
     // Asks only, and does not wait.
     poll(&mut polled, Some(&Timespec::default())).is_ok()
         && polled[0].revents().contains(PollFlags::HUP)

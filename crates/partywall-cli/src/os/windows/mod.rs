@@ -43,7 +43,7 @@ pub(crate) fn die_with_parent() -> io::Result<()> {
 }
 
 /// Whether nobody holds the other end of a pipe any more.
-pub(crate) fn has_gone(pipe: impl AsRawHandle) -> bool {
+pub(crate) fn has_gone(pipe: &impl AsRawHandle) -> bool {
     let (nothing, nowhere) = (std::ptr::null_mut(), std::ptr::null_mut());
     // SAFETY: the handle is open; nothing is asked for but whether the pipe is.
     let there =
