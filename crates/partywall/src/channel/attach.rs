@@ -253,6 +253,16 @@ impl<'a> Claiming<'a> {
         if opened.header.state != State::READY {
             return Ok(self.not_ready());
         }
+        if self.request.durable.is_some() && opened.header.provision().page_file {
+            return Err(OpenError::InvalidOption {
+                option: "a durable consumer's channel",
+                expected: "one whose memory is files, for its place there must outlive every process",
+                found: format!(
+                    "one of the page file (channel {}): its producer was opened with `Backing::PageFile` (--page-file)",
+                    self.channel.name()
+                ),
+            });
+        }
         self.check_schema(&opened)?;
         let Some(promised) = self.promised_seats::<P>()? else {
             return Ok(Seat::Changed);

@@ -10,16 +10,17 @@ use super::generation::{self, Base, Wanted};
 use super::liveness::{FILES, GenerationLocks, OWNER, lock_patiently, seat_byte};
 use super::namespace::Namespace;
 use super::removal;
-use super::root::{self, Found};
+use super::root::{self, Found, Generations};
 use super::schema;
 use super::segment::{self, Header, Opened};
 use crate::error::{Denied, OpenError};
 use crate::layout::header::{self, FLAG_CONFIDENTIAL, FLAG_KEEP, Pattern, Phase, Side, State};
+use crate::layout::last_error::LastError;
 use crate::layout::root::{CURRENT, LAST};
 use crate::layout::verdict::{self, Evicted};
 use crate::layout::{MAX_SEATS, owner, peers, seat};
 use crate::memory::{ReadOnly, Region, Shared, SharedMut, Writable};
-use crate::os::{self, LockFile};
+use crate::os::{self, LockFile, Provision};
 use crate::protocol::Lie;
 use crate::protocol::growth::{self, Later, Older};
 use crate::protocol::park;
@@ -270,7 +271,13 @@ fn open_with_files<R: OwnerRole>(
                     &claimed.channel,
                     generations.current,
                     root_header.instance,
-                )?;
+                );
+                let found = match found {
+                    Err(error) if error.is_of_vanished_memory() => {
+                        return begin_anew(claimed, root, &root_header, generations, wanted, error);
+                    }
+                    other => other?,
+                };
                 let retired = found.0.state.phase() != Some(Phase::Ready);
                 let adopted = if found.0.state == State::BROKEN {
                     Err(broken(name, generations.current))
@@ -441,6 +448,57 @@ fn create_first<R: OwnerRole>(claimed: Claimed, wanted: &Wanted) -> Result<Owned
         oldest: 1,
     };
     owned.let_readers_in()?;
+    owned.take_office();
+    Ok(owned)
+}
+
+/// Makes the generation after one whose memory went with the last process that had it. What was in it is lost, and nobody
+/// can say how much that was; so positions and counts begin anew.
+///
+/// An owner that dies before `root.current` is stored leaves files that the next one replaces; one that dies
+/// behind it has made what its successor adopts, or finds gone again.
+fn begin_anew<R: OwnerRole>(
+    claimed: Claimed,
+    root: Region<Writable>,
+    root_header: &Header,
+    generations: Generations,
+    wanted: &Wanted,
+    gone: OpenError,
+) -> Result<Owned<R>, OpenError> {
+    let Claimed { channel, lock } = claimed;
+    let (before, next) = (generations.current, generations.current + 1);
+    // Whoever sits there has its memory. That we cannot see it does not mean that he may be left behind.
+    if next > LAST || removal::sits(&lock, before) {
+        return Err(gone);
+    }
+    let instance = root_header.instance;
+    let remove = |number| {
+        for name in [owner_file(number), peers_file(number)] {
+            let _ = channel.discard(&name);
+        }
+    };
+    let (header, role) = generation::create::<R>(&channel, next, instance, wanted, Base::default())
+        .inspect_err(|_| remove(next))?;
+    root::begin(&root, next);
+    let mut owned = Owned {
+        channel,
+        lock,
+        root,
+        header,
+        role,
+        adopted: false,
+        epoch: 0,
+        oldest: generations.oldest,
+    };
+    owned.remove_unfinished();
+    owned.finish_retiring();
+    owned.open_older()?;
+    owned.let_readers_in()?;
+    let last_error = LastError::Vanished as u64;
+    owned
+        .role
+        .owner()
+        .store(owner::LAST_ERROR, last_error, Relaxed);
     owned.take_office();
     Ok(owned)
 }
@@ -629,6 +687,11 @@ impl<R: OwnerRole> Owned<R> {
             confidential: header.flags & FLAG_CONFIDENTIAL != 0,
             lock_memory: self.channel.lock_memory,
             readers: Some(self.channel.readers),
+            // Who grows has peers that will come over, and what they have not come to yet must not go with its owner.
+            provision: Provision {
+                page_file: false,
+                ..header.provision()
+            },
             schema: schema::read(&self.channel, header, self.role.owner())?,
             pool: None,
         })
@@ -648,10 +711,22 @@ impl<R: OwnerRole> Owned<R> {
             seats,
             // What is secret does not become public because a later owner forgot to say so.
             confidential: wanted.confidential || self.header.flags & FLAG_CONFIDENTIAL != 0,
+            provision: Provision {
+                // A durable consumer that is away has a seat before it, and will come over.
+                page_file: wanted.provision.page_file && self.expects_nobody(),
+                global: wanted.provision.global || self.header.provision().global,
+            },
             ..wanted.clone()
         };
         generation::create(&self.channel, next, self.header.instance, &wanted, base)
             .inspect_err(|_| self.remove_generation(next))
+    }
+
+    /// No durable consumer is expected back, in this generation or an older one.
+    fn expects_nobody(&self) -> bool {
+        let (header, peers) = (&self.header, self.role.peers());
+        let users = removal::users_of(peers, header.seat_count, header.generation, &self.lock);
+        self.oldest == header.generation && users.is_ok_and(|users| users.durable == 0)
     }
 
     /// The next generation's number, if there is one after this, and something can begin at that base. No honest owner
@@ -715,7 +790,7 @@ impl<R: OwnerRole> Owned<R> {
             let name = owner_file(number);
             if matches!(
                 segment::open_read_only(&self.channel, &name, Side::Owner)?,
-                Opened::Missing | Opened::Initializing
+                Opened::Missing | Opened::Initializing | Opened::Vanished
             ) {
                 // Its remover died between the root and the names.
                 continue;
@@ -848,8 +923,8 @@ impl<R: OwnerRole> Owned<R> {
         let name = peers_file(number);
         match segment::open_read_only(&self.channel, &name, Side::Peers)? {
             Opened::Segment(peers, header) => Ok(users(&peers, header.seat_count)),
-            // Its remover died between the root and the names.
-            Opened::Missing | Opened::Initializing => Ok(false),
+            // Its remover died between the root and the names; or nobody has its memory any more.
+            Opened::Missing | Opened::Initializing | Opened::Vanished => Ok(false),
         }
     }
 

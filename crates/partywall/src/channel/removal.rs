@@ -17,7 +17,7 @@ use super::root::{self, Found};
 use crate::error::{Denied, OpenError};
 use crate::layout::header::State;
 use crate::layout::seat::{self, Claim, SeatState};
-use crate::layout::{owner, peers};
+use crate::layout::{MAX_SEATS, owner, peers};
 use crate::memory::{Doorbell, ReadOnly, Region, Shared, SharedMut, Writable};
 use crate::os::LockFile;
 use crate::protocol::growth;
@@ -58,6 +58,12 @@ pub(crate) fn users_of(
     Ok(users)
 }
 
+/// Whether somebody may sit in a generation whose seats cannot be looked at.
+pub(crate) fn sits(lock: &LockFile, generation: u64) -> bool {
+    let free = |seat| matches!(lock.is_locked(seat_byte(generation, seat)), Ok(false));
+    !(0..MAX_SEATS).all(free)
+}
+
 /// Removes a channel whose owner lock the caller holds, and that of its files, if nobody needs it; whether it did.
 ///
 /// Every seat is locked while that is decided, so that nobody can sit down meanwhile; a seat that is just
@@ -76,10 +82,15 @@ pub(crate) fn remove_if_unused(
     let mut unused = true;
     'generations: for number in generations.oldest..=generations.current {
         let opened = generation::open_for_reading(channel, number, root_header.instance);
-        let Ok((header, _, peers)) = opened else {
-            // Damaged, or already gone: for a person to decide.
-            unused = false;
-            break;
+        let (header, _, peers) = match opened {
+            Ok(opened) => opened,
+            // Who sits there would have its memory.
+            Err(error) if error.is_of_vanished_memory() && !sits(lock, number) => continue,
+            Err(_) => {
+                // Damaged, or already gone: for a person to decide.
+                unused = false;
+                break;
+            }
         };
         for seat in 0..header.seat_count {
             let byte = seat_byte(number, seat);

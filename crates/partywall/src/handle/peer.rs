@@ -102,6 +102,8 @@ pub(crate) struct PeerHandle {
     root: Region<ReadOnly>,
     header: Header,
     owner: Region<ReadOnly>,
+    /// Of a reader without a seat: kept for a successor, where memory goes with the last process that has it.
+    _peers: Option<Region<ReadOnly>>,
     seated: Option<Seated>,
     settings: PeerSettings,
     /// What ended this handle for good.
@@ -129,6 +131,7 @@ impl PeerHandle {
             root: attached.root,
             header: attached.header,
             owner: role.owner().clone(),
+            _peers: None,
             seated: Some(seated),
             settings,
             ended: None,
@@ -147,6 +150,7 @@ impl PeerHandle {
             root: visited.root,
             header: visited.header,
             owner: visited.owner,
+            _peers: visited.peers,
             seated: None,
             settings,
             ended: None,
@@ -396,6 +400,7 @@ impl PeerHandle {
         self.root = visited.root;
         self.header = visited.header;
         self.owner = visited.owner;
+        self._peers = visited.peers;
         self.looked_ms = os::coarse_ms();
     }
 

@@ -27,6 +27,8 @@ pub use seat::SeatInfo;
 use lane::LaneInfo;
 use seat::{Progress, seat_info};
 
+/// The state of a channel whose memory is gone.
+const VANISHED: &str = "vanished";
 /// Heartbeats come every second; older than this is stuck.
 const STUCK_AFTER_NS: u64 = 3_000_000_000;
 
@@ -66,7 +68,8 @@ pub struct ChannelInfo {
     pub name: String,
     /// `ring`, `snapshot`, `broadcast`, `frames`, `mpsc` or `guarded`.
     pub pattern: &'static str,
-    /// `initializing`, `ready`, `broken`, `retired`, `closed` or `deleted`.
+    /// `initializing`, `ready`, `broken`, `retired`, `closed` or `deleted`; or `vanished`: its memory was of the page file (Windows),
+    /// and went with the last process that had it, so that nothing more is known than what its root says.
     pub state: &'static str,
     /// What is wrong with it, if it cannot be read; then most numbers are 0.
     pub problem: Option<String>,
@@ -321,8 +324,23 @@ pub fn inspect(namespace: &Namespace, channel: &str) -> Result<ChannelInfo, Mana
         }
     };
     let generations = generations(channel, &root)?;
-    let (header, owner, peers) =
-        generation::open_for_reading(&directory, generations.current, root_header.instance)?;
+    let opened =
+        generation::open_for_reading(&directory, generations.current, root_header.instance);
+    let (header, owner, peers) = match opened {
+        Err(error) if error.is_of_vanished_memory() => {
+            info.state = VANISHED;
+            info.pattern = root_header.pattern.name();
+            info.owner = liveness(lock.as_ref(), OWNER, None);
+            info.generation = generations.current;
+            info.oldest_generation = generations.oldest;
+            info.abi_version = layout::ABI_VERSION;
+            info.header_size = header::SIZE as u16;
+            info.instance = root_header.instance;
+            info.created_unix_ns = root_header.created_ns;
+            return Ok(info);
+        }
+        other => other?,
+    };
     let now = os::boottime_ns();
     let progress = Progress::of(header.pattern, &owner);
     info.pattern = header.pattern.name();

@@ -71,6 +71,10 @@ pub(crate) const FLAG_KEEP: u32 = 1;
 pub(crate) const FLAG_CHECKSUM: u32 = 2;
 /// Flag: what is in it is kept out of core dumps, and overwritten before it is freed.
 pub(crate) const FLAG_CONFIDENTIAL: u32 = 4;
+/// Flag: the segment lies in a named section of the page file, and goes with the last process that has it (Windows).
+pub(crate) const FLAG_PAGE_FILE: u32 = 8;
+/// Flag: named objects of the channel are found from every log-on session (Windows).
+pub(crate) const FLAG_GLOBAL: u32 = 16;
 /// Incompatible feature bits that this library knows: none yet.
 pub(crate) const KNOWN_INCOMPATIBLE: u64 = 0;
 

@@ -12,18 +12,21 @@
 mod files;
 mod locks;
 mod mapping;
+mod sections;
 mod security;
 mod sleep;
 
 pub(crate) use files::{Directory, DirectoryWatch, File, FileIdentity, OpenMode};
 pub(crate) use locks::{LockFile, LockView};
 pub(crate) use mapping::Mapping;
+pub(crate) use sections::lacks_global_right;
 pub(crate) use sleep::{fence_wakers, may_rely_on_wakers, register_waker, sleepers_fence_for_us};
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::Provision;
 use windows_sys::Win32::System::Performance::{QueryPerformanceCounter, QueryPerformanceFrequency};
 use windows_sys::Win32::System::SystemInformation::GetTickCount64;
 
@@ -115,6 +118,15 @@ pub(crate) fn namespace_of(_user: u32) -> PathBuf {
     local
         .map_or_else(std::env::temp_dir, PathBuf::from)
         .join("partywall")
+}
+
+/// What was asked for; unless it was said, `PARTYWALL_GLOBAL=1` makes named objects `Global\`.
+pub(crate) fn provided(page_file: bool, global: Option<bool>) -> Provision {
+    let by_default = || std::env::var("PARTYWALL_GLOBAL").is_ok_and(|value| value == "1");
+    Provision {
+        page_file,
+        global: global.unwrap_or_else(by_default),
+    }
 }
 
 /// Stops this thread before the call returns, until somebody lets it go on.

@@ -163,17 +163,22 @@ struct OwnSids {
 }
 
 fn own_sids() -> io::Result<OwnSids> {
+    let token = own_token()?;
+    Ok(OwnSids {
+        user: sid_of(&token, TokenUser)?,
+        default_owner: sid_of(&token, TokenOwner)?,
+    })
+}
+
+/// What this process may do, and as whom.
+pub(super) fn own_token() -> io::Result<OwnedHandle> {
     let mut token: HANDLE = std::ptr::null_mut();
     // SAFETY: one handle is stored into one of our own.
     if unsafe { OpenProcessToken(GetCurrentProcess(), TOKEN_QUERY, &raw mut token) } == 0 {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: just opened, and owned by nobody else.
-    let token = unsafe { OwnedHandle::from_raw_handle(token) };
-    Ok(OwnSids {
-        user: sid_of(&token, TokenUser)?,
-        default_owner: sid_of(&token, TokenOwner)?,
-    })
+    Ok(unsafe { OwnedHandle::from_raw_handle(token) })
 }
 
 /// The user, or the owner, that a token says.
