@@ -2,7 +2,7 @@
 """Golden images: channels whose owner was killed, kept as text, and read again by every target's build.
 
     ci/golden.py check [--wine] PROGRAM ...     each program must find in each image what is written there
-    ci/golden.py make PROGRAM                   makes the images anew; only for a new ABI version
+    ci/golden.py make PROGRAM [PATTERN ...]     makes the images anew; only for a new ABI version
 
 An image is what lies in ci/golden/PATTERN.txt: the files of a channel's directory, every row of 16 bytes that is not zero,
 and what a program says of it: the fields of `partywall info --json` that do not depend on the clock, and
@@ -24,7 +24,13 @@ PATTERNS = {
     "frames": (["frames", "publish", "{c}", "--size", "30", "--keep", "--seats", "1", "--no-subscriber", "discard"], ["frames", "recv", "{c}", "--history", "2", "--count", "2"]),
     "mpsc": (["send", "{c}", "--to-collector", "--lines"], ["collect", "{c}", "--lane", "4K", "--seats", "1"]),
     "guarded": (["lock", "{c}", "--value", "a guarded value", "--size", "64"], ["get", "{c}"]),
+    # Flags, a clean end, and a checksum.
+    "protected": (["put", "{c}", "a golden secret", "--checksums", "--confidential"], ["get", "{c}"]),
+    # What no command makes: the example `images` does, built as cargo does it for development.
+    "typed": (None, ["recv", "{c}", "--name", "archive", "--json"]),
+    "grown": (None, ["recv", "{c}", "--name", "archive", "--json"]),
 }
+IMAGES = HERE.parent.parent / "target" / "debug" / "examples" / "images"
 
 
 class Program:
@@ -124,12 +130,17 @@ def text_of(output):
     return output.decode().replace("\r\n", "\n")
 
 
-def make(program):
+def make(program, names):
     HERE.mkdir(exist_ok=True)
     for pattern, (writer, _) in PATTERNS.items():
+        if names and pattern not in names:
+            continue
         with tempfile.TemporaryDirectory(dir=PLACE, prefix="golden-") as place:
             directory = pathlib.Path(place)
-            write(program, directory, pattern, writer)
+            if writer:
+                write(program, directory, pattern, writer)
+            else:
+                subprocess.run([IMAGES, pattern], env={**os.environ, "PARTYWALL_DIR": place}, check=True)
             text = dump(directory, {})
         _, found = read(program, text, pattern)
         with tempfile.TemporaryDirectory(dir=PLACE, prefix="golden-") as place:
@@ -175,7 +186,7 @@ def write(program, directory, pattern, writer):
 def main():
     arguments = sys.argv[1:]
     if arguments[:1] == ["make"]:
-        make(Program(arguments[1], False))
+        make(Program(arguments[1], False), arguments[2:])
         return
     assert arguments.pop(0) == "check", __doc__
     wine = "--wine" in arguments
@@ -194,4 +205,5 @@ def main():
     sys.exit(1 if bad else 0)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Builds and runs Partywall for the other targets: i686 and aarch64 Linux, Windows (under Wine); macOS is only checked.
 #
-#   ci/targets.sh [i686|aarch64|windows|macos ...]      all of them if none is named
+#   ci/targets.sh [i686|aarch64|windows|macos|csharp ...]      all of them if none is named
 #
 # A target's standard library comes from rustup where that can fetch it; else it is built from Debian's rust-web
-# packages. What cannot be set up fails: nothing is skipped. The native command must have been built (cargo build --release).
+# packages. What cannot be set up fails: nothing is skipped. The whole test-suite runs (`ci/suites.py`, and how deep says
+# `ci/suites.toml`). The native command must have been built (cargo build --release).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export WINEDEBUG=-all WINEPREFIX="$PWD/target/wine" CARGO_TERM_COLOR=never
@@ -12,7 +13,6 @@ export CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_TEST_DEBUG=0
 # Both can be given, to use what is built already.
 NATIVE=${NATIVE:-$PWD/target/release/partywall}
 BUILT=${BUILT:-$PWD/target/cross}
-LIBRARY_TESTS=(memory layout channel record os:: wait protocol::checksum protocol::models::park protocol::models::properties)
 started=$SECONDS
 
 step() { printf '\n=== targets: %s (after %d s)\n' "$*" $((SECONDS - started)); }
@@ -87,36 +87,75 @@ through() {
 torture() {
     local pattern
     for pattern in ring snapshot broadcast frames mpsc guarded; do
-        "$NATIVE" torture --seconds "$1" --seed 6 --pattern $pattern --other "$2" --json | tail -n 1
+        "$NATIVE" torture --seconds "$1" --seed 6 --pattern $pattern --other "$2" --json | tail -n 1 | tee target/torture.json
+        python3 - target/torture.json <<'PYTHON'
+import json, sys
+told = json.load(open(sys.argv[1]))
+line = told["patterns"][0]
+# Nobody owns a guarded record but who has it locked.
+owner = "peer" if line["pattern"] == "guarded" else "owner"
+for build in ("this", "other"):
+    for part in (owner, "peer"):
+        share = line["builds"].get(build, {}).get(part, {})
+        assert share.get("operations", 0) > 0 and share.get("kills", 0) > 0, (line["pattern"], build, part, line["builds"])
+PYTHON
     done
+}
+
+# Every program of the test-suite for a target, in one go; where they are is written down for `suite`.
+build() {
+    cross "$1" test --no-run -p partywall -p partywall-cli --message-format=json >"target/$1.json" ||
+        fail "the tests for $1 do not build"
+}
+
+# suite NAME TARGET ARGUMENTS...: runs them.
+suite() {
+    local name=$1 target=$2
+    shift 2
+    step "$name: the test-suite"
+    "${foreign[@]}" python3 ci/suites.py "$name" "target/$target.json" "$@"
+}
+# What runs programs of another processor, if the kernel alone does not.
+foreign=()
+
+# A word that a process of one build stores and a process of the other loads is never half of two.
+halves() {
+    local other
+    other=$(python3 ci/suites.py --where halves "target/$1.json")
+    rustc --test --edition 2024 -O -o target/halves crates/partywall/tests/halves.rs
+    PARTYWALL_OTHER_HALVES=$other target/halves --exact a_word_that_another_process_stores_is_never_read_in_halves
+    PARTYWALL_OTHER_HALVES=$PWD/target/halves "$other" --exact a_word_that_another_process_stores_is_never_read_in_halves
 }
 
 i686() {
     local target=i686-unknown-linux-gnu program=$BUILT/i686-unknown-linux-gnu/debug/partywall
     step 'i686'
     install gcc-i686-linux-gnu libc6-dev-i386-cross libc6-i386 lib32gcc-s1
-    cross $target build -p partywall-cli
+    build $target
     same_abi "$program"
     python3 ci/golden.py check "$program"
     step 'i686 and x86-64 on one channel'
+    halves $target
     local place
     place=$(mktemp -d -p /dev/shm targets-XXXXXX)
     through "$place" "$program" "$NATIVE"
     through "$place" "$NATIVE" "$program"
     rm -r "$place"
-    torture 8 "$program"
-    step 'i686: the library'"'"'s tests'
-    cross $target test -p partywall --lib -- "${LIBRARY_TESTS[@]}"
+    torture 6 "$program"
+    suite i686 $target
 }
 
 aarch64() {
-    local target=aarch64-unknown-linux-gnu program=$PWD/target/aarch64-partywall
+    local target=aarch64-unknown-linux-gnu program=$BUILT/aarch64-unknown-linux-gnu/debug/partywall
     step 'aarch64'
     install gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user
-    cross $target build -p partywall-cli
-    printf '#!/bin/sh\nexec qemu-aarch64 -L /usr/aarch64-linux-gnu %q "$@"\n' \
-        "$BUILT/$target/debug/partywall" >"$program"
-    chmod +x "$program"
+    export QEMU_LD_PREFIX=/usr/aarch64-linux-gnu
+    build $target
+    "$program" --version 2>/dev/null || foreign=(python3 ci/foreign.py)
+    "${foreign[@]}" "$program" --version || fail 'the kernel cannot be told to run aarch64 programs by qemu'
+    printf '#!/bin/sh\nexec qemu-aarch64 %q "$@"\n' "$program" >target/aarch64-partywall
+    chmod +x target/aarch64-partywall
+    program=$PWD/target/aarch64-partywall
     same_abi "$program"
     python3 ci/golden.py check "$program"
     step 'aarch64 and x86-64 on one channel'
@@ -126,6 +165,8 @@ aarch64() {
     through "$place" "$NATIVE" "$program"
     rm -r "$place"
     torture 5 "$program"
+    suite aarch64 $target
+    foreign=()
 }
 
 windows() {
@@ -133,7 +174,7 @@ windows() {
     local program="wine $directory/partywall.exe" pattern
     step 'windows'
     install gcc-mingw-w64-x86-64 wine wine64
-    cross $target build -p partywall-cli
+    build $target
     mkdir -p "$WINEPREFIX"
     wineboot_once
     # Wine 8 lacks a library that the standard library asks for random numbers.
@@ -143,6 +184,7 @@ windows() {
             >target/prng.c
         x86_64-w64-mingw32-gcc -shared -o "$directory/bcryptprimitives.dll" target/prng.c -ladvapi32
     fi
+    [ ! -e "$directory/bcryptprimitives.dll" ] || cp "$directory/bcryptprimitives.dll" "$directory/deps"
     $program --version
     # shellcheck disable=SC2086 # a program and its arguments
     same_abi $program
@@ -154,18 +196,17 @@ windows() {
     through "$place" "$program" "$program"
     rm -r "$place"
     python3 ci/console.py "$directory/partywall.exe"
-    for pattern in ring snapshot broadcast frames mpsc guarded; do
-        $program demo --pattern $pattern --seconds 3 --json </dev/null | tail -n 1 | tee target/demo.windows.json
-        python3 - target/demo.windows.json <<'PYTHON'
-import json, sys
-result = json.load(open(sys.argv[1]))
-assert result["lost"] == 0 and result["torn"] == 0 and result["kills"] >= 1, result
-PYTHON
-    done
     step 'windows: kills and stops under Wine'
     for pattern in ring snapshot broadcast frames mpsc guarded; do
-        $program torture --seconds 8 --seed 6 --pattern $pattern --json | tail -n 1
+        $program torture --seconds 6 --seed 6 --pattern $pattern --json | tail -n 1
     done
+    suite windows $target --runner wine
+}
+
+csharp() {
+    step 'C#: a reader written from PROTOCOL.md alone'
+    install mono-mcs mono-runtime
+    python3 ci/csharp.py "$NATIVE"
 }
 
 wineboot_once() {
@@ -180,8 +221,9 @@ macos() {
 [ -x "$NATIVE" ] || cargo build --release -p partywall-cli
 mkdir -p target
 "$NATIVE" abi >target/native.abi
+python3 ci/golden.py check "$NATIVE"
 targets=("$@")
-[ ${#targets[@]} -gt 0 ] || targets=(i686 aarch64 windows macos)
+[ ${#targets[@]} -gt 0 ] || targets=(i686 aarch64 windows macos csharp)
 for target in "${targets[@]}"; do
     "$target"
 done

@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use std::process::{Child, Stdio};
 use std::thread;
 
-use common::{Place, signal};
+use common::{INTERRUPTED, Place, TERMINATED, interrupt, terminate};
 
 fn sender(place: &Place, arguments: &[&str]) -> Child {
     let arguments = [&["send", "log", "--to-collector"], arguments].concat();
@@ -111,9 +111,9 @@ fn lines_of_many_stay_whole_and_in_order_and_say_whose_they_are() {
     torn.kill().unwrap();
     torn.wait().unwrap();
     place.wait_until("the death is told", || evictions(&place) == 1);
-    signal(&collecting, rustix::process::Signal::TERM);
+    terminate(&collecting);
     let output = collecting.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(143), "{output:?}");
+    assert_eq!(output.status.code(), Some(TERMINATED), "{output:?}");
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(
         told.contains("died; the line that it was sending is not written"),
@@ -177,8 +177,8 @@ fn senders_end_when_the_collector_does_and_others_take_over_from_a_killed_one() 
         [&b"meanwhile\n"[..], b"before\nmeanwhile\n"].contains(&&output[..]),
         "{output:?}"
     );
-    signal(&heir, rustix::process::Signal::INT);
-    assert_eq!(heir.wait().unwrap().code(), Some(130));
+    interrupt(&heir);
+    assert_eq!(heir.wait().unwrap().code(), Some(INTERRUPTED));
     let _ = stdin.write_all(b"nobody will get this\n");
     drop(stdin);
     let told = sending.wait_with_output().unwrap();
@@ -204,7 +204,7 @@ fn whoever_comes_with_the_wrong_command_is_told_the_right_one() {
     let shown = place.command(&["info", "log"]).output().unwrap();
     let text = String::from_utf8(shown.stdout).unwrap();
     assert!(text.contains("0 records were received"), "{text}");
-    signal(&collecting, rustix::process::Signal::TERM);
-    assert_eq!(collecting.wait().unwrap().code(), Some(143));
+    terminate(&collecting);
+    assert_eq!(collecting.wait().unwrap().code(), Some(TERMINATED));
     assert_eq!(place.names(), Vec::<String>::new());
 }

@@ -1,16 +1,17 @@
 //! The demo as a user runs it, and proof that its accounts would show a loss.
 
-use rustix::process::{Pid, Signal, kill_process};
+mod common;
+
+use common::{INTERRUPTED, command, interrupt, system};
 use serde_json::Value;
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Output, Stdio};
 use std::time::{Duration, Instant};
 
 fn demo(dir: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_partywall"))
+    command()
         .arg("--dir")
         .arg(dir)
         .args(["demo", "--json"])
@@ -20,14 +21,8 @@ fn demo(dir: &Path, arguments: &[&str]) -> Output {
         .expect("the command starts")
 }
 
-/// A place for channels in memory, which is where they may be.
 fn place() -> tempfile::TempDir {
-    let mut private = tempfile::Builder::new();
-    private.permissions(fs::Permissions::from_mode(0o700));
-    private
-        .prefix("partywall-test-")
-        .tempdir_in("/dev/shm")
-        .expect("a directory")
+    system::directory()
 }
 
 fn report(output: &Output) -> Value {
@@ -40,16 +35,7 @@ fn report(output: &Output) -> Value {
 }
 
 fn left_in(dir: &Path) -> Vec<String> {
-    let entries = fs::read_dir(dir).expect("the directory is there");
-    entries
-        .map(|entry| {
-            entry
-                .expect("an entry")
-                .file_name()
-                .to_string_lossy()
-                .into_owned()
-        })
-        .collect()
+    system::names(dir)
 }
 
 /// A pattern's demo.
@@ -102,7 +88,8 @@ fn count(object: &Value, what: &str) -> u64 {
     count.unwrap_or_else(|| panic!("no {what}: {object}"))
 }
 
-/// How many processes have their channels there.
+/// How many processes have their channels there: `/proc` tells.
+#[cfg(target_os = "linux")]
 fn processes_in(dir: &Path) -> usize {
     let wanted = format!("PARTYWALL_DIR={}", dir.display());
     let processes = fs::read_dir("/proc").expect("there are processes");
@@ -346,7 +333,7 @@ fn a_writer_that_fails_ends_the_demo() {
 
 /// A demo that is at work, for a minute.
 fn running(dir: &Path, of: Demo) -> Child {
-    let running = Command::new(env!("CARGO_BIN_EXE_partywall"))
+    let running = command()
         .arg("--dir")
         .arg(dir)
         .args(["demo", "--seconds", "60", "--pattern", of.pattern])
@@ -356,12 +343,9 @@ fn running(dir: &Path, of: Demo) -> Child {
         .spawn()
         .expect("the command starts");
     wait_until("the channel is there", || !left_in(dir).is_empty());
+    #[cfg(target_os = "linux")]
     assert!(processes_in(dir) > 0, "its children can be found");
     running
-}
-
-fn signal(process: &Child, signal: Signal) {
-    kill_process(Pid::from_child(process), signal).expect("a signal");
 }
 
 #[test]
@@ -369,20 +353,22 @@ fn ctrl_c_ends_everything_and_tidies_up() {
     let place = place();
     for of in DEMOS {
         let mut running = running(place.path(), of);
-        signal(&running, Signal::INT);
+        interrupt(&running);
         let status = running.wait().expect("it ends");
-        assert_eq!(status.code(), Some(130));
+        assert_eq!(status.code(), Some(INTERRUPTED));
         assert_eq!(left_in(place.path()), Vec::<String>::new());
+        #[cfg(target_os = "linux")]
         assert_eq!(processes_in(place.path()), 0, "{}", of.pattern);
     }
 }
 
+#[cfg(target_os = "linux")] // /proc
 #[test]
 fn nobody_outlives_a_conductor_that_is_killed() {
     for of in DEMOS {
         let place = place();
         let mut running = running(place.path(), of);
-        signal(&running, Signal::KILL);
+        system::kill(&running);
         running.wait().expect("it ends");
         wait_until("its children have gone", || processes_in(place.path()) == 0);
     }

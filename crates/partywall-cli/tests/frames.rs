@@ -6,11 +6,10 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Child, Output, Stdio};
 
-use common::{Place, signal};
+use common::{INTERRUPTED, Place, TERMINATED, interrupt, system, terminate};
 use partywall::Namespace;
 use partywall::frames::PublisherOptions;
 use partywall::record::Record;
-use rustix::process::Signal;
 use serde_json::Value;
 
 /// Larger than a pipe holds: whoever writes it where nobody reads holds it.
@@ -69,11 +68,17 @@ fn seats(place: &Place, wanted: impl Fn(&Value) -> bool) -> usize {
 
 /// Stops a child, and sees it stopped.
 fn stop(place: &Place, child: &Child) {
-    signal(child, Signal::STOP);
-    let stat = format!("/proc/{}/stat", child.id());
-    place.wait_until("it is stopped", || {
-        std::fs::read_to_string(&stat).unwrap().contains(") T ")
-    });
+    system::stop(child);
+    // Elsewhere it stands still once the call returns.
+    #[cfg(target_os = "linux")]
+    {
+        let stat = format!("/proc/{}/stat", child.id());
+        place.wait_until("it is stopped", || {
+            std::fs::read_to_string(&stat).unwrap().contains(") T ")
+        });
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = place;
 }
 
 fn rows(output: &[u8]) -> Vec<Value> {
@@ -271,7 +276,7 @@ fn a_lossy_subscriber_holds_nobody_up_and_says_what_it_missed() {
     let mut stdin = sending.stdin.take().unwrap();
     stdin.write_all(&input).unwrap();
     place.wait_until("all of it is published", || info(&place)["records"] == 100);
-    signal(&slow, Signal::CONT);
+    system::go_on(&slow);
     let mut line = Vec::new();
     let stdout = slow.stdout.as_mut().unwrap();
     while !line.ends_with(b"\n") {
@@ -323,7 +328,7 @@ fn what_cannot_be_published_is_dropped_or_ends_it_by_choice() {
         let told = ended(sending, code).stderr;
         let told = String::from_utf8(told).unwrap();
         assert!(told.contains(words), "{policy}: {told}");
-        signal(&stopped, Signal::CONT);
+        system::go_on(&stopped);
         let received = ended(stopped, 0).stdout.len();
         let dropped = told.split(' ').nth(1).unwrap().parse::<usize>();
         if let Ok(dropped) = dropped {
@@ -343,8 +348,8 @@ fn signals_end_both_sides_in_order() {
     place.wait_until("it has come", || {
         seats(&place, |seat| seat["parked"] == true) == 1
     });
-    signal(&waiting, Signal::INT);
-    ended(waiting, 130);
+    interrupt(&waiting);
+    ended(waiting, INTERRUPTED);
     let holding = subscriber(&place, &[]);
     place.wait_until("the other has come", || {
         seats(&place, |seat| seat["parked"] == true) == 1
@@ -354,13 +359,13 @@ fn signals_end_both_sides_in_order() {
     place.wait_until("it has a frame", || {
         seats(&place, |seat| seat["held"] == 1) == 1
     });
-    signal(&holding, Signal::TERM);
-    ended(holding, 143);
+    terminate(&holding);
+    ended(holding, TERMINATED);
     place.wait_until("its seat is free", || seats(&place, |_| true) == 0);
     // It waits for input, and then, with a frame in hand, for a subscriber.
     stdin.write_all(&frame(1, LARGE)).unwrap();
-    signal(&sending, Signal::INT);
-    ended(sending, 130);
+    interrupt(&sending);
+    ended(sending, INTERRUPTED);
     drop(stdin);
     assert_eq!(place.names(), Vec::<String>::new(), "nothing is left");
     let in_vain = subscriber(&place, &["--timeout", "0.01"]);

@@ -20,11 +20,9 @@ use common::Place;
 use lies::{Contents, Lie, Stage};
 use partywall::Namespace;
 use patterns::{CHANNEL, Pattern};
-use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 /// Longer than any time-out that is given here, on the slowest machine.
 const HANG: Duration = Duration::from_secs(30);
-const MEMORY: u64 = 1 << 30;
 /// Lies told of the six patterns, at the least.
 const TOLD: usize = 400;
 
@@ -64,6 +62,18 @@ fn ended(child: &mut Child) -> Option<i32> {
     }
     let _ = child.kill();
     None
+}
+
+#[cfg(target_os = "linux")]
+fn limit_memory(child: &Child) {
+    use rustix::process::{Pid, Resource, Rlimit, prlimit};
+    const MEMORY: u64 = 1 << 30;
+    let limit = Rlimit {
+        current: Some(MEMORY),
+        maximum: Some(MEMORY),
+    };
+    // It may be at its end already.
+    let _ = prlimit(Some(Pid::from_child(child)), Resource::As, limit);
 }
 
 fn contents(pattern: Pattern, values: u8) -> Contents {
@@ -109,13 +119,8 @@ fn commands_answer_lies_and_changed_files_with_their_exit_codes() {
                     .stderr(Stdio::null())
                     .spawn()
                     .unwrap();
-                let limit = Rlimit {
-                    current: Some(MEMORY),
-                    maximum: Some(MEMORY),
-                };
-                let pid = Pid::from_raw(child.id().cast_signed());
-                // It may be at its end already.
-                let _ = prlimit(pid, Resource::As, limit);
+                #[cfg(target_os = "linux")] // prlimit
+                limit_memory(&child);
                 let code = ended(&mut child);
                 assert!(
                     matches!(code, Some(0 | 1 | 3..=7)),

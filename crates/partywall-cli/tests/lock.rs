@@ -5,10 +5,9 @@ mod common;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Output, Stdio};
 
-use common::{Place, signal};
+use common::{INTERRUPTED, Place, interrupt, lines};
 use partywall::Namespace;
 use partywall::guarded::RecordOptions;
-use rustix::process::Signal;
 
 fn run(place: &Place, arguments: &[&str]) -> Output {
     place
@@ -16,6 +15,28 @@ fn run(place: &Place, arguments: &[&str]) -> Output {
         .stdin(Stdio::null())
         .output()
         .unwrap()
+}
+
+/// A command, in the words of the shell that is there.
+type Shell = [&'static str; 3];
+
+const fn shell(posix: &'static str, windows: &'static str) -> Shell {
+    if cfg!(windows) {
+        ["cmd", "/c", windows]
+    } else {
+        ["sh", "-c", posix]
+    }
+}
+
+const SUCCEED: Shell = shell("true", "exit 0");
+const FAIL: Shell = shell("false", "exit 1");
+
+/// Runs a command under the lock of `r`.
+fn lock(place: &Place, options: &[&str], command: Shell) -> Output {
+    run(
+        place,
+        &[&["lock", "r"], options, &["--"], &command].concat(),
+    )
 }
 
 fn code(output: &Output) -> i32 {
@@ -40,8 +61,9 @@ fn guarded(place: &Place) -> serde_json::Value {
 
 /// A holder whose command runs until its input ends, or until it is killed.
 fn holder(place: &Place) -> Child {
+    let command = shell("echo held; exec cat", "echo held& set /p line=");
     let mut holder = place
-        .command(&["lock", "r", "--", "sh", "-c", "echo held; exec cat"])
+        .command(&[&["lock", "r", "--"][..], &command].concat())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -50,7 +72,7 @@ fn holder(place: &Place) -> Child {
     BufReader::new(holder.stdout.as_mut().unwrap())
         .read_line(&mut line)
         .unwrap();
-    assert_eq!(line, "held\n");
+    assert_eq!(line.trim_end(), "held");
     holder
 }
 
@@ -64,42 +86,32 @@ fn values_are_set_and_edited_and_a_command_that_fails_changes_nothing() {
     let place = Place::new();
     assert_eq!(code(&run(&place, &["lock", "r", "--value", "one"])), 0);
     assert_eq!(value(&place), "one");
-    let edited = run(
-        &place,
-        &["lock", "r", "--edit", "--", "sed", "s/one/one and two/"],
-    );
+    // Its shell has nothing that edits a stream.
+    let edit = shell("sed 's/one/one and two/'", "echo one and two");
+    let edited = lock(&place, &["--edit"], edit);
     assert_eq!(code(&edited), 0, "{edited:?}");
-    assert_eq!(value(&place), "one and two");
-    let failed = run(
-        &place,
-        &["lock", "r", "--edit", "--", "sh", "-c", "echo bad; exit 12"],
-    );
+    let two = value(&place);
+    assert_eq!(two.trim_end(), "one and two");
+    let spoilt = shell("echo bad; exit 12", "echo bad& exit 12");
+    let failed = lock(&place, &["--edit"], spoilt);
     assert_eq!(code(&failed), 12);
-    assert_eq!(value(&place), "one and two");
+    assert_eq!(value(&place), two);
     // Its own input and output are its command's.
-    let plain = run(&place, &["lock", "r", "--", "echo", "through"]);
-    assert_eq!((code(&plain), &plain.stdout[..]), (0, &b"through\n"[..]));
-    assert_eq!(value(&place), "one and two");
-    let large = run(
-        &place,
-        &[
-            "lock",
-            "r",
-            "--edit",
-            "--",
-            "head",
-            "-c",
-            "5000",
-            "/dev/zero",
-        ],
+    let plain = lock(&place, &[], shell("echo through", "echo through"));
+    assert_eq!((code(&plain), &lines(&plain.stdout)[..]), (0, "through\n"));
+    assert_eq!(value(&place), two);
+    let many = shell(
+        "head -c 5000 /dev/zero",
+        "for /l %i in (1,1,500) do @echo 12345678",
     );
+    let large = lock(&place, &["--edit"], many);
     assert_eq!(code(&large), 1, "{large:?}");
     assert!(complaint(&large).contains("5000") || complaint(&large).contains("4097"));
-    assert_eq!(value(&place), "one and two");
+    assert_eq!(value(&place), two);
     // A command that reads nothing of it.
-    let unread = run(&place, &["lock", "r", "--edit", "--", "echo", "three"]);
+    let unread = lock(&place, &["--edit"], shell("echo three", "echo three"));
     assert_eq!(code(&unread), 0, "{unread:?}");
-    assert_eq!(value(&place), "three\n");
+    assert_eq!(lines(value(&place).as_bytes()), "three\n");
     let guarded = guarded(&place);
     assert_eq!(guarded["owner_deaths"], 0, "{guarded}");
     assert_eq!(guarded["locked"], false, "{guarded}");
@@ -120,12 +132,12 @@ fn one_holds_it_at_a_time_and_waiting_ends_as_asked() {
         "{shown}"
     );
     assert_eq!(guarded(&place)["holder_pid"], holder.id());
-    assert_eq!(code(&run(&place, &["lock", "r", "--try", "--", "true"])), 4);
-    let timed_out = run(&place, &["lock", "r", "--timeout", "0.01", "--", "true"]);
+    assert_eq!(code(&lock(&place, &["--try"], SUCCEED)), 4);
+    let timed_out = lock(&place, &["--timeout", "0.01"], SUCCEED);
     assert_eq!(code(&timed_out), 3, "{timed_out:?}");
     let waiting = |place: &Place| {
         let waiting = place
-            .command(&["lock", "r", "--", "echo", "mine"])
+            .command(&[&["lock", "r", "--"][..], &shell("echo mine", "echo mine")].concat())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -140,13 +152,16 @@ fn one_holds_it_at_a_time_and_waiting_ends_as_asked() {
         waiting
     };
     let stopped = waiting(&place);
-    signal(&stopped, Signal::INT);
+    interrupt(&stopped);
     let stopped = stopped.wait_with_output().unwrap();
-    assert_eq!((code(&stopped), &stopped.stdout[..]), (130, &b""[..]));
+    assert_eq!(
+        (code(&stopped), &stopped.stdout[..]),
+        (INTERRUPTED, &b""[..])
+    );
     let waiter = waiting(&place);
     finish(holder);
     let output = waiter.wait_with_output().unwrap();
-    assert_eq!((code(&output), &output.stdout[..]), (0, &b"mine\n"[..]));
+    assert_eq!((code(&output), &lines(&output.stdout)[..]), (0, "mine\n"));
     let listed = String::from_utf8(run(&place, &["ls"]).stdout).unwrap();
     assert!(listed.contains(" unlocked "), "{listed}");
 }
@@ -161,31 +176,26 @@ fn a_killed_holder_is_told_to_the_next_until_one_succeeds() {
     // Its command runs on, and keeps nothing.
     let listed = String::from_utf8(run(&place, &["ls"]).stdout).unwrap();
     assert!(listed.contains("holder died"), "{listed}");
-    let told = [
-        "lock",
-        "r",
-        "--timeout",
-        "60",
-        "--",
-        "sh",
-        "-c",
-        "echo $PARTYWALL_OWNER_DIED; exit 3",
-    ];
+    let told = || {
+        let command = shell(
+            "echo ${PARTYWALL_OWNER_DIED:-no}; exit 3",
+            "(if defined PARTYWALL_OWNER_DIED (echo %PARTYWALL_OWNER_DIED%) else (echo no))& exit 3",
+        );
+        lock(&place, &["--timeout", "60"], command)
+    };
     for _ in 0..2 {
-        let output = run(&place, &told);
-        assert_eq!((code(&output), &output.stdout[..]), (3, &b"1\n"[..]));
+        let output = told();
+        assert_eq!((code(&output), &lines(&output.stdout)[..]), (3, "1\n"));
         assert!(complaint(&output).contains("the holder before died"));
     }
     // Nobody who cannot be run judges either.
     let not_found = run(&place, &["lock", "r", "--", "/nowhere/to/be/found"]);
     assert_eq!(code(&not_found), 127, "{not_found:?}");
-    let output = run(
-        &place,
-        &["lock", "r", "--", "sh", "-c", "echo $PARTYWALL_OWNER_DIED"],
-    );
-    assert_eq!((code(&output), &output.stdout[..]), (0, &b"1\n"[..]));
-    let output = run(&place, &told);
-    assert_eq!((code(&output), &output.stdout[..]), (3, &b"\n"[..]));
+    let command = shell("echo $PARTYWALL_OWNER_DIED", "echo %PARTYWALL_OWNER_DIED%");
+    let output = lock(&place, &[], command);
+    assert_eq!((code(&output), &lines(&output.stdout)[..]), (0, "1\n"));
+    let output = told();
+    assert_eq!((code(&output), &lines(&output.stdout)[..]), (3, "no\n"));
     assert_eq!(complaint(&output), "");
     assert_eq!(value(&place), "good");
     assert_eq!(guarded(&place)["given_up"], 0);
@@ -204,43 +214,41 @@ fn a_record_that_was_given_up_wants_to_be_repaired() {
     drop(record);
     let mut record = options.open("r").unwrap();
     drop(record.lock().unwrap()); // told, and gives up
-    let refused = run(&place, &["lock", "r", "--", "true"]);
+    let refused = lock(&place, &[], SUCCEED);
     assert_eq!(code(&refused), 7, "{refused:?}");
     assert!(complaint(&refused).contains("--repair"));
     let listed = String::from_utf8(run(&place, &["ls"]).stdout).unwrap();
     assert!(listed.contains("not recoverable"), "{listed}");
     // A repair that fails is none.
-    let failed = run(&place, &["lock", "r", "--repair", "--", "false"]);
+    let failed = lock(&place, &["--repair"], FAIL);
     assert_eq!(code(&failed), 1, "{failed:?}");
-    assert_eq!(code(&run(&place, &["lock", "r", "--try", "--", "true"])), 7);
+    assert_eq!(code(&lock(&place, &["--try"], SUCCEED)), 7);
     assert_eq!(code(&run(&place, &["lock", "r", "--repair"])), 0);
-    let output = run(&place, &["lock", "r", "--", "true"]);
+    let output = lock(&place, &[], SUCCEED);
     assert_eq!((code(&output), complaint(&output)), (0, String::new()));
     assert_eq!(guarded(&place)["repairs"], 1);
     // On a record that nothing befell it is a lock like any other.
-    assert_eq!(
-        code(&run(&place, &["lock", "r", "--repair", "--", "false"])),
-        1
-    );
-    let output = run(&place, &["lock", "r", "--", "true"]);
+    assert_eq!(code(&lock(&place, &["--repair"], FAIL)), 1);
+    let output = lock(&place, &[], SUCCEED);
     assert_eq!((code(&output), complaint(&output)), (0, String::new()));
 }
 
+#[cfg(unix)] // signals
 #[test]
 fn sigterm_is_passed_on_and_the_lock_let_go_in_order() {
     let place = Place::new();
     let mut holder = holder(&place);
     // Waiting would close it, and the command would end by itself.
     let input = holder.stdin.take();
-    signal(&holder, Signal::TERM);
+    common::terminate(&holder);
     assert_eq!(holder.wait().unwrap().code(), Some(143));
     drop(input);
     // Ctrl-C is for the command to answer; it goes on here, for only we were sent it.
     let interrupted = self::holder(&place);
-    signal(&interrupted, Signal::INT);
-    assert_eq!(code(&run(&place, &["lock", "r", "--try", "--", "true"])), 4);
+    interrupt(&interrupted);
+    assert_eq!(code(&lock(&place, &["--try"], SUCCEED)), 4);
     finish(interrupted);
-    let next = run(&place, &["lock", "r", "--", "true"]);
+    let next = lock(&place, &[], SUCCEED);
     assert_eq!((code(&next), complaint(&next)), (0, String::new()));
 }
 

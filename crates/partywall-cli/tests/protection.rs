@@ -1,4 +1,5 @@
 //! `--mode`, `--confidential`, `--lock-memory` and `--owner`: what they change, as the system and other users see it.
+#![cfg(unix)] // modes, users, locked memory
 
 mod common;
 

@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{Place, signal};
+use common::{INTERRUPTED, Place, TERMINATED, interrupt, system, terminate};
 
 /// Bytes that do not repeat where a lap or a chunk would.
 fn noise(len: usize) -> Vec<u8> {
@@ -204,10 +204,10 @@ fn signals_and_broken_pipes_end_both_sides_in_an_orderly_way() {
         .spawn()
         .unwrap();
     place.wait_until("the channel exists", || place.has("c"));
-    signal(&receiver, rustix::process::Signal::INT);
-    signal(&sender, rustix::process::Signal::TERM);
-    assert_eq!(receiver.wait().unwrap().code(), Some(130));
-    assert_eq!(sender.wait().unwrap().code(), Some(143));
+    interrupt(&receiver);
+    terminate(&sender);
+    assert_eq!(receiver.wait().unwrap().code(), Some(INTERRUPTED));
+    assert_eq!(sender.wait().unwrap().code(), Some(TERMINATED));
     assert_eq!(place.names(), Vec::<String>::new());
 
     // A sender that waits for input, and a receiver that waits for records.
@@ -229,8 +229,8 @@ fn signals_and_broken_pipes_end_both_sides_in_an_orderly_way() {
         .unwrap()
         .read_exact(&mut some)
         .unwrap();
-    signal(&sender, rustix::process::Signal::INT);
-    assert_eq!(sender.wait().unwrap().code(), Some(130));
+    interrupt(&sender);
+    assert_eq!(sender.wait().unwrap().code(), Some(INTERRUPTED));
     // It closed cleanly.
     assert!(receiver.wait().unwrap().success());
 
@@ -252,7 +252,7 @@ fn signals_and_broken_pipes_end_both_sides_in_an_orderly_way() {
     stdout.read_exact(&mut some).unwrap();
     drop(stdout);
     assert_eq!(receiver.wait().unwrap().code(), Some(0));
-    signal(&sender, rustix::process::Signal::TERM);
+    terminate(&sender);
     sender.wait().unwrap();
     feeding.join().unwrap();
     assert_eq!(place.names(), Vec::<String>::new());
@@ -367,7 +367,7 @@ fn a_stopped_receiver_holds_the_sender_back_and_then_gets_everything() {
     let mut stdout = receiver.stdout.take().unwrap();
     let mut output = vec![0; 1000];
     stdout.read_exact(&mut output).unwrap();
-    signal(&receiver, rustix::process::Signal::STOP);
+    system::stop(&receiver);
     let blocked = || {
         let info = place.command(&["info", "c", "--json"]).output().unwrap();
         let info: serde_json::Value = serde_json::from_slice(&info.stdout).unwrap();
@@ -375,7 +375,7 @@ fn a_stopped_receiver_holds_the_sender_back_and_then_gets_everything() {
             && info["seats"][0]["holder"] != "dead"
     };
     place.wait_until("the ring fills up", blocked);
-    signal(&receiver, rustix::process::Signal::CONT);
+    system::go_on(&receiver);
     stdout.read_to_end(&mut output).unwrap();
     feeding.join().unwrap();
     assert!(output == input);

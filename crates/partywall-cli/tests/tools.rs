@@ -5,7 +5,7 @@ mod common;
 use std::io::Write;
 use std::process::Stdio;
 
-use common::{Place, signal};
+use common::{Place, system};
 
 fn json(place: &Place, arguments: &[&str]) -> serde_json::Value {
     let output = place.command(arguments).output().unwrap();
@@ -55,7 +55,7 @@ fn a_live_a_stopped_a_dead_and_a_cleaned_channel_look_like_it() {
     let kept = place.command(&["clean"]).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&kept.stdout), "nothing to clean\n");
 
-    signal(&sender, rustix::process::Signal::STOP);
+    system::stop(&sender);
     place.wait_until("it is stuck", || {
         json(&place, &["info", "cam0", "--json"])["owner"] == "stuck"
     });

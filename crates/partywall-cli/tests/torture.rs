@@ -1,22 +1,24 @@
 //! Torture as a user runs it, and proof that each of its oracles would find a broken promise.
 
+mod common;
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use common::command;
 use serde_json::Value;
 
 const PATTERNS: [&str; 6] = ["ring", "snapshot", "broadcast", "frames", "mpsc", "guarded"];
 
 /// What is found is kept in `kept`.
 fn torture(kept: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_partywall"));
+    let mut command = command();
     command
         .args(["torture", "--json"])
         .args(arguments)
         .env("TMPDIR", kept)
+        .env("TMP", kept)
         .stdin(Stdio::null());
     command
 }
@@ -40,6 +42,7 @@ fn kept_in(dir: &Path) -> Vec<std::path::PathBuf> {
         .collect()
 }
 
+#[cfg(target_os = "linux")]
 fn left_in_memory() -> Vec<String> {
     let entries = fs::read_dir("/dev/shm").expect("there is shared memory");
     let names = entries.map(|entry| entry.expect("an entry").file_name());
@@ -119,8 +122,11 @@ fn every_oracle_finds_every_fault_and_the_round_is_kept() {
     }
 }
 
+#[cfg(target_os = "linux")] // /proc tells its files and children
 #[test]
 fn ctrl_c_ends_it_with_a_report_and_nothing_is_left() {
+    use std::time::{Duration, Instant};
+
     let kept = tempfile::tempdir().expect("a directory");
     let child = torture(kept.path(), &["--seconds", "600"])
         .stdout(Stdio::piped())
@@ -150,7 +156,7 @@ fn ctrl_c_ends_it_with_a_report_and_nothing_is_left() {
         .filter(|path| path.starts_with("/dev/shm/partywall-torture-"))
         .collect();
     assert!(!open.is_empty());
-    kill_process(Pid::from_child(&child), Signal::INT).expect("it is there");
+    common::interrupt(&child);
     let output = child.wait_with_output().expect("it ends");
     assert_eq!(output.status.code(), Some(130), "{output:?}");
     assert_eq!(count(&report(&output), "problems"), 0);
@@ -190,4 +196,31 @@ fn a_seed_gives_the_same_plans_again() {
         plans.push(fs::read(Path::new(&path).join("plan.json")).expect("the plan is kept"));
     }
     assert_eq!(plans[0], plans[1]);
+}
+
+#[test]
+fn with_another_program_both_play_every_part_of_every_pattern() {
+    let kept = tempfile::tempdir().expect("a directory");
+    for pattern in PATTERNS {
+        let program = env!("CARGO_BIN_EXE_partywall");
+        let arguments = ["--seconds", "2", "--seed", "6", "--pattern", pattern];
+        let other = ["--other", program];
+        let output = torture(kept.path(), &[&arguments[..], &other].concat())
+            .output()
+            .expect("it starts");
+        let told = report(&output);
+        assert!(output.status.success(), "{pattern} {told}");
+        // Nobody owns a guarded record: who has it locked does, for that time.
+        let owner = if pattern == "guarded" {
+            "peer"
+        } else {
+            "owner"
+        };
+        for build in ["this", "other"] {
+            for part in [owner, "peer"] {
+                let share = &told["patterns"][0]["builds"][build][part];
+                assert!(count(share, "operations") > 0, "{build} {part}: {told}");
+            }
+        }
+    }
 }

@@ -6,10 +6,6 @@ mod common;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, mpsc};
-use std::thread;
 
 use common::Place;
 use partywall::Namespace;
@@ -98,8 +94,14 @@ fn frames_are_published_and_held_without_an_allocation() {
     assert_eq!(allocations(|| work(10_000)), 0);
 }
 
+#[cfg(target_os = "linux")] // seccomp
 #[test]
 fn frames_are_published_and_held_without_a_system_call_while_nobody_sleeps() {
+    use std::path::Path;
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+    use std::sync::{Arc, mpsc};
+    use std::thread;
+
     let place = Place::new();
     let namespace = place.namespace.clone();
     let done = Arc::new(AtomicBool::new(false));

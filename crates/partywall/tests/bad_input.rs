@@ -5,13 +5,13 @@
 mod common;
 
 use std::fs;
-use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
-use std::os::unix::process::CommandExt;
+#[cfg(unix)]
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use common::Place;
+use common::system::{self, At};
 use partywall::{Namespace, OpenError, inspect, manage};
 
 /// The text must name the channel, or whatever was given for it.
@@ -46,30 +46,34 @@ fn names_that_are_none() {
 
 #[test]
 fn namespaces_that_cannot_be_trusted() {
-    let parent = tempfile::tempdir_in("/dev/shm").unwrap();
+    let parent = system::directory();
     let good = parent.path().join("good");
     Namespace::open(&good).unwrap();
-    assert_eq!(
-        fs::metadata(&good).unwrap().permissions().mode() & 0o7777,
-        0o700
-    );
     let refuse = |path: &Path, words: &str| {
         let refused = Namespace::open(path).unwrap_err();
         assert!(matches!(refused, OpenError::Namespace { .. }), "{refused}");
         says(&refused, words);
         says(&refused, &path.display().to_string());
     };
-    let link = parent.path().join("link");
-    symlink(&good, &link).unwrap();
-    refuse(&link, "symbolic link");
-    for mode in [0o777, 0o720, 0o702, 0o1777] {
-        fs::set_permissions(&good, fs::Permissions::from_mode(mode)).unwrap();
-        refuse(&good, "others may write");
-    }
     refuse(&parent.path().join("no").join("parent"), "cannot make");
     let plain = parent.path().join("plain");
     fs::write(&plain, "a file").unwrap();
     refuse(&plain, "cannot open");
+    #[cfg(unix)] // modes, symbolic links, /proc
+    refuse_by_mode(parent.path(), &good, refuse);
+}
+
+#[cfg(unix)]
+fn refuse_by_mode(parent: &Path, good: &Path, refuse: impl Fn(&Path, &str)) {
+    let mode = fs::metadata(good).unwrap().permissions().mode();
+    assert_eq!(mode & 0o7777, 0o700);
+    let link = parent.join("link");
+    symlink(good, &link).unwrap();
+    refuse(&link, "symbolic link");
+    for mode in [0o777, 0o720, 0o702, 0o1777] {
+        fs::set_permissions(good, fs::Permissions::from_mode(mode)).unwrap();
+        refuse(good, "others may write");
+    }
     refuse(Path::new("/proc"), "");
     // A directory of the build lies on a disk, wherever this is run.
     let disk = Path::new(env!("CARGO_TARGET_TMPDIR")).join("namespace");
@@ -79,9 +83,9 @@ fn namespaces_that_cannot_be_trusted() {
         Err(refused) => says(&refused, "disk or network"),
     }
     if rustix::process::geteuid().is_root() {
-        std::os::unix::fs::chown(&good, Some(12345), None).unwrap();
-        fs::set_permissions(&good, fs::Permissions::from_mode(0o700)).unwrap();
-        refuse(&good, "belongs to user 12345");
+        std::os::unix::fs::chown(good, Some(12345), None).unwrap();
+        fs::set_permissions(good, fs::Permissions::from_mode(0o700)).unwrap();
+        refuse(good, "belongs to user 12345");
     } else {
         println!("skipped: only root can give a directory to another user");
     }
@@ -91,12 +95,9 @@ fn namespaces_that_cannot_be_trusted() {
 fn files_that_are_not_a_channels() {
     let place = Place::new();
     let mut producer = place.producer().heartbeat(false).open("c").unwrap();
-    let _seat = place
-        .consumer()
-        .heartbeat(false)
-        .durable("d")
-        .attach("c")
-        .unwrap();
+    // Somebody who comes back keeps the channel; nobody has a file open, for Windows would let none be shortened.
+    let durable = place.consumer().heartbeat(false).durable("d");
+    durable.attach("c").unwrap().detach();
     producer.send(b"x").unwrap();
     producer.abandon();
     let directory = place.path().join("c");
@@ -154,7 +155,13 @@ fn files_that_are_not_a_channels() {
 #[test]
 fn a_directory_a_link_or_a_pipe_in_a_files_place() {
     for name in ["root", "lock", "1.owner", "1.peers"] {
-        for kind in ["directory", "link", "pipe"] {
+        // Elsewhere a link needs a privilege, and a pipe has no place among files.
+        let kinds: &[&str] = if cfg!(unix) {
+            &["directory", "link", "pipe"]
+        } else {
+            &["directory"]
+        };
+        for &kind in kinds {
             let place = Place::new();
             place
                 .producer()
@@ -166,12 +173,15 @@ fn a_directory_a_link_or_a_pipe_in_a_files_place() {
             fs::remove_file(&path).unwrap();
             match kind {
                 "directory" => fs::create_dir(&path).unwrap(),
+                #[cfg(unix)]
                 "link" => symlink("/etc/passwd", &path).unwrap(),
-                _ => {
+                #[cfg(unix)]
+                "pipe" => {
                     let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
                     let made = rustix::fs::mkfifoat(rustix::fs::CWD, &path, mode);
                     made.unwrap();
                 }
+                other => panic!("{other}"),
             }
             let attach = place
                 .consumer()
@@ -211,20 +221,25 @@ fn options_out_of_range() {
     assert_eq!(place.files(), Vec::<String>::new());
     // More memory than there is.
     let refused = place.producer().capacity(1 << 40).open("c").unwrap_err();
-    assert!(
-        matches!(refused, OpenError::NoSpace { needed, free, .. } if needed > free),
-        "{refused}"
-    );
+    let right = match refused {
+        OpenError::NoSpace { needed, free, .. } => needed > free,
+        // Wine makes a file of any length, and then cannot map it.
+        OpenError::System { .. } => cfg!(windows),
+        _ => false,
+    };
+    assert!(right, "{refused}");
     assert_eq!(place.files(), Vec::<String>::new(), "nothing is left of it");
 }
 
+#[cfg(target_os = "linux")] // mounts a tmpfs
 #[test]
 fn a_full_tmpfs_is_an_error_with_the_numbers_in_it() {
     if !rustix::process::geteuid().is_root() {
         println!("skipped: only root can mount a small tmpfs");
         return;
     }
-    let point = tempfile::tempdir_in("/dev/shm").unwrap();
+    use std::process::Command;
+    let point = system::directory();
     let mount = |arguments: &[&str]| {
         Command::new("mount")
             .args(arguments)
@@ -265,12 +280,15 @@ fn a_full_tmpfs_is_an_error_with_the_numbers_in_it() {
     outcome.unwrap();
 }
 
+#[cfg(unix)] // a child with another user's number
 #[test]
 fn another_user_gets_in_nowhere() {
     if !rustix::process::geteuid().is_root() {
         println!("skipped: only root can run a child as another user");
         return;
     }
+    use std::os::unix::process::CommandExt;
+    use std::process::Command;
     let place = Place::new();
     let _producer = place.producer().open("c").unwrap();
     for path in ["c", "c/root", "c/lock", "c/1.owner", "c/1.peers"] {

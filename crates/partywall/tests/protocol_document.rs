@@ -1,7 +1,10 @@
 //! `PROTOCOL.md` and the code say the same: each byte table of one against the other, both ways.
 
+mod common;
+
 use std::collections::BTreeMap;
 
+use common::system;
 use partywall::layout::{self, Block, Writer};
 use partywall::record::{Scalar, Schema};
 use partywall::ring::{Alone, ConsumerOptions, ProducerOptions};
@@ -271,7 +274,7 @@ fn a_channels_files_are_as_the_document_says() {
     let root = fields(&document, "root");
     let owner = fields(&document, "owner side");
 
-    let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+    let directory = system::directory();
     let namespace = Namespace::open(directory.path()).unwrap();
     let mut producer = ProducerOptions::new()
         .namespace(namespace)
@@ -333,7 +336,7 @@ fn a_channels_words_go_as_the_document_says() {
     let root = fields(&document, "root");
     let seat = fields(&document, "seat (peer side)");
 
-    let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+    let directory = system::directory();
     let namespace = Namespace::open(directory.path()).unwrap();
     let options = ProducerOptions::new()
         .namespace(namespace.clone())

@@ -1,4 +1,5 @@
 //! `bindings/python/read_ring.py`, written from `PROTOCOL.md` alone, reads live rings.
+#![cfg(unix)] // the reader maps files of a POSIX system, and is killed by a signal
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};

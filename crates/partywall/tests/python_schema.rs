@@ -1,4 +1,5 @@
 //! `bindings/python`, written from `PROTOCOL.md` alone: the schema of a typed ring, and its records by it.
+#![cfg(unix)] // the reader maps files of a POSIX system
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};

@@ -1,4 +1,5 @@
 //! `bindings/python/read_snapshot.py`, written from `PROTOCOL.md`, reads live snapshots, guarded records and broadcasts.
+#![cfg(unix)] // the reader maps files of a POSIX system
 
 mod common;
 

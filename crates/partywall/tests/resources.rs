@@ -1,4 +1,5 @@
 //! What the system does not give is a typed error; nothing half-made is left, and everything works once it is given again.
+#![cfg(unix)] // limits of a process are set by setrlimit
 
 mod common;
 

@@ -1,7 +1,11 @@
 //! The ring's promises, through the public API. Processes and kills are in other files.
 
+mod common;
+
 use std::thread;
 use std::time::Duration;
+
+use common::system;
 
 use partywall::ring::{
     Alone, Consumer, ConsumerOptions, Delivery, Overflow, Producer, ProducerOptions, Sent,
@@ -18,7 +22,7 @@ struct Place {
 
 impl Place {
     fn new() -> Self {
-        let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+        let directory = system::directory();
         Place {
             namespace: Namespace::open(directory.path()).unwrap(),
             _directory: directory,
@@ -36,10 +40,7 @@ impl Place {
     }
 
     fn files(&self) -> Vec<String> {
-        std::fs::read_dir(self.namespace.path())
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect()
+        system::names(self.namespace.path())
     }
 }
 

@@ -1,5 +1,6 @@
 //! Signals interrupt system calls everywhere, and nobody notices: every operation of every pattern, its waits included,
 //! while each thread is interrupted as often as another can.
+#![cfg(unix)] // there are no signals elsewhere
 #![allow(unsafe_code)]
 
 mod common;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use common::Place;
 use partywall::broadcast::{ReceiverOptions, SenderOptions, Start};
 use partywall::snapshot::{ReaderOptions, WriterOptions};
-use partywall::{OpenError, RecvError, SendError, StopToken, WaitStrategy, inspect, manage};
+use partywall::{OpenError, RecvError, SendError, StopToken, WaitStrategy, manage};
 
 /// Nothing here takes so long unless it hangs.
 const LONG: Duration = Duration::from_secs(20);
@@ -82,8 +82,11 @@ fn the_latest_value_is_read_whole_while_it_is_written_without_pause() {
     }
 }
 
+#[cfg(target_os = "linux")] // /proc says how memory is mapped
 #[test]
 fn readers_map_the_writers_memory_read_only_and_store_nothing_until_they_sleep() {
+    use partywall::inspect;
+
     let place = Place::new();
     let mut writer = writer(&place).open("s").unwrap();
     writer.put(b"one").unwrap();

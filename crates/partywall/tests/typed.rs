@@ -3,9 +3,9 @@
 mod common;
 
 use std::fs::OpenOptions;
-use std::os::unix::fs::FileExt;
 
 use common::Place;
+use common::system::At;
 use partywall::guarded::RecordOptions;
 use partywall::record::{self, Change, Record, Schema};
 use partywall::ring::{Alone, ConsumerOptions, Sent};

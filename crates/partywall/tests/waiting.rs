@@ -10,11 +10,13 @@ use partywall::ring::Overflow;
 use partywall::{RecvError, SLICE, WaitStrategy, inspect, manage};
 
 /// Processor time of this thread, user and system.
+#[cfg(unix)] // only here does a thread know its own
 fn processor_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
+#[cfg(unix)] // see `processor_time`
 #[test]
 fn an_idle_wait_takes_less_than_a_hundredth_of_a_core() {
     let place = Place::new();

@@ -4,8 +4,8 @@
 mod common;
 
 use std::fs;
-use std::os::unix::fs::FileExt;
 
+use common::system::At;
 use common::{Place, file};
 use partywall::ring::Alone;
 use partywall::{

@@ -13,7 +13,7 @@ use super::TortureArguments;
 use super::oracle::{self, Evidence, Finding, Kind};
 use super::plan::{Deed, Part, Plan};
 use super::players::{Place, Player};
-use super::report::{Report, keep};
+use super::report::{Builds, Report, keep};
 use super::worker::{ABANDON, AGAIN};
 use crate::demo::cast::Pattern;
 use crate::demo::event::now_ns;
@@ -105,6 +105,8 @@ pub(super) struct Round {
     pub(super) stops: u64,
     pub(super) operations: u64,
     pub(super) records: u64,
+    /// Who did it, if there is another program.
+    pub(super) builds: Builds,
     pub(super) findings: Vec<Finding>,
 }
 
@@ -404,6 +406,12 @@ impl Playing<'_> {
             }
         }
         let runs: Vec<oracle::Run> = gone.iter().map(Player::account).collect::<Result<_, _>>()?;
+        if self.arguments.other.is_some() {
+            for (player, run) in gone.iter().zip(&runs) {
+                let part = self.plan.slots[run.slot].part;
+                self.round.builds.add(player.is_other, part, run);
+            }
+        }
         self.round.operations = runs.iter().map(|run| run.entries.len() as u64).sum();
         self.round.records = runs.iter().map(oracle::Run::records).sum();
         let evidence = Evidence {

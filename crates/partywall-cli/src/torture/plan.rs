@@ -98,7 +98,7 @@ pub(super) struct Slot {
     pub(super) follow: bool,
 }
 
-#[derive(Serialize, Deserialize, Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Serialize, Deserialize, Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Part {
     /// Who owns the channel, or stands by to own it: producer, writer, sender, publisher, receiver of an mpsc.

@@ -31,6 +31,8 @@ pub(super) struct Player {
     slot: usize,
     source: u64,
     killed: Option<u64>,
+    /// Runs the other program.
+    pub(super) is_other: bool,
     notes: PathBuf,
     complaints: PathBuf,
 }
@@ -77,6 +79,7 @@ impl Player {
             slot,
             source,
             killed: None,
+            is_other: other.is_some(),
             notes: file("journal"),
             complaints,
         })

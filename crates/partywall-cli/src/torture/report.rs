@@ -1,5 +1,6 @@
 //! What was done and found.
 
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -8,14 +9,65 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use super::conductor::Round;
-use super::oracle::Kind;
-use super::plan::Plan;
+use super::oracle::{Kind, Run};
+use super::plan::{Part, Plan};
 use crate::demo::cast::Pattern;
 use crate::demo::report::grouped;
 use crate::demo::word;
 
 /// Findings of one round that are shown; all of them are in the record that is kept.
 const SHOWN: usize = 5;
+
+/// Which program a process of a round ran: this one, or the one that `--other` names.
+#[derive(Serialize, Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(rename_all = "lowercase")]
+enum Build {
+    This,
+    Other,
+}
+
+/// What processes of one build did in one part.
+#[derive(Serialize, Debug, Default, Clone, Copy)]
+struct Share {
+    processes: u64,
+    kills: u64,
+    operations: u64,
+}
+
+/// Who of which build did what.
+#[derive(Serialize, Debug, Default, Clone)]
+pub(super) struct Builds(BTreeMap<Build, BTreeMap<Part, Share>>);
+
+impl Builds {
+    pub(super) fn add(&mut self, is_other: bool, part: Part, run: &Run) {
+        let build = if is_other { Build::Other } else { Build::This };
+        let share = Share {
+            processes: 1,
+            kills: run.killed.is_some().into(),
+            operations: run.entries.len() as u64,
+        };
+        self.add_share(build, part, share);
+    }
+
+    fn add_share(&mut self, build: Build, part: Part, more: Share) {
+        let share = self.0.entry(build).or_default().entry(part).or_default();
+        share.processes += more.processes;
+        share.kills += more.kills;
+        share.operations += more.operations;
+    }
+
+    fn merge(&mut self, other: &Builds) {
+        for (&build, parts) in &other.0 {
+            for (&part, &share) in parts {
+                self.add_share(build, part, share);
+            }
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
 
 /// Sums over rounds.
 #[derive(Serialize, Debug, Default, Clone)]
@@ -28,6 +80,8 @@ struct Sums {
     lost: u64,
     torn: u64,
     problems: u64,
+    #[serde(skip_serializing_if = "Builds::is_empty")]
+    builds: Builds,
 }
 
 impl Sums {
@@ -40,6 +94,7 @@ impl Sums {
         self.lost += other.lost;
         self.torn += other.torn;
         self.problems += other.problems;
+        self.builds.merge(&other.builds);
     }
 
     fn of(round: &Round) -> Sums {
@@ -56,6 +111,7 @@ impl Sums {
             lost: count(Kind::Lost),
             torn: count(Kind::Torn),
             problems: count(Kind::Problem),
+            builds: round.builds.clone(),
         }
     }
 

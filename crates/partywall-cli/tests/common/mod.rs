@@ -1,6 +1,9 @@
 //! What the command's tests share.
 #![allow(dead_code, reason = "each test uses some of it")]
 
+#[path = "../../../partywall/tests/common/system.rs"]
+pub(crate) mod system;
+
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
@@ -12,13 +15,13 @@ pub(crate) struct Place {
 impl Place {
     pub(crate) fn new() -> Self {
         Place {
-            directory: tempfile::tempdir_in("/dev/shm").unwrap(),
+            directory: system::directory(),
         }
     }
 
     /// The command, in this namespace.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_partywall"));
+        let mut command = command();
         command
             .env("PARTYWALL_DIR", self.directory.path())
             .args(arguments);
@@ -37,10 +40,7 @@ impl Place {
 
     /// Everything in the namespace.
     pub(crate) fn names(&self) -> Vec<String> {
-        let entries = std::fs::read_dir(self.directory.path()).unwrap();
-        entries
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect()
+        system::names(self.path())
     }
 
     /// Looks again and again, as long as a busy machine may need.
@@ -53,8 +53,58 @@ impl Place {
     }
 }
 
-/// Sends a signal to a child.
-pub(crate) fn signal(child: &Child, signal: rustix::process::Signal) {
-    let pid = rustix::process::Pid::from_raw(child.id().cast_signed()).unwrap();
-    rustix::process::kill_process(pid, signal).unwrap();
+/// The command, which can be asked to end.
+pub(crate) fn command() -> Command {
+    #[allow(unused_mut, reason = "Windows adds to it")]
+    let mut command = Command::new(env!("CARGO_BIN_EXE_partywall"));
+    #[cfg(windows)]
+    console::be_asked_alone(&mut command);
+    command
+}
+
+/// What a command ends with that Ctrl-C came to: it is Ctrl-Break on Windows, where Ctrl-C comes to whole consoles.
+pub(crate) const INTERRUPTED: i32 = if cfg!(windows) { TERMINATED } else { 130 };
+/// What it ends with if it was asked to otherwise.
+pub(crate) const TERMINATED: i32 = 143;
+
+/// Asks a command to end, as Ctrl-C does.
+pub(crate) fn interrupt(child: &Child) {
+    #[cfg(unix)]
+    system::unix::signal(child, rustix::process::Signal::INT);
+    #[cfg(windows)]
+    console::ask(child);
+}
+
+/// Asks a command to end, as a supervisor does.
+pub(crate) fn terminate(child: &Child) {
+    #[cfg(unix)]
+    system::unix::signal(child, rustix::process::Signal::TERM);
+    #[cfg(windows)]
+    console::ask(child);
+}
+
+/// The lines of a text, however the system ends them.
+pub(crate) fn lines(text: &[u8]) -> String {
+    String::from_utf8_lossy(text).replace("\r\n", "\n")
+}
+
+#[cfg(windows)]
+mod console {
+    #![allow(unsafe_code)]
+
+    use std::os::windows::process::CommandExt;
+    use std::process::{Child, Command};
+
+    use windows_sys::Win32::System::Console::{CTRL_BREAK_EVENT, GenerateConsoleCtrlEvent};
+    use windows_sys::Win32::System::Threading::CREATE_NEW_PROCESS_GROUP;
+
+    pub(super) fn be_asked_alone(command: &mut Command) {
+        command.creation_flags(CREATE_NEW_PROCESS_GROUP);
+    }
+
+    pub(super) fn ask(child: &Child) {
+        // SAFETY: takes two numbers; the child leads the group of its number.
+        let asked = unsafe { GenerateConsoleCtrlEvent(CTRL_BREAK_EVENT, child.id()) };
+        assert_ne!(asked, 0, "{}", std::io::Error::last_os_error());
+    }
 }

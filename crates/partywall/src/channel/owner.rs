@@ -622,6 +622,8 @@ impl<R: OwnerRole> Owned<R> {
     /// consumers, who come by themselves.
     fn next_generation(&mut self, wanted: &Wanted) -> Result<(), OpenError> {
         let made = self.make_next(wanted, self.role.base())?;
+        // Its owner may have died before it said so.
+        growth::note_close(&self.root, self.header.generation);
         self.switch_to(made);
         Ok(())
     }
@@ -1014,9 +1016,8 @@ impl<R: OwnerRole> Owned<R> {
             // Not ours to end.
             return;
         }
-        let owner = self.role.owner();
-        // SYNC close: behind the last record; whoever sees CLOSED sees every header.
-        owner.store32(header::STATE, State::CLOSED.0, Release);
+        let (owner, position) = (self.role.owner(), self.role.base().position);
+        growth::close(&self.root, owner, self.header.generation, position);
         park::ring_for_peers(owner);
         root::ring(&self.root);
         if self.header.flags & FLAG_KEEP == 0 {

@@ -20,6 +20,7 @@ use crate::layout::seat::{self, Claim, SeatState};
 use crate::layout::{MAX_SEATS, owner, peers};
 use crate::memory::{Doorbell, ReadOnly, Region, Shared, SharedMut, Writable};
 use crate::os::LockFile;
+use crate::protocol::growth;
 
 /// Who still needs a channel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -130,6 +131,7 @@ pub(crate) fn remove(
     }
     if let Some(root) = root {
         let instance = root.load(crate::layout::header::INSTANCE, Ordering::Relaxed);
+        note_close(channel, root, instance);
         root::mark_deleted(root);
         wake_everybody(channel, root, instance);
     }
@@ -184,6 +186,17 @@ fn is_ours(name: &str) -> bool {
         || name.split_once('.').is_some_and(|(number, side)| {
             number.parse::<u64>().is_ok() && matches!(side, "owner" | "peers")
         })
+}
+
+/// Who stands in an earlier generation learns from the root alone that this is the end of a stream and no removal; its
+/// owner may have died before it said so.
+fn note_close(channel: &ChannelDirectory, root: &Region<Writable>, instance: u64) {
+    if let Ok(generations) = root::generations(root)
+        && let Ok((header, _)) = generation::open_owner_side(channel, generations.current, instance)
+        && header.state == State::CLOSED
+    {
+        growth::note_close(root, generations.current);
+    }
 }
 
 /// Consumers sleep on their generation's bell: they must look up and see DELETED.

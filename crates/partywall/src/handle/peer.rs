@@ -110,6 +110,8 @@ pub(crate) struct PeerHandle {
     ended: Option<Ended>,
     /// When a look that found nothing looked around last.
     looked_ms: u64,
+    /// Where the stream ended that was closed in a later generation than this handle's.
+    closed_at: u64,
 }
 
 impl PeerHandle {
@@ -134,6 +136,7 @@ impl PeerHandle {
             settings,
             ended: None,
             looked_ms: os::coarse_ms(),
+            closed_at: 0,
         };
         (handle, role)
     }
@@ -152,6 +155,7 @@ impl PeerHandle {
             settings,
             ended: None,
             looked_ms: os::coarse_ms(),
+            closed_at: 0,
         }
     }
 
@@ -334,7 +338,8 @@ impl PeerHandle {
     /// [goes on in](Self::goes_on_in).
     ///
     /// # Errors
-    /// As [`Self::move_over`]; [`RecvError::SchemaMismatch`] does not end the handle yet, for there may be something
+    /// As [`Self::move_over`]; [`RecvError::Closed`] if the stream ended in a generation that lies between the two, or is
+    /// gone: then [`Self::closed_at`] says where; [`RecvError::SchemaMismatch`] does not end the handle yet, for there may be something
     /// left to be read.
     pub(crate) fn visit_next(&mut self, patterns: &[Pattern]) -> Result<Visited, RecvError> {
         self.go_on();
@@ -349,11 +354,25 @@ impl PeerHandle {
             or_closed: true,
             ..settings.request(&namespace, &name, None)
         };
-        match visit::visit(&request, patterns) {
-            Ok(visited) if visited.header.instance == self.header.instance => Ok(visited),
-            _ if root::state(&self.root) == State::DELETED => Err(self.end(Ended::Deleted)),
+        let visited = visit::visit(&request, patterns);
+        let here = self.header.instance;
+        let next = match &visited {
+            Ok(visited) if visited.header.instance == here => Some(visited.header.generation),
+            _ if root::state(&self.root) == State::DELETED => None,
             // Removed without a mark, and made anew.
-            Ok(_) => Err(self.end(Ended::Deleted)),
+            Ok(_) => None,
+            // What is current can be read, or could be.
+            Err(_) => root::generations(&self.root).ok().map(|now| now.current),
+        };
+        let over =
+            growth::closed_since(&self.root, self.header.generation, next.unwrap_or(u64::MAX));
+        if let Some(position) = over {
+            self.closed_at = position;
+            return Err(self.end(Ended::Closed));
+        }
+        match visited {
+            _ if next.is_none() => Err(self.end(Ended::Deleted)),
+            Ok(visited) => Ok(visited),
             Err(OpenError::SchemaMismatch { difference, .. }) => Err(RecvError::SchemaMismatch {
                 channel: name,
                 difference,
@@ -383,6 +402,11 @@ impl PeerHandle {
         self.owner = visited.owner;
         self._peers = visited.peers;
         self.looked_ms = os::coarse_ms();
+    }
+
+    /// Where the stream ended, if that was in a later generation than this handle's. What its owner says, unchecked.
+    pub(crate) fn closed_at(&self) -> u64 {
+        self.closed_at
     }
 
     /// The newest records that were committed, in whichever generation; `None` if that cannot be seen.

@@ -366,10 +366,19 @@ pub fn inspect(namespace: &Namespace, channel: &str) -> Result<ChannelInfo, Mana
     info.records = progress.written.records.unwrap_or(0);
     info.last_update_age_ns = age(now, owner.load(owner::LAST_UPDATE_NS, Relaxed));
     info.counters = counters(&owner);
+    let before = (header.pattern == Pattern::Mpsc && generations.oldest < generations.current)
+        .then(|| {
+            let (number, instance) = (generations.current - 1, root_header.instance);
+            generation::open_for_reading(&directory, number, instance).ok()
+        })
+        .flatten()
+        // Nothing goes over from what was closed.
+        .filter(|(older, _, _)| older.state != State::CLOSED)
+        .map(|(older, owner, peers)| (owner, peers, older.seat_count));
     info.seats = (0..header.seat_count)
         .filter_map(|seat| {
             let lane = (header.pattern == Pattern::Mpsc)
-                .then(|| LaneInfo::read(&owner, &peers, header.seat_count, seat));
+                .then(|| LaneInfo::read(&owner, &peers, header.seat_count, seat, before.as_ref()));
             info.add_lane(lane.as_ref());
             seat_info(
                 &owner,

@@ -1,6 +1,5 @@
 //! The receiver's handle.
 
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use super::options::{ReceiverOptions, whole_lane};
@@ -13,7 +12,7 @@ use crate::error::{GrowError, OpenError, RecvError, SendError};
 use crate::handle::OwnerHandle;
 use crate::handle::accessors::owner_accessors;
 use crate::layout::last_error::LastError;
-use crate::layout::{mpsc, peers};
+use crate::layout::mpsc;
 use crate::memory::{Region, Shared};
 use crate::os::{self, LockFile};
 use crate::protocol::mpsc::receiver::Event as Told;
@@ -278,15 +277,12 @@ impl Receiver {
         if seat >= role.shape().seats || !self.handle.is_ours() {
             return None;
         }
-        let load = |offset| {
-            role.peers_of(seat)
-                .load(peers::seat_at(seat) + offset, Relaxed)
-        };
+        let [dropped, blocked, blocked_ns] = mpsc::COUNTED.map(|words| role.counted(seat, words));
         Some(LaneCounters {
             received: role.records(seat),
-            dropped: load(mpsc::DROPPED),
-            blocked: load(mpsc::BLOCKED),
-            blocked_ns: load(mpsc::BLOCKED_NS),
+            dropped,
+            blocked,
+            blocked_ns,
         })
     }
 

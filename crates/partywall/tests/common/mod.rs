@@ -1,6 +1,8 @@
 //! What several tests share.
 #![allow(dead_code, reason = "each test uses some of it")]
 
+pub(crate) mod system;
+
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::path::Path;
@@ -16,7 +18,7 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) fn new() -> Self {
-        let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+        let directory = system::directory();
         Place {
             namespace: Namespace::open(directory.path()).unwrap(),
             directory,
@@ -40,10 +42,7 @@ impl Place {
 
     /// Everything in the namespace.
     pub(crate) fn files(&self) -> Vec<String> {
-        let entries = std::fs::read_dir(self.path()).unwrap();
-        entries
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect()
+        system::names(self.path())
     }
 }
 

@@ -1,8 +1,9 @@
 //! What a liar would write, and where: every word of every file, by what an honest one says there.
 
-use std::fs::{self, OpenOptions, Permissions};
-use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
+use std::fs::{self, OpenOptions};
 use std::path::Path;
+
+use crate::common::system::At;
 
 /// The files of a channel with one generation.
 pub(crate) const FILES: [&str; 4] = ["root", "lock", "1.owner", "1.peers"];
@@ -38,30 +39,70 @@ pub(crate) enum Change {
     Halve,
     Grow,
     Remove,
-    NoPermissions,
     Directory,
-    /// A symbolic link to the file that it was.
-    Link,
-    /// A symbolic link to nothing.
-    DanglingLink,
-    Pipe,
     Empty,
+    #[cfg(unix)]
+    Of(unix::Change),
 }
 
-pub(crate) const CHANGES: [Change; 12] = [
+pub(crate) const CHANGES: &[Change] = &[
     Change::Shrink(0),
     Change::Shrink(8),
     Change::Shrink(4096),
     Change::Halve,
     Change::Grow,
     Change::Remove,
-    Change::NoPermissions,
     Change::Directory,
-    Change::Link,
-    Change::DanglingLink,
-    Change::Pipe,
     Change::Empty,
+    #[cfg(unix)]
+    Change::Of(unix::Change::NoPermissions),
+    #[cfg(unix)]
+    Change::Of(unix::Change::Link),
+    #[cfg(unix)]
+    Change::Of(unix::Change::DanglingLink),
+    #[cfg(unix)]
+    Change::Of(unix::Change::Pipe),
 ];
+
+/// What else may become of a file on these systems.
+#[cfg(unix)]
+pub(crate) mod unix {
+    use std::fs::{self, Permissions};
+    use std::io;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::path::Path;
+
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) enum Change {
+        NoPermissions,
+        /// A symbolic link to the file that it was.
+        Link,
+        /// A symbolic link to nothing.
+        DanglingLink,
+        Pipe,
+    }
+
+    impl Change {
+        pub(super) fn make(self, path: &Path) -> io::Result<()> {
+            if self == Change::NoPermissions {
+                return fs::set_permissions(path, Permissions::from_mode(0o000));
+            }
+            if self == Change::Link {
+                let aside = path.with_extension("aside");
+                fs::rename(path, &aside)?;
+                return symlink(&aside, path);
+            }
+            fs::remove_file(path)?;
+            if self == Change::DanglingLink {
+                return symlink("/nonexistent/place", path);
+            }
+            let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+            let kind = rustix::fs::FileType::Fifo;
+            rustix::fs::mknodat(rustix::fs::CWD, path, kind, mode, 0)?;
+            Ok(())
+        }
+    }
+}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Lie {
@@ -174,7 +215,7 @@ pub(crate) fn values(honest: u64, earlier: u64, capacity: u64) -> Vec<u64> {
 pub(crate) fn all(pattern: &str, stage: &Stage, thin: usize) -> Vec<Lie> {
     let mut lies = Vec::new();
     for file in 0..FILES.len() {
-        for change in CHANGES {
+        for &change in CHANGES {
             lies.push(Lie::File { file, change });
         }
         for of in 0..stage.others.len() {
@@ -269,21 +310,10 @@ impl Change {
             Change::Halve => resize(found.len() / 2),
             Change::Grow => resize(found.len() + 4096),
             Change::Remove => fs::remove_file(path),
-            Change::NoPermissions => fs::set_permissions(path, Permissions::from_mode(0o000)),
             Change::Empty => fs::remove_file(path).and_then(|()| fs::write(path, [])),
             Change::Directory => fs::remove_file(path).and_then(|()| fs::create_dir(path)),
-            Change::Link => {
-                let aside = path.with_extension("aside");
-                fs::rename(path, &aside).and_then(|()| symlink(&aside, path))
-            }
-            Change::DanglingLink => {
-                fs::remove_file(path).and_then(|()| symlink("/nonexistent/place", path))
-            }
-            Change::Pipe => fs::remove_file(path).and_then(|()| {
-                let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
-                let kind = rustix::fs::FileType::Fifo;
-                rustix::fs::mknodat(rustix::fs::CWD, path, kind, mode, 0).map_err(Into::into)
-            }),
+            #[cfg(unix)]
+            Change::Of(change) => change.make(path),
         };
         done.is_ok()
     }

@@ -8,23 +8,28 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Resource, Rlimit, setrlimit};
-
 const ROLE: &str = "PARTYWALL_HOSTILE_ROLE";
-const LIMIT: u64 = 768 << 20;
-
 /// No handle needs so long for anything that it is asked here, on the slowest machine: it hangs.
 pub(crate) const HANG: Duration = Duration::from_secs(20);
 
 /// What this process is to do; `None` for the one that tests.
 pub(crate) fn role() -> Option<Vec<String>> {
     let role = env::var(ROLE).ok()?;
+    #[cfg(unix)]
+    limit_memory();
+    Some(role.split(' ').map(str::to_owned).collect())
+}
+
+/// Elsewhere that takes a job object, made by who starts the process.
+#[cfg(unix)]
+fn limit_memory() {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    const LIMIT: u64 = 768 << 20;
     let limit = Rlimit {
         current: Some(LIMIT),
         maximum: Some(LIMIT),
     };
     setrlimit(Resource::As, limit).expect("less memory may always be asked for");
-    Some(role.split(' ').map(str::to_owned).collect())
 }
 
 /// A process in a role; killed when it is dropped.
@@ -92,6 +97,7 @@ impl Drop for Process {
 }
 
 /// Runs a role to its end.
+#[cfg(unix)]
 pub(crate) fn run(role: &str) -> ExitStatus {
     Process::start(role).end().expect("it ends")
 }

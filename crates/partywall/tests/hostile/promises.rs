@@ -1,10 +1,10 @@
 //! Lies about one thing, and what exactly is to come of each.
 
-use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
 use partywall::{EvictionReason, RecvError, SendError, inspect, layout, manage, mpsc};
 
+use crate::common::system::At;
 use crate::common::{Place, file};
 use crate::patterns::{consumer, lane_sender, producer, publisher, receiver, subscriber};
 

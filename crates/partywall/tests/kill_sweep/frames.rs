@@ -11,7 +11,7 @@ use partywall::{Namespace, RecvError, SendError, WaitStrategy, inspect, manage};
 
 use crate::victim::{Fault, Report, Stage, run, say};
 use crate::world::{CHANNEL, Payload, committed};
-use crate::{Located, Swept};
+use crate::{Located, Swept, system};
 
 /// Nothing here takes so long unless it hangs.
 const LONG: Duration = Duration::from_secs(20);
@@ -94,7 +94,7 @@ impl Located for FrameWorld {
 
 impl FrameWorld {
     fn empty() -> Self {
-        let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+        let directory = system::directory();
         FrameWorld {
             namespace: Namespace::open(directory.path()).unwrap(),
             directory,
@@ -219,7 +219,7 @@ impl FrameWorld {
         for row in manage::clean(&self.namespace).unwrap() {
             assert!(row.removed, "{row:?}");
         }
-        assert_eq!(std::fs::read_dir(self.path()).unwrap().count(), 0);
+        assert_eq!(system::names(self.path()).len(), 0);
     }
 
     /// Frames lost in one seat, by the channel's own account.
@@ -428,7 +428,7 @@ fn publishers() -> Vec<Swept<FrameWorld>> {
                 drop(survivor);
                 world.held.iter().for_each(check);
                 world.held.clear();
-                assert_eq!(std::fs::read_dir(world.path()).unwrap().count(), 0);
+                assert_eq!(system::names(world.path()).len(), 0);
             },
         },
     ]
@@ -561,7 +561,7 @@ fn subscribers() -> Vec<Swept<FrameWorld>> {
             },
             check: |world, report| {
                 if report.points.is_some() {
-                    assert_eq!(std::fs::read_dir(world.path()).unwrap().count(), 0);
+                    assert_eq!(system::names(world.path()).len(), 0);
                 }
                 world.nothing_is_left();
             },

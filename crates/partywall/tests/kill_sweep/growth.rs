@@ -7,14 +7,13 @@ use std::thread;
 
 use partywall::ring::Consumer;
 use partywall::{RecvError, WaitStrategy};
-use rustix::process::{Pid, Signal, kill_process};
 
 use crate::consumers::{durable_gets_the_rest, with_durable};
 use crate::victim::{self, Stage, say};
 use crate::world::{
     CAPACITY, CHANNEL, Payload, Sleeper, World, committed, consumer_options, producer_options,
 };
-use crate::{Located, Swept};
+use crate::{Located, Swept, system};
 
 pub(crate) fn operations() -> Vec<Swept<World>> {
     vec![
@@ -183,20 +182,19 @@ pub(crate) fn stopped_through_three_generations(_full: bool) {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let pid = Pid::from_child(&child);
     let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut hear = || said.next().unwrap().unwrap();
     assert_eq!(hear(), "attached 0");
     world.send();
     assert_eq!(hear(), "got 0");
-    kill_process(pid, Signal::STOP).unwrap();
+    system::stop(&child);
     for times in [2, 4, 8] {
         (0..50).for_each(|_| world.send());
         world.grow(times * CAPACITY);
     }
     (0..50).for_each(|_| world.send());
     assert_eq!(world.generations(), [1, 2, 3, 4]);
-    kill_process(pid, Signal::CONT).unwrap();
+    system::go_on(&child);
     for number in 1..=200 {
         assert_eq!(hear(), format!("got {number}"));
     }

@@ -12,10 +12,10 @@ use partywall::guarded::{Guard, Lock, Reader, Record, RecordOptions};
 use partywall::{LockError, Namespace, RecvError, WaitStrategy, inspect, manage};
 
 use crate::random::{Random, command};
-use crate::slots::{reader_options, signal, value};
+use crate::slots::{reader_options, value};
 use crate::victim::{Report, Stage, say};
 use crate::world::CHANNEL;
-use crate::{Located, Swept};
+use crate::{Located, Swept, system};
 
 /// Nothing here takes so long unless it hangs.
 const LONG: Duration = Duration::from_secs(20);
@@ -86,7 +86,7 @@ impl Located for GuardedWorld {
 
 impl GuardedWorld {
     fn empty() -> Self {
-        let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+        let directory = system::directory();
         GuardedWorld {
             namespace: Namespace::open(directory.path()).unwrap(),
             directory,
@@ -257,7 +257,7 @@ impl GuardedWorld {
         );
         drop((record, others, reader));
         manage::remove(&self.namespace, CHANNEL, false).unwrap();
-        assert_eq!(std::fs::read_dir(self.path()).unwrap().count(), 0);
+        assert_eq!(system::names(self.path()).len(), 0);
     }
 
     /// The survivor had the lock all the time, and whoever waited for it has died.
@@ -583,9 +583,9 @@ pub(crate) fn kill_at_random_moments(full: bool) {
             }
             let chosen = random.below(WRITERS as u64) as usize;
             if random.below(3) == 0 {
-                signal(&writers[chosen].child, rustix::process::Signal::STOP);
+                system::stop(&writers[chosen].child);
                 thread::sleep(random.moment());
-                signal(&writers[chosen].child, rustix::process::Signal::CONT);
+                system::go_on(&writers[chosen].child);
             } else {
                 thread::sleep(random.moment());
                 let next = Writer::start(world.path(), chosen, &acknowledged);
@@ -624,14 +624,14 @@ fn a_stopped_holder_is_not_robbed(world: &GuardedWorld, record: &mut Record) {
         .unwrap();
     let mut said = BufReader::new(holder.stdout.take().unwrap()).lines();
     assert_eq!(said.next().unwrap().unwrap(), format!("got {LOCKED}"));
-    signal(&holder, rustix::process::Signal::STOP);
+    system::stop(&holder);
     // Several slices, each with a look around.
     let waited = record.lock_timeout(Duration::from_millis(350)).map(drop);
     assert!(
         matches!(waited, Err(LockError::TimedOut { .. })),
         "{waited:?}"
     );
-    signal(&holder, rustix::process::Signal::CONT);
+    system::go_on(&holder);
     drop(holder.stdin.take());
     let Lock::Clean(guard) = record.lock_timeout(LONG).unwrap() else {
         panic!("it did not die")

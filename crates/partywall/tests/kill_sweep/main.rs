@@ -9,7 +9,8 @@
 //! pattern both sides are killed, each at a random point of its own. Where, follows from a seed that is printed.
 //!
 //! `PARTYWALL_SWEEP=full` also stops the victim at each point and lets it go on, and kills at random moments
-//! for longer. `cargo test --test kill_sweep NAME` runs the operations whose name contains NAME.
+//! for longer. `PARTYWALL_SWEEP=5` visits only five points of each operation, spread over it, and leads nobody on from there
+//! (where processes are slow to start, or cannot be traced). `cargo test --test kill_sweep NAME` runs the operations whose name contains NAME.
 
 mod account;
 mod both;
@@ -25,7 +26,10 @@ mod producers;
 mod protection;
 mod random;
 mod slots;
+#[cfg(target_os = "linux")] // ptrace
 mod stepped;
+#[path = "../common/system.rs"]
+mod system;
 mod victim;
 mod world;
 
@@ -52,6 +56,35 @@ pub(crate) struct Swept<W> {
 
 /// Kills at random moments; longer if it is told so.
 type Torture = fn(bool);
+
+/// How much is swept.
+#[derive(Clone, Copy)]
+struct Depth {
+    full: bool,
+    /// Points of one operation, at the most.
+    most: u64,
+}
+
+impl Depth {
+    fn from_environment() -> Self {
+        let asked = std::env::var("PARTYWALL_SWEEP").ok();
+        let number = asked.as_ref().and_then(|asked| asked.parse().ok());
+        Depth {
+            full: asked.is_some_and(|asked| asked == "full"),
+            most: number.unwrap_or(u64::MAX),
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    /// Single steps are for whoever has the time to visit every point.
+    fn steps(self) -> u64 {
+        match self {
+            Depth { full: true, .. } => 12,
+            Depth { most: u64::MAX, .. } => 2,
+            _ => 0,
+        }
+    }
+}
 
 /// A stage lies in a namespace.
 pub(crate) trait Located {
@@ -135,13 +168,14 @@ fn main() -> ExitCode {
         .filter(|argument| !argument.starts_with('-'))
         .collect();
     let wanted = |name: &str| filters.is_empty() || filters.iter().any(|part| name.contains(part));
-    let full = std::env::var("PARTYWALL_SWEEP").is_ok_and(|depth| depth == "full");
+    let depth = Depth::from_environment();
+    let full = depth.full;
     let (mut passed, mut failed) = (0, 0);
     let started = Instant::now();
     let mut random = Random::new("instructions");
     let mut visited = 0;
     for operation in operations.iter().filter(|operation| wanted(operation.name)) {
-        match catch_unwind(AssertUnwindSafe(|| sweep(operation, full, &mut random))) {
+        match catch_unwind(AssertUnwindSafe(|| sweep(operation, depth, &mut random))) {
             Ok(points) => {
                 visited += points;
                 println!("swept {:32} {points:5} points", operation.name);
@@ -182,8 +216,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Kills at every point of one operation; how many there are.
-fn sweep(operation: &Operation, full: bool, random: &mut Random) -> u64 {
+/// Kills at every point of one operation, or at as many as asked for; how many were visited.
+fn sweep(operation: &Operation, depth: Depth, random: &mut Random) -> u64 {
     let stage = |place: String, run: &dyn Fn(&Path) -> Report| {
         let prepared = (operation.prepare)();
         let report = run(&prepared.path);
@@ -212,7 +246,11 @@ fn sweep(operation: &Operation, full: bool, random: &mut Random) -> u64 {
         operation.name,
         operation.least_points
     );
-    for point in 1..=points {
+    let every = points.div_ceil(depth.most).max(1);
+    let first = 1 + random.below(every);
+    let mut visited = 0;
+    for point in (first..=points).step_by(every as usize) {
+        visited += 1;
         let report = run(Fault::Kill(point));
         // Only where the number of points depends on the clock may the victim outlive its last ones.
         assert!(
@@ -222,8 +260,8 @@ fn sweep(operation: &Operation, full: bool, random: &mut Random) -> u64 {
         );
     }
     // One operation has no points: its victim vanishes.
-    let steps = if full { 12 } else { 2 };
-    for _ in 0..if points > 0 { steps } else { 0 } {
+    #[cfg(target_os = "linux")]
+    for _ in 0..if points > 0 { depth.steps() } else { 0 } {
         let point = 1 + random.below(points);
         let instructions = random.below(stepped::INSTRUCTIONS);
         let place = format!("killed {instructions} instructions behind point {point}");
@@ -231,11 +269,11 @@ fn sweep(operation: &Operation, full: bool, random: &mut Random) -> u64 {
             stepped::run(operation.name, path, point, instructions)
         });
     }
-    if full {
+    if depth.full {
         for point in 1..=points {
             let report = run(Fault::Stop(point));
             assert!(report.points.is_some(), "stopped at {point}: {report:?}");
         }
     }
-    points
+    visited
 }

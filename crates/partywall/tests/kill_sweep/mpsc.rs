@@ -1,6 +1,5 @@
 //! Operations of mpsc channels: a sender, or the receiver, is the victim.
 
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -9,6 +8,7 @@ use partywall::mpsc::{Receiver, ReceiverOptions, Sender, SenderId, SenderOptions
 use partywall::{Namespace, SendError, StopToken, WaitStrategy, inspect, manage};
 
 use crate::account::{Account, End, Sent, encode, told};
+use crate::system::{self, At};
 use crate::victim::{Report, say};
 use crate::world::{CHANNEL, Payload};
 use crate::{Located, Swept};
@@ -87,7 +87,7 @@ impl Located for LaneWorld {
 
 impl LaneWorld {
     pub(crate) fn empty() -> Self {
-        let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+        let directory = system::directory();
         LaneWorld {
             namespace: Namespace::open(directory.path()).unwrap(),
             directory,
@@ -265,7 +265,7 @@ impl LaneWorld {
         for row in manage::clean(&self.namespace).unwrap() {
             assert!(row.removed, "{row:?}");
         }
-        assert_eq!(std::fs::read_dir(self.path()).unwrap().count(), 0);
+        assert_eq!(system::names(self.path()).len(), 0);
     }
 }
 
@@ -459,7 +459,7 @@ fn sender_operations() -> [Swept<LaneWorld>; 7] {
                 stage.disarmed();
             },
             check: |world, report| {
-                assert!(report.killed || std::fs::read_dir(world.path()).unwrap().count() == 0);
+                assert!(report.killed || system::names(world.path()).is_empty());
                 world.nothing_is_left();
             },
         },

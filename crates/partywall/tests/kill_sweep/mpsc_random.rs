@@ -7,13 +7,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use partywall::mpsc::{Receiver, SenderId};
-use rustix::process::Signal;
 
 use crate::Located;
 use crate::account::{Account, End, encode, told};
 use crate::mpsc::{LaneWorld, receiver_options, sender_options};
 use crate::random::{Random, start};
-use crate::slots::signal;
+use crate::system;
 use crate::victim::{Stage, say};
 use crate::world::{CHANNEL, Payload};
 
@@ -91,7 +90,7 @@ pub(crate) fn kill_and_stop_senders(full: bool) {
             senders[chosen].wait().unwrap();
             killed += 1;
         } else {
-            signal(&senders[chosen], Signal::STOP);
+            system::stop(&senders[chosen]);
         }
         // All others advance, whoever is dead or stands still; and the dead one's end is told.
         receive(&|account| {
@@ -103,7 +102,7 @@ pub(crate) fn kill_and_stop_senders(full: bool) {
         if kills {
             senders[chosen] = begin();
         } else {
-            signal(&senders[chosen], Signal::CONT);
+            system::go_on(&senders[chosen]);
         }
     }
     receive(&|account| open(account) == 8);

@@ -2,12 +2,12 @@
 //! freed as it was.
 
 use std::fs::{self, File};
-use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
 
 use partywall::snapshot::WriterOptions;
 use partywall::{Namespace, manage};
 
+use crate::system::{self, At};
 use crate::world::CHANNEL;
 use crate::{Located, Swept};
 
@@ -38,8 +38,9 @@ fn options(namespace: &Namespace) -> WriterOptions {
 
 impl ProtectedWorld {
     fn with_a_secret(confidential: bool) -> Self {
-        let directory = tempfile::tempdir_in("/dev/shm").unwrap();
-        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o711)).unwrap();
+        let directory = system::directory();
+        #[cfg(unix)]
+        modes::set(directory.path(), 0o711);
         let namespace = Namespace::open(directory.path()).unwrap();
         let options = options(&namespace).confidential(confidential);
         let mut writer = options.open(CHANNEL).unwrap();
@@ -67,14 +68,30 @@ impl ProtectedWorld {
             let held = bytes.windows(SECRET.len()).any(|part| part == SECRET);
             assert!(!held, "it was freed as it was");
         }
-        assert_eq!(fs::read_dir(self.path()).unwrap().count(), 0);
+        assert_eq!(system::names(self.path()).len(), 0);
+    }
+}
+
+/// Files have modes on these systems alone.
+#[cfg(unix)]
+mod modes {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
+
+    use super::{ProtectedWorld, options};
+    use crate::world::CHANNEL;
+    use crate::{Located, Swept};
+
+    pub(super) fn set(path: &Path, mode: u32) {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     }
 
     /// A successor that says nothing of a mode gives all files the same: that which its predecessor began to give, or the
     /// one before.
-    fn all_have_one_mode(self) {
-        options(&self.namespace).open(CHANNEL).unwrap().abandon();
-        let channel = self.path().join(CHANNEL);
+    fn all_are_one(world: ProtectedWorld) {
+        options(&world.namespace).open(CHANNEL).unwrap().abandon();
+        let channel = world.path().join(CHANNEL);
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
         let root = mode(&channel.join("root"));
         assert!([0o600, 0o644].contains(&root), "{root:o}");
@@ -84,10 +101,8 @@ impl ProtectedWorld {
         assert_eq!(mode(&channel), root | (root & 0o444) >> 2 | 0o100);
         assert_eq!(mode(&channel.join("lock")), 0o600);
     }
-}
 
-pub(crate) fn operations() -> impl Iterator<Item = Swept<ProtectedWorld>> {
-    [
+    pub(super) fn operation() -> Swept<ProtectedWorld> {
         Swept {
             name: "share_a_channel",
             least_points: 18,
@@ -98,8 +113,15 @@ pub(crate) fn operations() -> impl Iterator<Item = Swept<ProtectedWorld>> {
                 options.open(CHANNEL).unwrap().abandon();
                 stage.disarmed();
             },
-            check: |world, _| world.all_have_one_mode(),
-        },
+            check: |world, _| all_are_one(world),
+        }
+    }
+}
+
+pub(crate) fn operations() -> impl Iterator<Item = Swept<ProtectedWorld>> {
+    [
+        #[cfg(unix)]
+        modes::operation(),
         Swept {
             name: "remove_what_is_confidential",
             least_points: 20,

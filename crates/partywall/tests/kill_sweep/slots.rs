@@ -14,7 +14,7 @@ use crate::frames;
 use crate::random::{Random, start};
 use crate::victim::{Report, Stage, say};
 use crate::world::{CHANNEL, Payload};
-use crate::{Located, Swept};
+use crate::{Located, Swept, system};
 
 /// Nothing here takes so long unless it hangs.
 const LONG: Duration = Duration::from_secs(20);
@@ -78,7 +78,7 @@ impl Located for SlotWorld {
 
 impl SlotWorld {
     fn empty() -> Self {
-        let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+        let directory = system::directory();
         SlotWorld {
             namespace: Namespace::open(directory.path()).unwrap(),
             directory,
@@ -256,7 +256,7 @@ impl SlotWorld {
         for row in manage::clean(&self.namespace).unwrap() {
             assert!(row.removed, "{row:?}");
         }
-        assert_eq!(std::fs::read_dir(self.path()).unwrap().count(), 0);
+        assert_eq!(system::names(self.path()).len(), 0);
     }
 }
 
@@ -417,9 +417,9 @@ pub(crate) fn kill_at_random_moments(full: bool) {
                         thread::sleep(random.moment());
                     }
                     1 => {
-                        signal(&readers[chosen], rustix::process::Signal::STOP);
+                        system::stop(&readers[chosen]);
                         thread::sleep(random.moment());
-                        signal(&readers[chosen], rustix::process::Signal::CONT);
+                        system::go_on(&readers[chosen]);
                     }
                     _ => thread::sleep(random.moment()),
                 }
@@ -449,11 +449,6 @@ enum Pattern {
     Snapshot,
     Broadcast,
     Frames,
-}
-
-pub(crate) fn signal(child: &Child, signal: rustix::process::Signal) {
-    let pid = rustix::process::Pid::from_raw(child.id().cast_signed()).unwrap();
-    rustix::process::kill_process(pid, signal).unwrap();
 }
 
 pub(crate) fn operations() -> impl Iterator<Item = Swept<SlotWorld>> {

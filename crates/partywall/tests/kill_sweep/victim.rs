@@ -2,13 +2,13 @@
 
 use std::env;
 use std::io::{self, BufRead, BufReader, Write};
-use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use partywall::ring::{Consumer, ConsumerOptions, Producer, ProducerOptions};
 use partywall::{Namespace, fault};
 
+use crate::system;
 use crate::world::{CHANNEL, Payload};
 
 const ROLE: &str = "PARTYWALL_SWEEP_ROLE";
@@ -38,7 +38,7 @@ pub(crate) struct Report {
     pub(crate) got: Vec<u64>,
     /// Points visited, if it came to its end.
     pub(crate) points: Option<u64>,
-    /// Died by SIGKILL.
+    /// Ended by force.
     pub(crate) killed: bool,
 }
 
@@ -94,7 +94,7 @@ pub(crate) fn run(role: &str, place: &Path, fault: Fault) -> Report {
     if let Some(continuer) = continuer {
         continuer.join().unwrap();
     }
-    report.killed = status.signal() == Some(9);
+    report.killed = system::was_killed(status);
     assert!(
         status.success() || report.killed,
         "{role}: the victim ended with {status}"
@@ -102,7 +102,14 @@ pub(crate) fn run(role: &str, place: &Path, fault: Fault) -> Report {
     report
 }
 
+/// There is no way to see that a process stands still, so the sweep cannot stop it.
+#[cfg(not(unix))]
+fn continue_when_stopped(_pid: u32) -> std::thread::JoinHandle<()> {
+    panic!("PARTYWALL_SWEEP=full is not for this system")
+}
+
 /// Waits until the process stands still, and lets it go on; ends when the process does.
+#[cfg(unix)]
 fn continue_when_stopped(pid: u32) -> std::thread::JoinHandle<()> {
     std::thread::spawn(move || {
         loop {

@@ -8,8 +8,8 @@ use std::time::Duration;
 use partywall::ring::{Consumer, ConsumerOptions, Producer, ProducerOptions};
 use partywall::{Namespace, RecvError, inspect, manage};
 
-use crate::Located;
 use crate::victim::Report;
+use crate::{Located, system};
 
 /// Every operation uses one channel.
 pub(crate) const CHANNEL: &str = "c";
@@ -76,7 +76,7 @@ pub(crate) struct World {
 impl World {
     /// An empty namespace.
     pub(crate) fn empty() -> Self {
-        let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+        let directory = system::directory();
         let namespace = Namespace::open(directory.path()).unwrap();
         World {
             directory,
@@ -162,10 +162,7 @@ impl World {
     }
 
     pub(crate) fn names(&self) -> Vec<String> {
-        let entries = std::fs::read_dir(self.path()).unwrap();
-        entries
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect()
+        system::names(self.path())
     }
 
     /// A successor takes the channel over; everybody goes on; then it is closed, and nothing is left.

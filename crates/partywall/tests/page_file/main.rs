@@ -208,19 +208,23 @@ fn main() -> ExitCode {
         vanishing::whoever_is_killed_at_whatever_point_of_making_it_the_next_owner_goes_on,
     );
     let wanted = arguments.iter().find(|argument| !argument.starts_with('-'));
-    let mut failed = 0;
+    let (mut passed, mut failed) = (0, 0);
     for (name, test) in tests {
         if wanted.is_some_and(|wanted| !name.contains(wanted.as_str())) {
             continue;
         }
         match catch_unwind(AssertUnwindSafe(test)) {
-            Ok(()) => println!("test {name} ... ok"),
+            Ok(()) => {
+                passed += 1;
+                println!("test {name} ... ok");
+            }
             Err(_) => {
                 failed += 1;
                 println!("test {name} ... FAILED");
             }
         }
     }
+    println!("{passed} passed, {failed} failed");
     match failed {
         0 => ExitCode::SUCCESS,
         _ => ExitCode::FAILURE,

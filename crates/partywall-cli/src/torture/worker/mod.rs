@@ -88,7 +88,7 @@ struct Worker {
 
 pub(super) fn run(assignment: &str) -> Result<(), Problem> {
     os::die_with_parent()?;
-    if os::has_gone(stdin()) {
+    if os::has_gone(&stdin()) {
         return Ok(());
     }
     let assignment: Assignment = serde_json::from_str(assignment)?;

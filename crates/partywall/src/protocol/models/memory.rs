@@ -361,10 +361,11 @@ impl World<mpsc::Shape> {
             counted(at + lanes::LANE_READ_SEQ)
                 .into_iter()
                 .chain([at + lanes::LANE_STATE, at + lanes::LANE_LEFT])
+                .chain([at + lanes::LANE_DROPPED])
         });
         let peer_words = (0..seats)
             .map(peers::seat_at)
-            .flat_map(|at| [at + seat::STATE, at + lanes::END]);
+            .flat_map(|at| [at + seat::STATE, at + lanes::END, at + lanes::DROPPED]);
         let notices = (0..seats).map(|seat| lanes::notice(seats, seat));
         let data = (0..seats).map(|seat| {
             let at = shape.lane_of(seat).data(0);

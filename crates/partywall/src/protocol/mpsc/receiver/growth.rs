@@ -1,6 +1,6 @@
 //! Where the receiver goes on when the channel has grown: lane by lane, from the generation before into the current one.
 
-use std::sync::atomic::Ordering::{Acquire, Release};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use super::{Progress, Receiver, cursor_at, state_at};
 use crate::layout::mpsc::{self, LaneState};
@@ -79,6 +79,21 @@ impl<O: SharedMut, P: Shared> Receiver<O, P> {
     pub(crate) fn older(&self) -> Option<(&O, &P, Shape, u64)> {
         let older = self.older.as_ref()?;
         Some((&older.owner, &older.peers, older.shape, older.lanes))
+    }
+
+    /// What the senders of a seat have counted in one of the words of [`mpsc::COUNTED`], in all generations.
+    pub(crate) fn counted(&self, seat: u32, (word, kept): (u64, u64)) -> u64 {
+        let (word, kept) = (peers::seat_at(seat) + word, mpsc::lane_words(seat) + kept);
+        let here = self.peers.load(word, Relaxed);
+        let before = match &self.older {
+            // The sender may be here already.
+            Some(older) if self.lanes[seat as usize].older => {
+                let there = older.peers.load(word, Relaxed);
+                older.owner.load(kept, Relaxed).wrapping_add(there)
+            }
+            _ => self.owner.load(kept, Relaxed),
+        };
+        before.wrapping_add(here)
     }
 
     /// A lane of the generation before gave nothing: leaves it, if its sender says that it ends here; then `Ok(None)`.
@@ -167,6 +182,15 @@ impl<O: SharedMut, P: Shared> Receiver<O, P> {
         let (end, records) = (lane.next, lane.records);
         let cursor = Cursor::begin(&self.owner, cursor_at(seat), end, records);
         self.owner.store(state_at(seat), lane.state.0, Release);
+        // What was counted there stays: nobody counts there any more, so a successor that does this again comes to the
+        // same. And nobody looks at these words before the commit.
+        for (word, kept) in mpsc::COUNTED {
+            let kept = mpsc::lane_words(seat) + kept;
+            let counted = older.peers.load(peers::seat_at(seat) + word, Relaxed);
+            let before = older.owner.load(kept, Relaxed);
+            self.owner
+                .store(kept, before.wrapping_add(counted), Relaxed);
+        }
         // SYNC lane-left: the one commit point. Before it a successor goes on in the old lane, behind it here; so
         // nothing of this generation is handed out before it.
         let left = mpsc::end_word(end);

@@ -1,13 +1,11 @@
-//! A forked child is no second writer, and does not keep its parent's locks alive.
+//! What forked children may do, and what they keep.
 #![allow(unsafe_code)]
-
-mod common;
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode, Stdio};
 
-use common::Place;
+use crate::common::Place;
 use partywall::ring::{ConsumerOptions, ProducerOptions};
 use partywall::{Namespace, RecvError, SendError, inspect, mpsc};
 
@@ -197,8 +195,7 @@ fn programs_started_while_threads_send_keep_no_lock() {
     }
 }
 
-/// Without the harness, whose threads a fork would not carry over.
-fn main() -> ExitCode {
+pub(crate) fn main() -> ExitCode {
     if let Ok(place) = std::env::var(THREADS) {
         work_and_start_programs(&place);
     }

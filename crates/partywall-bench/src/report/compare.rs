@@ -1,0 +1,125 @@
+//! Whether ratios are still what they were.
+
+use super::read;
+use crate::statistics::Row;
+use std::collections::HashMap;
+use std::path::Path;
+
+/// Beyond so many times the recorded ratio, something was lost that noise does not explain.
+const BEYOND: f64 = 1.5;
+
+/// The rows of a run that is compared with.
+#[derive(Debug)]
+pub(crate) struct Recorded(Vec<Row>);
+
+/// What became of a ratio.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Verdict {
+    Better,
+    Same,
+    /// Outside of what both runs' spread explains, and to be looked at.
+    Worse,
+    /// Beyond what is tolerated.
+    Lost,
+}
+
+impl Recorded {
+    pub(crate) fn read(file: &Path) -> Result<Recorded, String> {
+        read(file).map(Recorded)
+    }
+
+    /// Says on standard error what has changed; whether nothing was lost.
+    pub(crate) fn compare(&self, rows: &[Row]) -> Result<bool, String> {
+        let key = |row: &Row| (row.work, row.contender.clone(), row.size);
+        let recorded: HashMap<_, &Row> = self.0.iter().map(|row| (key(row), row)).collect();
+        let mut good = true;
+        let mut compared = 0;
+        for row in rows.iter().filter(|row| !row.rival) {
+            let Some(before) = recorded.get(&key(row)) else {
+                continue;
+            };
+            compared += 1;
+            let verdict = judge(before, row);
+            if verdict != Verdict::Same {
+                eprintln!(
+                    "partywall: {} {}, {} bytes: {:.3} of the limit [{:.3} - {:.3}], recorded {:.3} [{:.3} - {:.3}]: {}",
+                    row.work,
+                    row.contender,
+                    row.size,
+                    row.ratio_to_limit,
+                    row.ratio_quartiles[0],
+                    row.ratio_quartiles[1],
+                    before.ratio_to_limit,
+                    before.ratio_quartiles[0],
+                    before.ratio_quartiles[1],
+                    match verdict {
+                        Verdict::Better => "better",
+                        Verdict::Same => "the same",
+                        Verdict::Worse => "worse, within what is tolerated",
+                        Verdict::Lost => "beyond what is tolerated",
+                    }
+                );
+            }
+            good &= verdict != Verdict::Lost;
+        }
+        if compared == 0 {
+            return Err("nothing that was measured had been recorded".to_owned());
+        }
+        eprintln!("partywall: {compared} ratios compared with those that were recorded");
+        Ok(good)
+    }
+}
+
+/// The spread of both runs' rounds says how far a ratio may lie from the other: where half of the pairs overlap, nothing has
+/// changed. What was lost must lie beyond the tolerance, and with more than half of its pairs: a machine on which somebody
+/// else takes a core widens the spread upwards, and hardly moves the lower quartile.
+fn judge(before: &Row, now: &Row) -> Verdict {
+    let [low, high] = now.ratio_quartiles;
+    let [was_low, was_high] = before.ratio_quartiles;
+    if now.ratio_to_limit > BEYOND * before.ratio_to_limit.max(was_high)
+        && low > BEYOND * before.ratio_to_limit
+    {
+        Verdict::Lost
+    } else if low > was_high {
+        Verdict::Worse
+    } else if high < was_low {
+        Verdict::Better
+    } else {
+        Verdict::Same
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::statistics::Sample;
+    use crate::works::Work;
+
+    fn row(low: f64, median: f64, high: f64) -> Row {
+        let mut row = Sample::default().row(Work::W1, "ring", "limit");
+        row.ratio_to_limit = median;
+        row.ratio_quartiles = [low, high];
+        row
+    }
+
+    #[test]
+    fn what_overlaps_is_the_same_and_what_is_far_beyond_is_lost() {
+        let before = row(1.0, 1.1, 1.2);
+        assert_eq!(judge(&before, &row(1.1, 1.3, 1.5)), Verdict::Same);
+        assert_eq!(judge(&before, &row(1.3, 1.4, 1.5)), Verdict::Worse);
+        assert_eq!(judge(&before, &row(0.7, 0.8, 0.9)), Verdict::Better);
+        assert_eq!(judge(&before, &row(1.9, 2.0, 2.1)), Verdict::Lost);
+        // A busy machine: slow on the whole, but a quarter of the pairs as ever.
+        assert_eq!(judge(&before, &row(1.1, 3.0, 9.0)), Verdict::Same);
+    }
+
+    #[test]
+    fn a_run_is_compared_row_by_row() {
+        let recorded = Recorded(vec![row(1.0, 1.1, 1.2)]);
+        assert_eq!(recorded.compare(&[row(1.0, 1.1, 1.2)]), Ok(true));
+        assert_eq!(recorded.compare(&[row(2.0, 2.1, 2.2)]), Ok(false));
+        let mut unknown = row(2.0, 2.1, 2.2);
+        unknown.size = 1;
+        assert!(recorded.compare(&[unknown]).is_err());
+    }
+}
