@@ -512,6 +512,13 @@ fn begin_anew<R: OwnerRole>(
 /// Only what is read without a seat can be shared with other users.
 pub(crate) fn check_readers(pattern: Pattern, wanted: &Wanted) -> Result<(), OpenError> {
     match wanted.readers {
+        Some(readers) if readers.any() && !os::SHARES_WITH_OTHERS => {
+            Err(OpenError::InvalidOption {
+                option: "the mode of a channel on Windows",
+                expected: "0600: its owner and SYSTEM have access, by the lists of its directory, its files and its named objects, and sharing it with other users is not offered here",
+                found: format!("{:04o}", readers.mode()),
+            })
+        }
         Some(readers) if readers.any() && !pattern.may_be_shared() => {
             Err(OpenError::InvalidOption {
                 option: "the mode of such a channel",

@@ -487,17 +487,15 @@ fn no_space(
     provision: Provision,
     error: io::Error,
 ) -> OpenError {
+    if error.kind() == io::ErrorKind::PermissionDenied
+        && no_global_right(provision, os::lacks_global_right)
+    {
+        return OpenError::NoGlobalRight {
+            channel: channel.name().to_owned(),
+            source: error,
+        };
+    }
     match error.kind() {
-        io::ErrorKind::PermissionDenied
-            if provision
-                == (Provision {
-                    page_file: true,
-                    global: true,
-                })
-                && os::lacks_global_right() =>
-        {
-            no_global_right(channel.name(), error)
-        }
         // Without a file that could be made, no number of bytes helps.
         io::ErrorKind::StorageFull if channel.files().most_files().is_some() => {
             channel.error(Denied::Make, operation, error)
@@ -511,11 +509,9 @@ fn no_space(
     }
 }
 
-fn no_global_right(channel: &str, source: io::Error) -> OpenError {
-    OpenError::NoGlobalRight {
-        channel: channel.to_owned(),
-        source,
-    }
+/// Whether it is for want of a right that memory could not be made: events take none, and neither do files.
+fn no_global_right(provision: Provision, lacks: impl FnOnce() -> bool) -> bool {
+    provision.page_file && provision.global && lacks()
 }
 
 /// Makes a segment under an unfinished name, fills it, and only then gives it its own: whoever finds the
@@ -663,6 +659,23 @@ mod tests {
         assert_eq!(all.size(), header.total_size);
         let at = mpsc::lane_at(lane, 63);
         assert_eq!(all.load(at + lane - 8, Relaxed), 42);
+    }
+
+    #[test]
+    fn the_missing_right_is_told_where_it_is_needed_and_missing() {
+        for page_file in [false, true] {
+            for global in [false, true] {
+                for lacks in [false, true] {
+                    let provision = Provision { page_file, global };
+                    let told = no_global_right(provision, || lacks);
+                    assert_eq!(told, page_file && global && lacks, "{provision:?}");
+                }
+            }
+        }
+        let source = io::Error::from(io::ErrorKind::PermissionDenied);
+        let channel = "c".to_owned();
+        let told = OpenError::NoGlobalRight { channel, source }.to_string();
+        assert!(told.contains("SeCreateGlobalPrivilege"), "{told}");
     }
 
     #[test]

@@ -252,7 +252,8 @@ macro_rules! owner_options {
             /// can be shared; in other patterns anything but 0600 is [`OpenError::InvalidOption`](crate::OpenError::InvalidOption).
             /// The namespace must let the others search it: see
             /// [`Namespace::open_with_mode`](crate::Namespace::open_with_mode); they open it by
-            /// [`Namespace::open_of`](crate::Namespace::open_of).
+            /// [`Namespace::open_of`](crate::Namespace::open_of). On Windows it is 0600, which is the user himself and SYSTEM;
+            /// anything else is [`OpenError::InvalidOption`](crate::OpenError::InvalidOption).
             #[must_use]
             pub fn mode(mut self, mode: u32) -> Self {
                 self.settings.mode = Some(mode);

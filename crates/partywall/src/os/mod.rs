@@ -11,6 +11,7 @@
 //! | [`Readers`] | who may read something besides its owner |
 //! | [`provided`], [`Provision`] | where a new segment's memory comes from, and who finds its named objects: what was asked for, as far as there is a choice |
 //! | [`File::unreachable`], [`Unreachable`] | why there is no memory behind a file, where the two are not the same |
+//! | `SHARES_WITH_OTHERS` | whether somebody besides its owner can be let read a channel |
 //! | [`lacks_global_right`] | whether this process may not make memory that every log-on session finds |
 //! | [`Mapping::serve_all_sessions`] | whoever sleeps on it, or wakes sleepers, is found from every log-on session |
 //! | [`LockView`] | whether a byte is locked, for a user who may not open the file of locks |

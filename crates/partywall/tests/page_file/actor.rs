@@ -105,7 +105,7 @@ impl Actor {
     }
 
     /// By force (`SIGKILL`, `TerminateProcess`); everything that it had is closed when this returns.
-    pub(crate) fn is_killed(mut self) {
+    pub(crate) fn dies_by_force(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }

@@ -79,7 +79,7 @@ fn a_successor_adopts_what_a_killed_owner_left_while_a_peer_lives() {
         match pattern {
             Pattern::Mpsc => {
                 assert_eq!(peer.does("say two"), "ok");
-                owner.is_killed();
+                owner.dies_by_force();
                 let adopted = successor.does(&opens);
                 assert!(adopted.starts_with("adopted"), "{pattern:?}: {adopted}");
                 // At least once: what a killed receiver had not acknowledged comes again.
@@ -93,7 +93,7 @@ fn a_successor_adopts_what_a_killed_owner_left_while_a_peer_lives() {
             }
             Pattern::Guarded => {
                 assert_eq!(owner.does("hold"), "ok");
-                owner.is_killed();
+                owner.dies_by_force();
                 assert!(successor.does(&opens).starts_with("ok"));
                 assert_eq!(successor.does("hear"), "died:one");
                 assert_eq!(successor.does("say two"), "ok");
@@ -101,7 +101,7 @@ fn a_successor_adopts_what_a_killed_owner_left_while_a_peer_lives() {
             }
             _ => {
                 assert_eq!(owner.does("say two"), "ok");
-                owner.is_killed();
+                owner.dies_by_force();
                 let adopted = successor.does(&opens);
                 assert!(adopted.starts_with("adopted"), "{pattern:?}: {adopted}");
                 assert_eq!(peer.does("hear"), "two");
@@ -120,7 +120,7 @@ fn what_a_channel_grows_into_outlives_a_killed_owner_though_nobody_came_over_yet
     assert_eq!(owner.does("say two"), "ok");
     assert_eq!(owner.does("grow"), "ok");
     assert_eq!(owner.does("say three"), "ok");
-    owner.is_killed();
+    owner.dies_by_force();
     let info = inspect::inspect(&place.namespace, CHANNEL).unwrap();
     assert_eq!((info.generation, info.oldest_generation), (2, 1));
     let mut successor = Actor::new(&place.path);
@@ -150,8 +150,8 @@ fn a_channel_is_removed_by_force_whatever_became_of_its_memory() {
     let place = Place::new();
     for pattern in Pattern::ALL {
         let (owner, peer) = pair(&place.path, pattern);
-        owner.is_killed();
-        peer.is_killed();
+        owner.dies_by_force();
+        peer.dies_by_force();
         assert_eq!(place.names(), [CHANNEL]);
         manage::remove(&place.namespace, CHANNEL, true).unwrap();
         assert_eq!(place.names(), Vec::<String>::new(), "{pattern:?}");

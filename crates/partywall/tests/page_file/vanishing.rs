@@ -19,8 +19,8 @@ use super::{Place, pair};
 fn gone(pattern: Pattern) -> Place {
     let place = Place::new();
     let (owner, peer) = pair(&place.path, pattern);
-    owner.is_killed();
-    peer.is_killed();
+    owner.dies_by_force();
+    peer.dies_by_force();
     place
 }
 
@@ -110,7 +110,7 @@ pub(super) fn memory_of_another_session_is_never_taken_for_gone() {
     assert!(refused.contains(told), "{refused}");
     let refused = other.does("owner ring");
     assert!(refused.contains("already owned"), "{refused}");
-    owner.is_killed();
+    owner.dies_by_force();
     for verb in ["peer-now ring", "owner ring"] {
         let refused = other.does(verb);
         assert!(refused.contains(told), "{refused}");
@@ -194,7 +194,7 @@ pub(super) fn whoever_is_killed_at_whatever_point_of_making_it_the_next_owner_go
                 assert!(points > 50, "only {points} points");
                 break;
             }
-            victim.is_killed();
+            victim.dies_by_force();
             // Whatever there is can be looked at.
             inspect::list(&place.namespace).unwrap();
             let (mut owner, mut peer) = (Actor::new(&place.path), Actor::new(&place.path));

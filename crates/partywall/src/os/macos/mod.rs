@@ -105,6 +105,9 @@ pub(crate) fn provided(_page_file: bool, _global: Option<bool>) -> Provision {
     Provision::default()
 }
 
+/// By modes of files and directories.
+pub(crate) const SHARES_WITH_OTHERS: bool = true;
+
 /// There is no such right here.
 pub(crate) fn lacks_global_right() -> bool {
     false

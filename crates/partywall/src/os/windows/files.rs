@@ -43,7 +43,7 @@ const OWNER_ONLY: u32 = 0o700;
 fn unshared() -> io::Error {
     io::Error::new(
         io::ErrorKind::Unsupported,
-        "channels cannot be shared with other users on Windows yet",
+        "channels are not shared with other users on Windows",
     )
 }
 
@@ -108,7 +108,7 @@ impl Directory {
             return Err(unshared());
         }
         fault_point();
-        let attributes = security::OwnerOnly::new()?.attributes();
+        let attributes = security::OwnerOnly::of_directory()?.attributes();
         // SAFETY: the name ends with a zero; the attributes' descriptor lives as long as the process.
         match unsafe { CreateDirectoryW(wide(path.as_os_str()).as_ptr(), &raw const attributes) } {
             0 => Err(io::Error::last_os_error()),

@@ -1,13 +1,14 @@
-//! Windows: files with owner-only access, `LockFileEx`, unnamed sections of files, named events.
+//! Windows: files with owner-only access, `LockFileEx`, sections of files and of the page file, named events.
 //!
-//! **Why segments are files, and not named sections of the page file.** A section of the page file dies with its last handle.
+//! **Why segments are files unless somebody asks for the page file.** A section of the page file dies with its last handle.
 //! If owner and peers are all killed (a crash of the service that starts them, a log-off), nothing is left to adopt, and
 //! what the channel had committed is gone without anybody being told how much; recovery would mean something else here than on
 //! Linux. A file under the user's own directory outlives them, is found by name without any kernel namespace, needs no
 //! `SeCreateGlobalPrivilege`, and cannot be squatted on by another user. It is marked temporary, so that the cache writes it out
 //! only when memory is short; the price is the lazy writer of a machine that is short of it, and a delete that waits for the last view.
+//! Who would rather have no byte in a file, and can do without what nobody was there for, has [`sections`].
 //!
-//! Named objects are the events alone ([`sleep`]): `Local\` unless `PARTYWALL_GLOBAL=1`.
+//! Named objects are those and the events ([`sleep`]): `Local\` unless the segment's header says `Global\`.
 
 mod files;
 mod locks;
@@ -119,6 +120,9 @@ pub(crate) fn namespace_of(_user: u32) -> PathBuf {
         .map_or_else(std::env::temp_dir, PathBuf::from)
         .join("partywall")
 }
+
+/// Access lists that let others read have never been tried, and what was never tried must not open anything to anybody.
+pub(crate) const SHARES_WITH_OTHERS: bool = false;
 
 /// What was asked for; unless it was said, `PARTYWALL_GLOBAL=1` makes named objects `Global\`.
 pub(crate) fn provided(page_file: bool, global: Option<bool>) -> Provision {

@@ -146,7 +146,7 @@ impl Section {
             true => ("Global", EVERY_SESSION),
             false => ("Local", session()?),
         };
-        let attributes = security::OwnerOnly::new()?.attributes();
+        let attributes = security::OwnerOnly::of_object()?.attributes();
         let mut taken = io::Error::other("no name was drawn");
         for _ in 0..DRAWS {
             let name = format!("{scope}\\partywall-{}.section", draw());
@@ -373,7 +373,7 @@ mod tests {
         let (section, _) = Section::create(4096, false).unwrap();
         let user = security::own_user().unwrap();
         let text = security::text_of_object(&section.handle).unwrap();
-        // All rights of a section, in one spelling or another.
+        // All rights of a section, by whatever name the system gives them.
         let entries: Vec<&str> = text.split('(').skip(1).collect();
         assert_eq!(entries.len(), 2, "{text}");
         assert!(text.starts_with("D:P"), "{text}");

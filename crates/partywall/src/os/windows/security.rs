@@ -42,8 +42,7 @@ const CHANGES: u32 = FILE_WRITE_DATA
     | WRITE_OWNER
     | 0x5000_0000; // GENERIC_WRITE, GENERIC_ALL
 
-/// A security descriptor: full access for this user and the system, nothing inherited from above, passed on to what is
-/// made inside.
+/// A security descriptor: full access for this user and the system, and nothing inherited from above.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct OwnerOnly(PSECURITY_DESCRIPTOR);
 
@@ -53,13 +52,24 @@ unsafe impl Send for OwnerOnly {}
 unsafe impl Sync for OwnerOnly {}
 
 impl OwnerOnly {
-    pub(super) fn new() -> io::Result<Self> {
+    /// Of a directory: it is passed on to what is made inside.
+    pub(super) fn of_directory() -> io::Result<Self> {
         static MADE: OnceLock<OwnerOnly> = OnceLock::new();
-        if let Some(made) = MADE.get() {
+        Self::made(&MADE, "OICI")
+    }
+
+    /// Of a section or an event.
+    pub(super) fn of_object() -> io::Result<Self> {
+        static MADE: OnceLock<OwnerOnly> = OnceLock::new();
+        Self::made(&MADE, "")
+    }
+
+    /// Made once, with such flags of inheritance.
+    fn made(once: &OnceLock<Self>, inherited: &str) -> io::Result<Self> {
+        if let Some(made) = once.get() {
             return Ok(*made);
         }
-        let user = own_sids()?.user;
-        let text = format!("D:P(A;OICI;GA;;;{user})(A;OICI;GA;;;SY)");
+        let text = owner_only(&own_sids()?.user, inherited);
         let mut descriptor: PSECURITY_DESCRIPTOR = std::ptr::null_mut();
         // SAFETY: the text ends with a zero; one pointer is stored into one of our own.
         let made = unsafe {
@@ -74,7 +84,7 @@ impl OwnerOnly {
             return Err(io::Error::last_os_error());
         }
         // Another thread may have been first; then ours stays unused, a few bytes once.
-        Ok(*MADE.get_or_init(|| OwnerOnly(descriptor)))
+        Ok(*once.get_or_init(|| OwnerOnly(descriptor)))
     }
 
     pub(super) fn attributes(self) -> SECURITY_ATTRIBUTES {
@@ -84,6 +94,11 @@ impl OwnerOnly {
             bInheritHandle: 0,
         }
     }
+}
+
+/// The user and SYSTEM may do everything, and nobody else anything; a protected list, to which nothing is added by inheritance.
+fn owner_only(user: &str, inherited: &str) -> String {
+    format!("D:P(A;{inherited};GA;;;{user})(A;{inherited};GA;;;SY)")
 }
 
 /// Why an opened directory cannot be trusted: it is another's, or others may change what is in it.
@@ -279,5 +294,24 @@ impl Drop for Local {
     fn drop(&mut self) {
         // SAFETY: the system said so, and nobody uses it any more.
         unsafe { LocalFree(self.0) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_descriptor_is_for_the_user_and_the_system_alone() {
+        assert_eq!(
+            owner_only("S-1-5-21-1-2-3-1001", "OICI"),
+            "D:P(A;OICI;GA;;;S-1-5-21-1-2-3-1001)(A;OICI;GA;;;SY)"
+        );
+        assert_eq!(
+            owner_only("S-1-5-19", ""),
+            "D:P(A;;GA;;;S-1-5-19)(A;;GA;;;SY)"
+        );
+        let user = own_user().unwrap();
+        assert!(user.starts_with("S-1-5-"), "{user}");
     }
 }

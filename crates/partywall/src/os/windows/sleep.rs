@@ -107,7 +107,7 @@ impl Mapping {
 
 /// Makes an event that only this user can open, or opens it if another sleeper has made it.
 fn make(name: &str) -> io::Result<OwnedHandle> {
-    let attributes = security::OwnerOnly::new()?.attributes();
+    let attributes = security::OwnerOnly::of_object()?.attributes();
     let name = wide(name.as_ref());
     // SAFETY: the name ends with a zero; the attributes' descriptor lives as long as the process.
     let event = unsafe { CreateEventW(&raw const attributes, 1, 0, name.as_ptr()) };
