@@ -135,7 +135,7 @@ def main():
     parser.add_argument("messages", type=pathlib.Path)
     parser.add_argument("--runner")
     parser.add_argument("names", nargs="*")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     settings = tomllib.loads((WORKSPACE / "ci" / "suites.toml").read_text())[arguments.target]
     suite = Suite(arguments.target, settings, arguments.runner)
     built = programs(arguments.messages)

@@ -104,7 +104,7 @@ PYTHON
 
 # Every program of the test-suite for a target, in one go; where they are is written down for `suite`.
 build() {
-    cross "$1" test --no-run -p partywall -p partywall-cli --message-format=json >"target/$1.json" ||
+    cross "$1" test --no-run -p partywall -p partywall-cli --lib --bins --tests --message-format=json >"target/$1.json" ||
         fail "the tests for $1 do not build"
 }
 

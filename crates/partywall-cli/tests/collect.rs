@@ -4,10 +4,10 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::process::{Child, Stdio};
+use std::process::{Child, Output, Stdio};
 use std::thread;
 
-use common::{INTERRUPTED, Place, TERMINATED, interrupt, terminate};
+use common::Place;
 
 fn sender(place: &Place, arguments: &[&str]) -> Child {
     let arguments = [&["send", "log", "--to-collector"], arguments].concat();
@@ -111,9 +111,7 @@ fn lines_of_many_stay_whole_and_in_order_and_say_whose_they_are() {
     torn.kill().unwrap();
     torn.wait().unwrap();
     place.wait_until("the death is told", || evictions(&place) == 1);
-    terminate(&collecting);
-    let output = collecting.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(TERMINATED), "{output:?}");
+    let output = end(&place, collecting);
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(
         told.contains("died; the line that it was sending is not written"),
@@ -141,12 +139,29 @@ fn lines_of_many_stay_whole_and_in_order_and_say_whose_they_are() {
     assert_eq!(place.names(), Vec::<String>::new(), "nothing is left");
 }
 
+/// Ends a collector in order, where it can be asked to; else by force, and removes what it leaves.
+fn end(place: &Place, collecting: Child) -> Output {
+    #[cfg(unix)]
+    common::terminate(&collecting);
+    #[cfg(not(unix))]
+    common::system::kill(&collecting);
+    let output = collecting.wait_with_output().unwrap();
+    if cfg!(unix) {
+        assert_eq!(output.status.code(), Some(143), "{output:?}");
+    } else {
+        let removed = place.command(&["rm", "log", "--force"]).output().unwrap();
+        assert!(removed.status.success(), "{removed:?}");
+    }
+    output
+}
+
 fn evictions(place: &Place) -> u64 {
     let output = place.command(&["info", "log", "--json"]).output().unwrap();
     let info: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     info["counters"]["evictions"].as_u64().unwrap()
 }
 
+#[cfg(unix)] // a signal closes it in order
 #[test]
 fn senders_end_when_the_collector_does_and_others_take_over_from_a_killed_one() {
     let place = Place::new();
@@ -177,8 +192,8 @@ fn senders_end_when_the_collector_does_and_others_take_over_from_a_killed_one() 
         [&b"meanwhile\n"[..], b"before\nmeanwhile\n"].contains(&&output[..]),
         "{output:?}"
     );
-    interrupt(&heir);
-    assert_eq!(heir.wait().unwrap().code(), Some(INTERRUPTED));
+    common::interrupt(&heir);
+    assert_eq!(heir.wait().unwrap().code(), Some(130));
     let _ = stdin.write_all(b"nobody will get this\n");
     drop(stdin);
     let told = sending.wait_with_output().unwrap();
@@ -191,7 +206,7 @@ fn senders_end_when_the_collector_does_and_others_take_over_from_a_killed_one() 
 #[test]
 fn whoever_comes_with_the_wrong_command_is_told_the_right_one() {
     let place = Place::new();
-    let mut collecting = collector(&place, &[]);
+    let collecting = collector(&place, &[]);
     place.wait_until("the channel exists", || place.has("log"));
     let refused = place.command(&["recv", "log"]).output().unwrap();
     let message = String::from_utf8(refused.stderr).unwrap();
@@ -204,7 +219,6 @@ fn whoever_comes_with_the_wrong_command_is_told_the_right_one() {
     let shown = place.command(&["info", "log"]).output().unwrap();
     let text = String::from_utf8(shown.stdout).unwrap();
     assert!(text.contains("0 records were received"), "{text}");
-    terminate(&collecting);
-    assert_eq!(collecting.wait().unwrap().code(), Some(TERMINATED));
+    end(&place, collecting);
     assert_eq!(place.names(), Vec::<String>::new());
 }

@@ -82,15 +82,21 @@ fn contents(pattern: Pattern, values: u8) -> Contents {
     Contents::read(&place.path().join(CHANNEL))
 }
 
+/// `PARTYWALL_LIES=20` tells a twentieth: where processes are slow to start.
+fn share() -> usize {
+    let asked = std::env::var("PARTYWALL_LIES").ok();
+    asked.and_then(|asked| asked.parse().ok()).unwrap_or(1)
+}
+
 /// A few lies of every kind about every file.
 fn some(pattern: Pattern, stage: &Stage, round: usize) -> Vec<Lie> {
     let (words, others): (Vec<Lie>, Vec<Lie>) = lies::all(pattern.name(), stage, 9)
         .into_iter()
         .partition(|lie| matches!(lie, Lie::Word { .. }));
-    let step = words.len() / 40;
+    let step = words.len() * share() / 40;
     let words = words.into_iter().skip(round * 7).step_by(step);
     words
-        .chain(others.into_iter().skip(round % 2).step_by(2))
+        .chain(others.into_iter().skip(round % 2).step_by(2 * share()))
         .collect()
 }
 
@@ -131,5 +137,6 @@ fn commands_answer_lies_and_changed_files_with_their_exit_codes() {
         }
     }
     println!("{told} lies");
-    assert!(told >= TOLD, "{told} lies were told, there were {TOLD}");
+    let least = TOLD / share();
+    assert!(told >= least, "{told} lies were told, there were {least}");
 }

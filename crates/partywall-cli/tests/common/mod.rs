@@ -4,7 +4,9 @@
 #[path = "../../../partywall/tests/common/system.rs"]
 pub(crate) mod system;
 
-use std::process::{Child, Command};
+#[cfg(unix)]
+use std::process::Child;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// A namespace of the test's own.
@@ -53,58 +55,24 @@ impl Place {
     }
 }
 
-/// The command, which can be asked to end.
+/// The command.
 pub(crate) fn command() -> Command {
-    #[allow(unused_mut, reason = "Windows adds to it")]
-    let mut command = Command::new(env!("CARGO_BIN_EXE_partywall"));
-    #[cfg(windows)]
-    console::be_asked_alone(&mut command);
-    command
+    Command::new(env!("CARGO_BIN_EXE_partywall"))
 }
 
-/// What a command ends with that Ctrl-C came to: it is Ctrl-Break on Windows, where Ctrl-C comes to whole consoles.
-pub(crate) const INTERRUPTED: i32 = if cfg!(windows) { TERMINATED } else { 130 };
-/// What it ends with if it was asked to otherwise.
-pub(crate) const TERMINATED: i32 = 143;
-
-/// Asks a command to end, as Ctrl-C does.
+/// Asks a command to end, as Ctrl-C does. Wine delivers no console events to one process, so on Windows nobody is asked.
+#[cfg(unix)]
 pub(crate) fn interrupt(child: &Child) {
-    #[cfg(unix)]
     system::unix::signal(child, rustix::process::Signal::INT);
-    #[cfg(windows)]
-    console::ask(child);
 }
 
 /// Asks a command to end, as a supervisor does.
+#[cfg(unix)]
 pub(crate) fn terminate(child: &Child) {
-    #[cfg(unix)]
     system::unix::signal(child, rustix::process::Signal::TERM);
-    #[cfg(windows)]
-    console::ask(child);
 }
 
 /// The lines of a text, however the system ends them.
 pub(crate) fn lines(text: &[u8]) -> String {
     String::from_utf8_lossy(text).replace("\r\n", "\n")
-}
-
-#[cfg(windows)]
-mod console {
-    #![allow(unsafe_code)]
-
-    use std::os::windows::process::CommandExt;
-    use std::process::{Child, Command};
-
-    use windows_sys::Win32::System::Console::{CTRL_BREAK_EVENT, GenerateConsoleCtrlEvent};
-    use windows_sys::Win32::System::Threading::CREATE_NEW_PROCESS_GROUP;
-
-    pub(super) fn be_asked_alone(command: &mut Command) {
-        command.creation_flags(CREATE_NEW_PROCESS_GROUP);
-    }
-
-    pub(super) fn ask(child: &Child) {
-        // SAFETY: takes two numbers; the child leads the group of its number.
-        let asked = unsafe { GenerateConsoleCtrlEvent(CTRL_BREAK_EVENT, child.id()) };
-        assert_ne!(asked, 0, "{}", std::io::Error::last_os_error());
-    }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::Located;
 use crate::victim::Stage;
-use crate::world::{CHANNEL, Payload, World, consumer_options, receive};
+use crate::world::{CHANNEL, LONG, Payload, World, consumer_options, receive};
 
 const SEED: &str = "PARTYWALL_SEED";
 
@@ -48,8 +48,14 @@ pub(crate) fn kill_at_random_moments(full: bool) {
     let mut consumers = [(); 2].map(|()| options.attach(CHANNEL).unwrap());
     world.producer.take().unwrap().abandon();
     let mut expected = 0;
-    for _ in 0..rounds {
+    for round in 0..rounds {
         let mut victim = spawn(&world);
+        // Every other time it gets to send something, however long it takes to run at all.
+        let begun = (Instant::now(), expected);
+        while round % 2 == 0 && expected == begun.1 {
+            assert!(begun.0.elapsed() < LONG, "the victim sends nothing");
+            expected = read_both(&mut consumers, expected);
+        }
         let end = Instant::now() + random.moment();
         while Instant::now() < end {
             expected = read_both(&mut consumers, expected);
