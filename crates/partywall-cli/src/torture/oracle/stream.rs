@@ -189,7 +189,7 @@ impl Reading<'_> {
         };
         let stream = &self.streams[stream];
         let there = stream.reschemas(u64::MAX).any(|at| at == next - 1);
-        if !there && !(self.skips && stream.went_on_at(next - 1)) {
+        if !(there || self.skips && stream.went_on_at(next - 1)) {
             self.findings.problem(format!(
                 "{} was told of another schema after record {}, where there was none",
                 self.visit.run,
