@@ -7,6 +7,8 @@ use std::time::Duration;
 use common::Place;
 use partywall::broadcast::{Receiver, ReceiverOptions, Sender, SenderOptions, Start};
 use partywall::mpsc;
+use partywall::record::{Record, Schema};
+use partywall::ring;
 use partywall::snapshot::{ReaderOptions, Writer, WriterOptions};
 use partywall::{RecvError, inspect, manage};
 
@@ -183,4 +185,61 @@ fn what_senders_refused_stays_counted_when_nobody_takes_their_seats_again() {
     refuse(&mut heir, 1);
     assert_eq!((dropped(&receiver, left), outside()), (4, 15));
     while receiver.try_recv().unwrap().is_some() {}
+}
+
+#[derive(Record, Clone, Copy, Debug)]
+#[repr(C)]
+struct Metre {
+    length: f64,
+}
+
+#[derive(Record, Clone, Copy, Debug)]
+#[repr(C)]
+struct Feet {
+    length: u64,
+}
+
+#[test]
+fn who_follows_to_the_next_writer_is_told_that_its_values_are_others() {
+    let place = Place::new();
+    let open = |schema| {
+        let options = WriterOptions::new().namespace(place.namespace.clone());
+        options
+            .keep_when_closed(true)
+            .schema(schema)
+            .open("s")
+            .unwrap()
+    };
+    let writer = open(Schema::of::<Metre>());
+    let options = ReaderOptions::new().namespace(place.namespace.clone());
+    let options = options.follow(true).schema(Schema::of::<Metre>());
+    let mut reader = options.attach("s").unwrap();
+    writer.close().unwrap();
+    let _next = open(Schema::of::<Feet>());
+    let error = reader.changed_timeout(LONG).unwrap_err();
+    let is_named = matches!(error, RecvError::SchemaMismatch { .. });
+    assert!(is_named, "{error}");
+}
+
+#[test]
+fn what_was_refused_stays_counted_where_an_owner_replaces_a_generation_that_nobody_uses() {
+    let place = Place::new();
+    let open = |capacity| {
+        let options = ring::ProducerOptions::new().namespace(place.namespace.clone());
+        let options = options.overflow(ring::Overflow::DropNewest);
+        options.capacity(capacity).open("r").unwrap()
+    };
+    let dropped = || {
+        let info = inspect::inspect(&place.namespace, "r").unwrap();
+        (info.generation, info.counters.dropped)
+    };
+    let mut producer = open(4096);
+    let options = ring::ConsumerOptions::new().namespace(place.namespace.clone());
+    let consumer = options.attach("r").unwrap();
+    while producer.send(&[0; 1000]).unwrap() == ring::Sent::Committed {}
+    assert_eq!(dropped(), (1, 1));
+    drop(consumer);
+    producer.abandon();
+    let _producer = open(8192);
+    assert_eq!(dropped(), (2, 1));
 }

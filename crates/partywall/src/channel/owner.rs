@@ -594,6 +594,7 @@ impl<R: OwnerRole> Owned<R> {
         if schema::expect(&self.channel, &self.header, owner, expected).is_ok() {
             made.1.inherit(&self.role);
         }
+        self.carry_counters(made.1.owner());
         let locked: Vec<u64> = (0..self.header.seat_count)
             .map(|seat| seat_byte(number, seat))
             .take_while(|&byte| matches!(self.lock.try_lock(byte), Ok(true)))

@@ -274,6 +274,10 @@ fn unopened(channel: String, error: OpenError) -> RecvError {
         },
         OpenError::Stopped { .. } => RecvError::Stopped { channel },
         OpenError::Damaged { lie, .. } => RecvError::Damaged { channel, lie },
+        OpenError::SchemaMismatch { difference, .. } => RecvError::SchemaMismatch {
+            channel,
+            difference,
+        },
         _ => RecvError::Superseded { channel },
     }
 }
