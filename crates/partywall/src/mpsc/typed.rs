@@ -121,28 +121,34 @@ impl<T: Record> Typed<Receiver, T> {
     ///
     /// #[derive(Record)]
     /// #[repr(C)]
-    /// struct Celsius(f32);
+    /// struct Metres {
+    ///     height: f64,
+    /// }
     ///
     /// #[derive(Record, Debug, PartialEq)]
     /// #[repr(C)]
-    /// struct Kelvin(f64);
+    /// struct Millimetres {
+    ///     height: u64,
+    /// }
     ///
     /// let options = ReceiverOptions::new().namespace(namespace.clone());
-    /// let mut celsius = options.open_typed::<Celsius>("temperature")?;
+    /// let metres = options.open_typed::<Metres>("height")?;
     /// let senders = SenderOptions::new().namespace(namespace);
-    /// let mut old = senders.attach_typed::<Celsius>("temperature")?;
-    /// old.send(&Celsius(20.0))?;
+    /// let mut old = senders.attach_typed::<Metres>("height")?;
+    /// old.send(&Metres { height: 1.5 })?;
     ///
-    /// let mut kelvin = celsius.reschema(|Celsius(degrees)| Kelvin(f64::from(degrees) + 273.15))?;
-    /// let mut new = senders.attach_typed::<Kelvin>("temperature")?;
-    /// new.send(&Kelvin(300.0))?;
-    /// assert!(old.send(&Celsius(21.0)).is_err()); // it is told that the records are others now
+    /// let mut receiver = metres.reschema(|old| Millimetres {
+    ///     height: (old.height * 1000.0) as u64,
+    /// })?;
+    /// let mut new = senders.attach_typed::<Millimetres>("height")?;
+    /// new.send(&Millimetres { height: 1700 })?;
+    /// assert!(old.send(&Metres { height: 2.5 }).is_err()); // it is told that the records are others now
     ///
-    /// let mut values = Vec::new();
-    /// while let Some(event) = kelvin.try_recv()? {
-    ///     values.extend(event.record().map(|received| received.value));
+    /// let mut heights = Vec::new();
+    /// while let Some(event) = receiver.try_recv()? {
+    ///     heights.extend(event.record().map(|received| received.value.height));
     /// }
-    /// assert_eq!(values, [Kelvin(293.15), Kelvin(300.0)]);
+    /// assert_eq!(heights, [1500, 1700]);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///

@@ -294,7 +294,8 @@ fn sweep(operation: &Operation, full: bool, random: &mut Random) -> u64 {
     }
     let stops: Vec<u64> = match points {
         0 => Vec::new(),
-        _ if full => (1..=points).collect(),
+        // The moments in which it holds a dead one's seat are few.
+        _ if full || operation.name.contains("evict") => (1..=points).collect(),
         _ => vec![
             1,
             1 + random.below(points),
