@@ -24,6 +24,7 @@ use crate::os::{self, LockFile, Provision};
 use crate::protocol::Lie;
 use crate::protocol::growth::{self, Later, Older};
 use crate::protocol::park;
+use crate::record::Schema;
 
 /// What a pattern brings to owning a channel: the words that its owner alone writes.
 pub(crate) trait OwnerRole: Sized {
@@ -910,6 +911,13 @@ impl<R: OwnerRole> Owned<R> {
             }
         }
         Ok(self.oldest < self.header.generation)
+    }
+
+    /// Refuses an older generation whose records are not those that are wanted.
+    pub(crate) fn expect_older(&self, number: u64, wanted: &Schema) -> Result<(), OpenError> {
+        let instance = self.header.instance;
+        let (header, owner, _) = generation::open_for_reading(&self.channel, number, instance)?;
+        schema::expect(&self.channel, &header, &owner, Some(wanted))
     }
 
     /// The oldest generation that is kept.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Record, TypedRecord};
-use crate::channel::liveness::PAUSE;
+use crate::channel::liveness::{PATIENCE, PAUSE};
 use crate::channel::namespace::Namespace;
 use crate::channel::owner;
 use crate::channel::visit::{self, Visited};
@@ -88,6 +88,7 @@ impl RecordOptions {
         let end = Instant::now() + MAKING;
         // What was just made: its memory may go with the last who has it.
         let mut _made;
+        let mut taken_since = None;
         loop {
             if let Some(visited) = self.find(&namespace, channel)?
                 && owner::mismatch(&visited.channel, &visited.header, &visited.owner, &wanted)
@@ -102,8 +103,18 @@ impl RecordOptions {
                 };
                 let opening = visited.moment();
                 let opened = Record::new(visited, settings, self.slots.time_stamps);
-                // It may have been removed, or made anew, while we opened one file after the other.
-                if opened.is_ok() || opening.is_now() || Instant::now() >= end {
+                // It may have been removed, or made anew, while we opened one file after the other, or before we sat: who
+                // makes it anew has all seats meanwhile, and the root says so before it gives them back.
+                let stands = opening.is_now();
+                if stands && matches!(opened, Err(OpenError::NoFreeSeat { .. })) {
+                    // For good, or for a moment by somebody who only looks whether it is used.
+                    let since = *taken_since.get_or_insert_with(Instant::now);
+                    if since.elapsed() < PATIENCE {
+                        std::thread::sleep(PAUSE);
+                        continue;
+                    }
+                }
+                if stands || Instant::now() >= end {
                     return opened;
                 }
                 continue;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use partywall::ring::{Consumer, ConsumerOptions, Producer, ProducerOptions};
 use partywall::{Namespace, RecvError, inspect, manage};
 
+use crate::stopped::{gets_in_or_is_told, has_dead_seat, nobody_is_robbed};
 use crate::victim::Report;
 use crate::{Located, system};
 
@@ -257,6 +258,16 @@ impl World {
 impl Located for World {
     fn path(&self) -> &Path {
         self.directory.path()
+    }
+
+    fn meanwhile(&mut self) {
+        nobody_is_robbed(&self.namespace, || {
+            producer_options(&self.namespace).open(CHANNEL)
+        });
+        if !has_dead_seat(&self.namespace) {
+            let now = consumer_options(&self.namespace).attach_timeout(Some(Duration::ZERO));
+            drop(gets_in_or_is_told(now.attach(CHANNEL)));
+        }
     }
 }
 
