@@ -96,9 +96,9 @@ pub enum OpenError {
         /// The file's name.
         file: String,
     },
-    /// Something that is no section has the name of one (Windows), so that the section is gone.
+    /// Something else has the name of a segment's section (Windows), so that the section is gone.
     #[error(
-        "channel {channel}: the memory of {file} is gone, and its name, {object}, is that of another kind of object (ERROR_INVALID_HANDLE): sections, events, mutexes, semaphores, timers and jobs share one table of names; end the program that made it, or start the channel's owner, which makes the memory anew under another name"
+        "channel {channel}: the memory of {file} is gone, and its name, {object}, is that of another kind of object (ERROR_INVALID_HANDLE) or of another user's: sections, events, mutexes, semaphores, timers and jobs share one table of names; end the program that made it, or start the channel's owner, which makes the memory anew under another name"
     )]
     ForeignObject {
         /// The channel's name.

@@ -80,7 +80,7 @@ pub(crate) struct Provision {
 pub(crate) enum Unreachable {
     /// It went with the last process that had it open.
     Gone,
-    /// Another kind of object has its name, so it is gone, too.
+    /// Another kind of object has its name, or another user's, so it is gone, too.
     ForeignObject { object: String },
     /// It belongs to another log-on session, and may well be in use there.
     OtherSession { theirs: u32, ours: u32 },

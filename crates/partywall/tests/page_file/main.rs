@@ -203,6 +203,7 @@ fn main() -> ExitCode {
         vanishing::tools_see_that_the_memory_is_gone_and_remove_what_is_left,
         vanishing::memory_of_another_session_is_never_taken_for_gone,
         vanishing::another_kind_of_object_on_the_name_is_explained_and_the_owner_takes_another,
+        vanishing::a_stub_that_lies_is_told_and_harms_nobody,
         vanishing::a_durable_consumer_is_refused,
         vanishing::readers_cannot_write_and_the_name_is_the_owners_alone,
         vanishing::whoever_is_killed_at_whatever_point_of_making_it_the_next_owner_goes_on,

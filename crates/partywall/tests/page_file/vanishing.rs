@@ -6,9 +6,10 @@ use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
 
 use partywall::inspect::{self, Liveness};
 use partywall::manage;
-use windows_sys::Win32::Foundation::{ERROR_ACCESS_DENIED, GetLastError};
+use windows_sys::Win32::Foundation::{ERROR_ACCESS_DENIED, GetLastError, INVALID_HANDLE_VALUE};
 use windows_sys::Win32::System::Memory::{
-    FILE_MAP_READ, FILE_MAP_WRITE, MapViewOfFile, OpenFileMappingW,
+    CreateFileMappingW, FILE_MAP_READ, FILE_MAP_WRITE, MapViewOfFile, OpenFileMappingW,
+    PAGE_READWRITE, SEC_RESERVE,
 };
 use windows_sys::Win32::System::Threading::CreateEventW;
 
@@ -143,6 +144,58 @@ pub(super) fn another_kind_of_object_on_the_name_is_explained_and_the_owner_take
     assert_ne!(name_of(&place, "2.owner"), name);
     let mut peer = Actor::new(&place.path);
     assert_eq!(peer.does("peer-now ring"), "ok");
+}
+
+/// Whoever writes the stub is the same user; what he may do to others is to keep them out.
+pub(super) fn a_stub_that_lies_is_told_and_harms_nobody() {
+    let place = Place::new();
+    let (_owner, _peer) = pair(&place.path, Pattern::Ring);
+    let honest = fs::read(place.file("1.owner")).unwrap();
+    let with = |at: usize, bytes: &[u8]| {
+        let mut stub = honest.clone();
+        stub[at..][..bytes.len()].copy_from_slice(bytes);
+        stub
+    };
+    // A section that has no memory, under a name as ours.
+    let reserved = format!("Local\\partywall-{:032x}.section", 0xbad);
+    // SAFETY: the name ends with a zero.
+    let section = unsafe {
+        let (size, kind) = (8192, PAGE_READWRITE | SEC_RESERVE);
+        let name = wide(&reserved);
+        CreateFileMappingW(
+            INVALID_HANDLE_VALUE,
+            std::ptr::null(),
+            kind,
+            0,
+            size,
+            name.as_ptr(),
+        )
+    };
+    assert!(!section.is_null());
+    // SAFETY: just made, and owned by nobody else.
+    let _section = unsafe { OwnedHandle::from_raw_handle(section) };
+    assert_eq!(reserved.len(), name_of(&place, "1.owner").len());
+    let other_side = name_of(&place, "1.peers");
+    for (lie, stub) in [
+        ("longer than it is", with(8, &(1_u64 << 20).to_le_bytes())),
+        ("longer than anything", with(8, &u64::MAX.to_le_bytes())),
+        ("shorter than it is", with(8, &4096_u64.to_le_bytes())),
+        ("empty", with(8, &0_u64.to_le_bytes())),
+        ("without memory", with(24, reserved.as_bytes())),
+        ("the other side", with(24, other_side.as_bytes())),
+        ("no name", with(20, &[0; 4])),
+        ("a name without an end", with(20, &[255; 4])),
+        ("cut short", honest[..100].to_vec()),
+    ] {
+        fs::write(place.file("1.owner"), stub).unwrap();
+        let mut actor = Actor::new(&place.path);
+        let told = actor.does("peer-now ring");
+        assert!(told.starts_with("channel c: "), "{lie}: {told}");
+        let looked = inspect::inspect(&place.namespace, CHANNEL);
+        assert!(looked.is_err(), "{lie}: {looked:?}");
+    }
+    fs::write(place.file("1.owner"), &honest).unwrap();
+    assert_eq!(Actor::new(&place.path).does("peer-now ring"), "ok");
 }
 
 pub(super) fn a_durable_consumer_is_refused() {

@@ -567,3 +567,51 @@ impl Drop for DirectoryWatch {
         unsafe { FindCloseChangeNotification(self.handle) };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering::Relaxed;
+
+    use super::*;
+
+    #[test]
+    fn a_section_is_read_measured_and_overwritten_as_a_file_is() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("channel");
+        Directory::create(&path, OWNER_ONLY).unwrap();
+        let directory = Directory::open(&path).unwrap();
+        for page_file in [false, true] {
+            let provision = Provision {
+                page_file,
+                global: false,
+            };
+            let made = directory
+                .create_reserved("s", 8192, 8192, Readers::default(), provision)
+                .unwrap();
+            let mapping = Mapping::new(&made, true).unwrap();
+            for at in [0, 256, 8188] {
+                mapping.half_word(at).store(7, Relaxed);
+            }
+            drop(made);
+            assert_eq!(directory.bytes_of("s").unwrap(), 8192);
+            let found = directory.open_file("s", OpenMode::ReadWrite).unwrap();
+            assert_eq!(found.unreachable(), None);
+            let mut bytes = [0; 20];
+            assert_eq!(found.read_at(8180, &mut bytes).unwrap(), 12);
+            assert_eq!(bytes[..12], [0, 0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0]);
+            found.overwrite(256).unwrap();
+            let words = [0, 256, 8188].map(|at| mapping.half_word(at).load(Relaxed));
+            assert_eq!(words, [7, 0, 0]);
+            drop((mapping, found));
+            let left = directory.open_file("s", OpenMode::Read).unwrap();
+            let gone = page_file.then_some(Unreachable::Gone);
+            assert_eq!(left.unreachable(), gone);
+            assert_eq!(
+                directory.bytes_of("s").unwrap(),
+                if page_file { STUB } else { 8192 }
+            );
+            drop(left);
+            directory.remove_file("s").unwrap();
+        }
+    }
+}

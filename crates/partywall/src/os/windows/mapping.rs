@@ -68,7 +68,11 @@ impl Mapping {
         // SAFETY: the kernel chooses the place, so no existing memory is touched. The bytes can change under us at
         // any time, which is why only `memory` accesses them.
         let view = unsafe { MapViewOfFile(handle, access, (at >> 32) as u32, at as u32, size) };
-        let base = NonNull::new(view.Value.cast()).ok_or_else(io::Error::last_os_error)?;
+        let base = NonNull::new(view.Value.cast()).ok_or_else(|| match named {
+            // The system lets nobody map more of a section than there is; what it has said of it was not so.
+            true => io::Error::new(io::ErrorKind::InvalidData, "no section of that size"),
+            false => io::Error::last_os_error(),
+        })?;
         let mut mapping = Mapping {
             base,
             len,

@@ -28,6 +28,7 @@ use windows_sys::Win32::Foundation::{
 use windows_sys::Win32::Security::{
     LUID_AND_ATTRIBUTES, LookupPrivilegeValueW, PRIVILEGE_SET, PrivilegeCheck,
 };
+use windows_sys::Win32::Storage::FileSystem::READ_CONTROL;
 use windows_sys::Win32::System::Memory::{
     CreateFileMappingW, FILE_MAP_READ, FILE_MAP_WRITE, OpenFileMappingW, PAGE_READWRITE,
 };
@@ -105,7 +106,7 @@ impl Stub {
             let theirs = self.session;
             return Ok(Err(Unreachable::OtherSession { theirs, ours }));
         }
-        let access = FILE_MAP_READ | if writable { FILE_MAP_WRITE } else { 0 };
+        let access = FILE_MAP_READ | READ_CONTROL | if writable { FILE_MAP_WRITE } else { 0 };
         let name = wide(self.name.as_ref());
         // SAFETY: the name ends with a zero.
         let handle = unsafe { OpenFileMappingW(access, 0, name.as_ptr()) };
@@ -121,6 +122,12 @@ impl Stub {
         }
         // SAFETY: just opened, and owned by nobody else.
         let handle = unsafe { OwnedHandle::from_raw_handle(handle) };
+        // Whoever saw the name while ours was there can have made another by it since.
+        if !security::is_own_object(&handle)? {
+            return Ok(Err(Unreachable::ForeignObject {
+                object: self.name.clone(),
+            }));
+        }
         Ok(Ok(Section {
             handle,
             len: self.len,

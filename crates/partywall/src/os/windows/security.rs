@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use windows_sys::Win32::Foundation::{ERROR_SUCCESS, HANDLE, LocalFree};
 use windows_sys::Win32::Security::Authorization::{
     ConvertSidToStringSidW, ConvertStringSecurityDescriptorToSecurityDescriptorW, GetSecurityInfo,
-    SDDL_REVISION_1, SE_FILE_OBJECT,
+    SDDL_REVISION_1, SE_FILE_OBJECT, SE_KERNEL_OBJECT,
 };
 use windows_sys::Win32::Security::{
     ACCESS_ALLOWED_ACE, ACL, DACL_SECURITY_INFORMATION, GetAce, GetTokenInformation,
@@ -171,6 +171,31 @@ fn open_to(who: String) -> Doubt {
     }
 }
 
+/// Whether an object of the kernel's is this user's. The handle must be open for reading its security.
+pub(super) fn is_own_object(object: &OwnedHandle) -> io::Result<bool> {
+    let mut owner: PSID = std::ptr::null_mut();
+    let mut descriptor: PSECURITY_DESCRIPTOR = std::ptr::null_mut();
+    // SAFETY: the handle is open; pointers are stored into our own.
+    let result = unsafe {
+        GetSecurityInfo(
+            object.as_raw_handle(),
+            SE_KERNEL_OBJECT,
+            OWNER_SECURITY_INFORMATION,
+            &raw mut owner,
+            std::ptr::null_mut(),
+            std::ptr::null_mut(),
+            std::ptr::null_mut(),
+            &raw mut descriptor,
+        )
+    };
+    if result != ERROR_SUCCESS {
+        return Err(io::Error::from_raw_os_error(result.cast_signed()));
+    }
+    let _descriptor = Local(descriptor.cast());
+    let (own, owner) = (own_sids()?, text_of(owner)?);
+    Ok(owner == own.user || owner == own.default_owner)
+}
+
 struct OwnSids {
     user: String,
     /// Who owns what this user makes: for an administrator, the administrators.
@@ -221,9 +246,7 @@ fn sid_of(token: &OwnedHandle, what: TOKEN_INFORMATION_CLASS) -> io::Result<Stri
 /// Who may open an object of the kernel's, as SDDL.
 #[cfg(test)]
 pub(super) fn text_of_object(object: &OwnedHandle) -> io::Result<String> {
-    use windows_sys::Win32::Security::Authorization::{
-        ConvertSecurityDescriptorToStringSecurityDescriptorW, SE_KERNEL_OBJECT,
-    };
+    use windows_sys::Win32::Security::Authorization::ConvertSecurityDescriptorToStringSecurityDescriptorW;
     let nowhere = std::ptr::null_mut();
     let mut descriptor: PSECURITY_DESCRIPTOR = std::ptr::null_mut();
     // SAFETY: the handle is open; one pointer is stored into one of our own.
