@@ -555,6 +555,7 @@ mod tests {
         }
     }
 
+    #[cfg(unix)] // elsewhere it takes its memory when the channel is made
     #[test]
     fn a_lane_takes_memory_when_it_is_claimed_and_is_all_that_a_sender_maps_of_the_lanes() {
         let directory = tempfile::tempdir_in("/dev/shm").unwrap();
@@ -589,6 +590,7 @@ mod tests {
         assert_eq!(all.load(at + lane - 8, Relaxed), 42);
     }
 
+    #[cfg(unix)] // the same
     #[test]
     fn a_lane_that_memory_does_not_suffice_for_is_refused_with_the_numbers() {
         let directory = tempfile::tempdir_in("/dev/shm").unwrap();
