@@ -27,7 +27,7 @@ fn sources(at: &Path, found: &mut Vec<(String, String)>, root: &Path) {
                 .unwrap()
                 .to_str()
                 .unwrap()
-                .to_owned();
+                .replace('\\', "/");
             found.push((name, fs::read_to_string(&path).unwrap()));
         }
     }

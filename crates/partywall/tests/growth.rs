@@ -312,6 +312,8 @@ fn what_cannot_grow_stays_as_it_is() {
         let expected = match &refused {
             GrowError::Open(OpenError::NoSpace { .. }) => no_space,
             GrowError::Open(OpenError::InvalidOption { .. }) => !no_space,
+            // Wine makes a file of any length, and then cannot map it.
+            GrowError::Open(OpenError::System { .. }) => no_space && cfg!(windows),
             _ => false,
         };
         assert!(expected, "{refused}");
@@ -329,6 +331,7 @@ fn what_cannot_grow_stays_as_it_is() {
 }
 
 /// Somebody removes the lock file by hand, and a second producer opens the channel: the first one wakes up replaced.
+#[cfg(unix)] // elsewhere a file keeps its name while somebody has it open
 #[test]
 fn a_predecessor_that_was_replaced_gets_superseded_and_ends_nothing() {
     let place = Place::new();

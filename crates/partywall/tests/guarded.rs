@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use common::Place;
+use common::{Place, system};
 use partywall::guarded::{Lock, ReaderOptions, Record, RecordOptions};
 use partywall::{LockError, ManageError, OpenError, SendError, StopToken, WaitStrategy, manage};
 
@@ -82,7 +82,7 @@ fn there_is_one_holder_at_a_time_and_waiters_get_their_turn() {
     for wait in [WaitStrategy::Park, WaitStrategy::SpinThenPark] {
         let place = Place::new();
         set(&mut open(&place), &0_u64.to_le_bytes());
-        const EACH: u64 = 400;
+        const EACH: u64 = 400 / system::LESS as u64;
         thread::scope(|scope| {
             for _ in 0..4 {
                 let mut record = options(&place).wait(wait).open("r").unwrap();
@@ -345,7 +345,7 @@ fn who_opens_a_record_while_it_is_removed_gets_it_or_the_next() {
         let openers: Vec<_> = (0..3)
             .map(|_| {
                 scope.spawn(move || {
-                    for _ in 0..1000 {
+                    for _ in 0..1000 / system::LESS {
                         let mut record = open(place);
                         match record.lock_timeout(LONG) {
                             Ok(_) | Err(LockError::Deleted { .. }) => {}

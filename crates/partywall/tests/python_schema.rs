@@ -93,7 +93,7 @@ fn text(output: &Output) -> &str {
 
 #[test]
 fn python_reads_the_schema_of_a_typed_ring_and_its_records_by_it() {
-    if !python_is_there() || !cfg!(target_arch = "x86_64") {
+    if !python_is_there() || !cfg!(any(target_arch = "x86_64", target_arch = "x86")) {
         return;
     }
     let place = Place::new();
@@ -122,7 +122,7 @@ fn python_reads_the_schema_of_a_typed_ring_and_its_records_by_it() {
 
 #[test]
 fn python_is_told_of_what_is_no_record_and_of_channels_of_bytes() {
-    if !python_is_there() || !cfg!(target_arch = "x86_64") {
+    if !python_is_there() || !cfg!(any(target_arch = "x86_64", target_arch = "x86")) {
         return;
     }
     let place = Place::new();

@@ -87,7 +87,7 @@ fn value(number: u64) -> Vec<u8> {
 
 #[test]
 fn python_sees_no_torn_value_of_a_writer_that_never_waits() {
-    if !python_is_there() || !cfg!(target_arch = "x86_64") {
+    if !python_is_there() || !cfg!(any(target_arch = "x86_64", target_arch = "x86")) {
         return;
     }
     let place = Place::new();
@@ -167,7 +167,7 @@ fn python_reads_a_record_at_rest_and_verifies_its_checksum() {
 
 #[test]
 fn python_reads_or_counts_every_record_of_a_broadcast() {
-    if !python_is_there() || !cfg!(target_arch = "x86_64") {
+    if !python_is_there() || !cfg!(any(target_arch = "x86_64", target_arch = "x86")) {
         return;
     }
     let place = Place::new();

@@ -7,6 +7,9 @@ use std::process::{Child, ExitStatus};
 #[cfg(unix)]
 pub(crate) use std::os::unix::fs::FileExt as At;
 
+/// By how much less is done where everything that is not memory takes Wine's server.
+pub(crate) const LESS: usize = if cfg!(windows) { 20 } else { 1 };
+
 /// A directory for channels: in memory where the system has file systems there.
 pub(crate) fn directory() -> tempfile::TempDir {
     directory_named("partywall-test-")
