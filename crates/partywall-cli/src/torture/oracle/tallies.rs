@@ -142,7 +142,12 @@ fn left_unread(
 ) {
     // From before it sat down: after a removal records are counted from 1 again.
     let (from, to) = (before.visit.before.unwrap_or(0), after.first.at_ns);
-    if evidence.removed_between(from, to) {
+    // Nor is a channel that went with its end the one that was made after it.
+    let anew = streams.windows(2).any(|pair| {
+        let (old, new) = (pair[0].last(), &pair[1].tenures[0]);
+        new.generation == 1 && !new.adopted && old.last_ns <= to && from < new.opened_ns
+    });
+    if anew || evidence.removed_between(from, to) {
         return;
     }
     let (last, first) = (before.last.sequence, after.first.sequence);
