@@ -2,7 +2,8 @@
 
 mod common;
 
-use std::time::Duration;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
 
 use common::Place;
 use partywall::broadcast::{Receiver, ReceiverOptions, Sender, SenderOptions, Start};
@@ -242,4 +243,70 @@ fn what_was_refused_stays_counted_where_an_owner_replaces_a_generation_that_nobo
     producer.abandon();
     let _producer = open(8192);
     assert_eq!(dropped(), (2, 1));
+}
+
+/// What a seat has lost, for whatever reason.
+fn lost(consumer: &ring::Consumer) -> u64 {
+    let losses = consumer.losses();
+    losses.abandoned + losses.evicted + losses.detached + losses.former
+}
+
+/// Sends until the memory of older generations is gone.
+fn send_until_alone(place: &Place, producer: &mut ring::Producer) {
+    let began = Instant::now();
+    while inspect::inspect(&place.namespace, "r")
+        .unwrap()
+        .oldest_generation
+        < producer.generation()
+    {
+        assert!(began.elapsed() < LONG, "somebody is waited for");
+        let _ = producer.send(&[0; 500]).unwrap();
+    }
+}
+
+#[test]
+fn what_was_left_unread_stays_counted_when_nobody_comes_over_to_the_seat() {
+    let place = Place::new();
+    let options = ring::ProducerOptions::new().namespace(place.namespace.clone());
+    let options = options.overflow(ring::Overflow::DropNewest);
+    let mut producer = options.capacity(4096).open("r").unwrap();
+    let attach = || {
+        let options = ring::ConsumerOptions::new().namespace(place.namespace.clone());
+        options.attach("r").unwrap()
+    };
+    let (leaves, dies, mut follows) = (attach(), attach(), attach());
+    assert_eq!((leaves.seat(), dies.seat(), follows.seat()), (0, 1, 2));
+    for _ in 0..4 {
+        producer.send(&[0; 8]).unwrap();
+    }
+    drop(leaves);
+    producer.grow(8192).unwrap();
+    for _ in 0..3 {
+        producer.send(&[0; 8]).unwrap();
+    }
+    // Its thread panics in the old generation: what it leaves lies in both.
+    let died = catch_unwind(AssertUnwindSafe(move || {
+        let _dies = dies;
+        std::panic::resume_unwind(Box::new(()));
+    }));
+    assert!(died.is_err());
+    while follows.try_recv().unwrap().is_some() {}
+    send_until_alone(&place, &mut producer);
+    let (one, other) = (attach(), attach());
+    assert_eq!((one.seat(), other.seat()), (0, 1));
+    assert_eq!(lost(&one), 4);
+    let left = lost(&other);
+    assert!((7..=producer.records()).contains(&left), "{left}");
+    assert_eq!(lost(&follows), 0);
+    // Once more: what comes over keeps its account, and so does what goes.
+    producer.send(&[0; 8]).unwrap();
+    drop(one);
+    producer.grow(16384).unwrap();
+    drop(other);
+    while follows.try_recv().unwrap().is_some() {}
+    send_until_alone(&place, &mut producer);
+    let (one, other) = (attach(), attach());
+    assert_eq!((one.seat(), lost(&one)), (0, 5));
+    assert_eq!((other.seat(), lost(&other)), (1, left + 1));
+    assert_eq!(lost(&follows), 0);
 }

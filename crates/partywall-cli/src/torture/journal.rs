@@ -102,8 +102,10 @@ pub(super) enum Tally {
     Dropped = 1,
     /// Records that were received through a lane.
     Received,
-    /// Records of a seat that nobody received.
+    /// Records of a seat that nobody received, in this generation.
     Losses,
+    /// The same in all generations before, none of which is there any more.
+    Former,
 }
 
 /// How a handle came to its end.

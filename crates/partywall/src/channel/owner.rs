@@ -17,13 +17,15 @@ use crate::error::{Denied, OpenError};
 use crate::layout::header::{self, FLAG_CONFIDENTIAL, FLAG_KEEP, Pattern, Phase, Side, State};
 use crate::layout::last_error::LastError;
 use crate::layout::root::{CURRENT, LAST};
+use crate::layout::seat::{self, SeatState};
 use crate::layout::verdict::{self, Evicted};
-use crate::layout::{MAX_SEATS, owner, peers, seat};
+use crate::layout::{MAX_SEATS, owner, peers};
 use crate::memory::{ReadOnly, Region, Shared, SharedMut, Writable};
 use crate::os::{self, LockFile, Provision};
 use crate::protocol::Lie;
 use crate::protocol::growth::{self, Later, Older};
 use crate::protocol::park;
+use crate::protocol::seats::abandoned;
 use crate::record::Schema;
 
 /// What a pattern brings to owning a channel: the words that its owner alone writes.
@@ -510,6 +512,28 @@ fn begin_anew<R: OwnerRole>(
     Ok(owned)
 }
 
+/// Says in a generation what was lost at each seat in those before it. Done once when it is made, and again, for good,
+/// before the old one goes: so it may be repeated.
+fn carry_losses<R: OwnerRole>(old: &R, new: &Region<Writable>) {
+    if !R::PATTERN.counts_losses() {
+        return;
+    }
+    let (owner, peers) = (old.owner(), old.peers());
+    for seat in 0..(owner.load32(header::SEAT_COUNT, Relaxed)).min(MAX_SEATS) {
+        let (at, verdict) = (peers::seat_at(seat), verdict::at(seat));
+        let epoch = SeatState(peers.load(at + seat::STATE, Acquire)).epoch();
+        let selector = Evicted(owner.load(verdict + verdict::EVICTED, Relaxed)).selector();
+        let lost = [
+            owner.load(verdict + verdict::FORMER, Relaxed),
+            owner.load(verdict + verdict::LOST_0 + 8 * selector, Relaxed),
+            peers.load(at + abandoned(epoch), Relaxed),
+            peers.load(at + seat::UNREAD, Relaxed),
+        ];
+        let lost = lost.into_iter().fold(0, u64::wrapping_add);
+        new.store(verdict + verdict::FORMER, lost, Relaxed);
+    }
+}
+
 /// Only what is read without a seat can be shared with other users.
 pub(crate) fn check_readers(pattern: Pattern, wanted: &Wanted) -> Result<(), OpenError> {
     match wanted.readers {
@@ -631,6 +655,7 @@ impl<R: OwnerRole> Owned<R> {
     /// consumers, who come by themselves.
     fn next_generation(&mut self, wanted: &Wanted) -> Result<(), OpenError> {
         let made = self.make_next(wanted, self.role.base())?;
+        carry_losses(&self.role, made.1.owner());
         // Its owner may have died before it said so.
         growth::note_close(&self.root, self.header.generation);
         self.switch_to(made);
@@ -678,12 +703,21 @@ impl<R: OwnerRole> Owned<R> {
         for at in (owner::DROPPED..=owner::LAST_ERROR).step_by(8) {
             new.store(at, old.load(at, Relaxed), Relaxed);
         }
-        for seat in 0..self.header.seat_count {
-            let verdict = verdict::at(seat);
-            let selector = Evicted(old.load(verdict + verdict::EVICTED, Relaxed)).selector();
-            let lost = old.load(verdict + verdict::LOST_0 + 8 * selector, Relaxed);
-            // Nobody was evicted there yet, and then the first of the two counts.
-            new.store(verdict + verdict::LOST_0, lost, Relaxed);
+        carry_losses(&self.role, new);
+    }
+
+    /// Nobody sits in a generation any more, and its memory is about to go: what its seats have lost is final now.
+    fn keep_losses(&mut self, number: u64) {
+        let next = number.wrapping_add(1);
+        let current = self.role.owner().clone();
+        let current = (next == self.header.generation).then_some(current);
+        let Some(older) = self.role.older() else {
+            return;
+        };
+        let of = |number| older.iter().find(|before| before.generation == number);
+        let next = current.or_else(|| of(next).map(|next| next.role.owner().clone()));
+        if let (Some(old), Some(next)) = (of(number), next) {
+            carry_losses(&old.role, &next);
         }
     }
 
@@ -898,6 +932,7 @@ impl<R: OwnerRole> Owned<R> {
                 break;
             }
             // After a removal by force, the names may be another's.
+            self.keep_losses(number);
             let removed = self.with_files(|owned| {
                 root::advance_oldest(&owned.root, number + 1);
                 owned.remove_generation(number);

@@ -60,7 +60,9 @@ impl Seated {
         heartbeat: bool,
     ) -> Self {
         let at = peers::seat_at(seat);
-        for word in (seat::RECEIVED..=seat::MISSED).step_by(8) {
+        // What was left unread there its owner keeps.
+        let words = (seat::RECEIVED..=seat::MISSED).step_by(8);
+        for word in words.filter(|&word| word != seat::UNREAD) {
             peers.store(at + word, old.load(at + word, Relaxed), Relaxed);
         }
         Self::sign(peers, seat, state, heartbeat)
@@ -407,6 +409,11 @@ impl PeerHandle {
     /// Where the stream ended, if that was in a later generation than this handle's. What its owner says, unchecked.
     pub(crate) fn closed_at(&self) -> u64 {
         self.closed_at
+    }
+
+    /// Whether the stream ends with this handle's generation.
+    pub(crate) fn is_closed(&self) -> bool {
+        State(self.owner.load32(header::STATE, Acquire)) == State::CLOSED
     }
 
     /// The newest records that were committed, in whichever generation; `None` if that cannot be seen.

@@ -115,6 +115,11 @@ impl Pattern {
         matches!(self, Pattern::Ring | Pattern::Frames | Pattern::Mpsc)
     }
 
+    /// Whether it is counted at each seat what its holders left unread.
+    pub(crate) const fn counts_losses(self) -> bool {
+        matches!(self, Pattern::Ring | Pattern::Frames)
+    }
+
     /// Whether readers need nothing but reading: only then can other users be let in.
     pub(crate) const fn may_be_shared(self) -> bool {
         matches!(self, Pattern::Snapshot | Pattern::Broadcast)

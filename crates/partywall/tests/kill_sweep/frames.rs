@@ -245,7 +245,7 @@ impl FrameWorld {
         let info = inspect::inspect(&self.namespace, CHANNEL).unwrap();
         let seat = info.seats.iter().find(|found| found.index == seat);
         let seat = seat.expect("the seat is claimed");
-        seat.abandoned + seat.lost + seat.unread
+        seat.abandoned + seat.lost + seat.unread + seat.former
     }
 }
 

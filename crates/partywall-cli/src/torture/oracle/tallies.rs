@@ -6,7 +6,7 @@ use super::super::journal::{Ending, Entry, Tally, What};
 use super::super::plan::Part;
 use super::super::worker::BATCH;
 use super::mpsc::{Heard, Sent};
-use super::owners::{End, Stream, entries_of};
+use super::owners::{End, Stream, entries_of, stream_of};
 use super::{Evidence, Findings, Named, Visit, visits};
 
 /// A number that the channel told, if this is such an entry.
@@ -22,9 +22,9 @@ pub(super) fn ring(evidence: &Evidence<'_>, streams: &[Stream], findings: &mut F
     for visit in evidence.of_part(Part::Peer).flat_map(visits) {
         let counts = counts(&visit);
         if let (Some(first), Some(last)) = (counts.first(), counts.last()) {
-            // Nobody else has had the seat meanwhile.
+            // Nobody else has had the seat meanwhile; where it came over, it begins anew.
             let (came, left) = (first.sequence, last.sequence);
-            if came != left {
+            if came != left && first.source == last.source {
                 findings.problem(format!(
                     "{} lost {left} at its seat, and {came} before it came",
                     visit.run
@@ -54,6 +54,8 @@ struct Seated<'a> {
     /// What the seat had lost when it came, and at the last look.
     first: Entry,
     last: Entry,
+    /// What the seat had lost in generations before, as far as that was final, at the same looks.
+    former: [Option<u64>; 2],
     /// It has certainly processed so many records of the channel, and certainly no more than that.
     low: u64,
     high: u64,
@@ -82,13 +84,30 @@ impl<'a> Seated<'a> {
             Some(got) => got.sequence,
             None => committed(streams, visit.attached().at_ns) + BATCH,
         };
+        let former = |look: Entry| {
+            let before = visit.entries.iter().rev();
+            let mut before = before.skip_while(|entry| entry.at_ns >= look.at_ns);
+            // Noted just before it, or not at all.
+            before.next().and_then(|entry| told(entry, Tally::Former))
+        };
         Seated {
+            former: [former(first), former(last)],
             low: low.max(acknowledged.map_or(0, |entry| entry.sequence)),
             // What it got and could not write down.
             high: high + u64::from(visit.killed),
             visit,
             first,
             last,
+        }
+    }
+
+    /// Records that were certainly there for it when it went.
+    fn committed(&self, streams: &[Stream]) -> u64 {
+        let got = |entry: &&Entry| entry.what == What::Got;
+        let got = self.visit.entries.iter().rev().find(got);
+        match got.and_then(|got| stream_of(streams, got.source)) {
+            Some(stream) => streams[stream].acked_by(self.end()),
+            None => 0,
         }
     }
 
@@ -112,8 +131,8 @@ fn committed(streams: &[Stream], time: u64) -> u64 {
 }
 
 /// Whoever had a seat left something unread, and it was counted there once: between as much as was certainly there when it
-/// went, and as much as can have been there when the next one came. Within one generation: in a later one a seat to
-/// which nobody came over begins anew.
+/// went, and as much as can have been there when the next one came. If that is in a later generation, once those before
+/// it are gone.
 fn left_unread(
     before: &Seated<'_>,
     after: &Seated<'_>,
@@ -123,10 +142,30 @@ fn left_unread(
 ) {
     // From before it sat down: after a removal records are counted from 1 again.
     let (from, to) = (before.visit.before.unwrap_or(0), after.first.at_ns);
-    let generation = |entry: &Entry| entry.source;
-    if generation(&before.last) != generation(&after.first) || evidence.removed_between(from, to) {
+    // Nor is a channel that went with its end the one that was made after it.
+    let anew = streams.windows(2).any(|pair| {
+        let (old, new) = (pair[0].last(), &pair[1].tenures[0]);
+        new.generation == 1 && !new.adopted && old.last_ns <= to && from < new.opened_ns
+    });
+    if anew || evidence.removed_between(from, to) {
         return;
     }
+    let (last, first) = (before.last.sequence, after.first.sequence);
+    // Of which what was lost earlier may not have been added yet.
+    let (counted, is_all) = if before.last.source == after.first.source {
+        (first.wrapping_sub(last), true)
+    } else {
+        let [former, _] = after.former;
+        let Some(former) = former else {
+            return;
+        };
+        let [_, earlier] = before.former;
+        let all = first + former;
+        (
+            all.wrapping_sub(last + earlier.unwrap_or(0)),
+            earlier.is_some(),
+        )
+    };
     // Who was killed before it could write where it sat may have left something too.
     let unknown = evidence.of_part(Part::Peer).any(|run| {
         let seated = visits(run)
@@ -144,15 +183,18 @@ fn left_unread(
     let (low, high) = if durable(before) || gave_up {
         (0, 0)
     } else {
-        let there = committed(streams, before.end());
+        let there = before.committed(streams);
         let most = committed(streams, to) + BATCH;
         (
             there.saturating_sub(before.high),
             most.saturating_sub(before.low),
         )
     };
-    let counted = after.first.sequence.wrapping_sub(before.last.sequence);
-    let high = if unknown { u64::MAX } else { high };
+    let high = if is_all && !unknown {
+        high
+    } else {
+        u64::MAX / 2
+    };
     if !(low..=high).contains(&counted) {
         let (run, old) = (after.visit.run, before.visit.run);
         findings.problem(format!(

@@ -1,5 +1,6 @@
 //! A ring's producer and its consumers.
 
+use partywall::inspect;
 use partywall::ring::{
     Alone, Consumer, ConsumerOptions, Delivery, Overflow, Producer, ProducerOptions, Sent,
 };
@@ -191,9 +192,16 @@ pub(super) fn consume(worker: &mut Worker) -> Result<(), Problem> {
 }
 
 fn count_losses(worker: &mut Worker, consumer: &Consumer) -> Result<(), Problem> {
+    let (seat, generation) = (consumer.seat(), consumer.generation());
+    // Asked before: what is final then is so in the look that follows.
+    let info = inspect::inspect(&worker.namespace, worker.channel());
+    let settled = info.is_ok_and(|info| info.oldest_generation == generation);
     let losses = consumer.losses();
     let all = losses.abandoned + losses.evicted + losses.detached;
-    let (seat, generation) = (consumer.seat(), consumer.generation());
+    if settled {
+        let former = Entry::counted(Tally::Former, seat, generation, losses.former);
+        worker.note(former)?;
+    }
     worker.note(Entry::counted(Tally::Losses, seat, generation, all))
 }
 

@@ -89,8 +89,27 @@ fn a_wrong_count_of_what_was_left_unread_is_found() {
     let mut at_least_once = seats(true, 1, 40);
     at_least_once.plan.slots[1].at_most_once = false;
     at_least_once.finds_nothing();
-    // A seat to which nobody came over begins anew.
-    seats(true, 2, 0).finds_nothing();
+    // In a later generation a seat begins anew, and what was before is known when that is gone.
+    let later = |losses: u64, former: Option<u64>| {
+        seats(true, 2, losses).with(|round| {
+            let second = round.runs.len() - 1;
+            let losses = round.runs[second].entries.pop().expect("it counted");
+            if let Some(former) = former {
+                round.note(second, Entry::counted(Tally::Former, 3, 2, former));
+            }
+            round.note(
+                second,
+                Entry {
+                    sequence: losses.sequence - 5,
+                    ..losses
+                },
+            );
+        })
+    };
+    later(0, None).finds_nothing();
+    later(0, Some(5 + 38)).finds_nothing();
+    later(0, Some(5)).finds(Kind::Problem, "records unread");
+    later(0, Some(5 + 36)).finds(Kind::Problem, "records unread");
     // What a durable one left it still gets.
     let durable = |counted| {
         seats(true, 1, counted).with(|round| {
