@@ -250,7 +250,8 @@ pub(crate) fn bytes_of(namespace: &Namespace, channel: &str) -> Result<u64, Open
     Ok(names
         .iter()
         .map(|name| directory.files().bytes_of(name).unwrap_or(0))
-        .sum())
+        // A stub may lie about its section.
+        .fold(0, u64::saturating_add))
 }
 
 fn open(namespace: &Namespace, channel: &str) -> Result<ChannelDirectory, OpenError> {
