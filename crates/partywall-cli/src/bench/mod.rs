@@ -94,7 +94,9 @@ fn lead(args: &BenchArgs, contenders: &[Contender]) -> Result<ExitCode, Box<dyn 
         drivers.push(Driver::open(contender, &namespace)?);
     }
     end_on_signals(scratch.path().to_owned())?;
-    let child = start_follower(args, scratch.path(), cores[1])?;
+    let mut child = start_follower(args, scratch.path(), cores[1])?;
+    // Open for as long as this process: where nothing else takes the follower along, the end of its input does.
+    let _input = child.stdin.take();
     let finished = Arc::new(AtomicBool::new(false));
     watch(child, Arc::clone(&finished), scratch.path().to_owned());
     cores::bind(cores[0])?;
@@ -186,7 +188,7 @@ fn start_follower(args: &BenchArgs, place: &Path, core: usize) -> Result<Child, 
     // Ctrl-C is for the parent.
     os::set_apart(&mut command);
     command
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .spawn()
         .map_err(|error| format!("cannot start the second process: {error}"))
@@ -229,6 +231,10 @@ fn watch(mut child: Child, finished: Arc<AtomicBool>, place: PathBuf) {
 /// The child: does what the parent's commands say, until that kills it by ending.
 fn follow(place: &Path, core: usize, contenders: &[Contender]) -> Result<ExitCode, Box<dyn Error>> {
     os::die_with_parent()?;
+    std::thread::spawn(|| {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        std::process::exit(0);
+    });
     cores::bind(core)?;
     let namespace = Namespace::open(place)?;
     let mut limit = Limit::open(&place.join(WORDS))?;
