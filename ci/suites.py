@@ -82,9 +82,10 @@ class Suite:
         if name == "partywall/src (lib)":
             listed = self.output([*command, "--list", "--format", "terse"], crate)[1]
             tests = [line.removesuffix(": test") for line in listed.splitlines() if line.endswith(": test")]
-            skipped = self.settings.get("skipped", {})
-            self.stale += [test for test in skipped if test not in tests]
-            command += ["--exact", *(test for test in tests if not is_a_model(test) and test not in skipped)]
+            self.stale += [test for test in self.skipped(name) if test not in tests]
+            command += ["--exact", *(test for test in tests if not is_a_model(test) and test not in self.skipped(name))]
+        elif self.skipped(name):
+            command += [word for test in self.skipped(name) for word in ("--skip", test)]
         code, text = self.output(command, crate)
         counted = [match for pattern in COUNTS for match in pattern.findall(text)]
         passed, failed = (sum(int(match[at]) for match in counted) for at in (0, 1))
@@ -99,6 +100,10 @@ class Suite:
             word = "FAILED" if name in self.failures else f"{passed:4} tests"
             print(f"{self.target} {name:36} {word} {time.monotonic() - begun:7.1f} s", flush=True)
 
+    def skipped(self, name):
+        """Single tests of a file that are not for this target."""
+        return [test.removeprefix(name + "::") for test in self.settings.get("skipped", {}) if test.startswith(name + "::")]
+
     def output(self, command, crate):
         running = subprocess.Popen(command, cwd=crate, env=self.environment, stdin=subprocess.DEVNULL, text=True,
                                    errors="replace", stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
@@ -110,15 +115,18 @@ class Suite:
             return -1, f"{text}\n{command[0]} did not end in {SECONDS} s"
         return running.returncode, text.replace("\r\n", "\n")
 
+    def named(self, table):
+        return {f"partywall/{name}" if "/" not in name else name for name in self.settings.get(table, {})}
+
     def judge(self, built):
         problems = [f"{name} failed" for name in self.failures]
-        absent = {f"partywall/{name}" if "/" not in name else name for name in self.settings.get("absent", {})}
+        absent, left_out = self.named("absent"), self.named("left_out")
         problems += [f"{name} was not built" for name in sorted(set(files_of_the_suite()) - set(built))]
         problems += [f"{name} ran nothing, and suites.toml does not say why" for name in self.empty if name not in absent]
         problems += [f"suites.toml says that {name} runs nothing, and it does" for name in absent if name not in self.empty]
         problems += [f"suites.toml skips {test}, which there is not" for test in self.stale]
         document = (WORKSPACE / "PLATFORM.md").read_text()
-        for name in absent:
+        for name in absent | left_out:
             if f"`{name.split('/')[1]}" not in document:
                 problems.append(f"PLATFORM.md does not name {name}")
         for what, count in (("tests", self.tests), ("points", self.points)):
@@ -142,7 +150,8 @@ def main():
     settings = tomllib.loads((WORKSPACE / "ci" / "suites.toml").read_text())[arguments.target]
     suite = Suite(arguments.target, settings, arguments.runner)
     built = programs(arguments.messages)
-    chosen = {name: what for name, what in built.items() if not arguments.names or name.split("/")[1] in arguments.names}
+    left_out = suite.named("left_out")
+    chosen = {name: what for name, what in built.items() if (name.split("/")[1] in arguments.names if arguments.names else name not in left_out)}
     # The longest first, so that nobody waits for one in the end.
     order = settings.get("longest", [])
     names = sorted(chosen, key=lambda name: (order.index(name) if name in order else len(order), name))
