@@ -47,9 +47,9 @@ pub(super) struct Before {
 }
 
 /// Bytes of a record to those of another.
-pub(super) struct Conversion(
-    pub(super) Box<dyn Fn(&mut Vec<u8>) -> Result<(), WrongLength> + Send + Sync>,
-);
+pub(super) struct Conversion(pub(super) Box<Convert>);
+
+type Convert = dyn Fn(&mut Vec<u8>) -> Result<(), WrongLength> + Send + Sync;
 
 impl fmt::Debug for Conversion {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
