@@ -514,3 +514,24 @@ fn a_successor_is_told_of_values_of_the_type_before() {
         "{errors:?}"
     );
 }
+
+#[test]
+fn lanes_that_nobody_has_claimed_take_no_memory_in_the_next_generation_either() {
+    const LANE: u64 = 1 << 20;
+    let place = Place::new();
+    let mut receiver = receiver(&place).seats(16).open("lean").unwrap();
+    let mut sender = sender(&place).attach("lean").unwrap();
+    sender.send(&bytes(0)).unwrap();
+    receiver.grow(LANE).unwrap();
+    sender.send(&bytes(1)).unwrap();
+    assert_eq!(next_number(&mut receiver), 0);
+    assert_eq!(next_number(&mut receiver), 1);
+    // Looks at every lane, more than once.
+    for _ in 0..3 {
+        assert!(receiver.recv_timeout(Duration::from_millis(110)).is_err());
+    }
+    assert_eq!(generations(&place, "lean"), [2]);
+    let info = partywall::inspect::inspect(&place.namespace, "lean").unwrap();
+    let reserved = info.bytes_reserved;
+    assert!((LANE..2 * LANE).contains(&reserved), "{reserved}");
+}

@@ -294,12 +294,11 @@ impl PeerHandle {
                 return Err(self.end(Ended::Deleted));
             }
             Ok(Moved::Nowhere | Moved::Taken) => {
-                role.last_words();
-                return Err(self.end_moving(Ended::Superseded));
+                return Err(self.end_moving(role, Ended::Superseded));
             }
             Err(OpenError::SchemaMismatch { difference, .. }) => {
-                role.last_words();
-                return Err(self.end_moving(Ended::SchemaMismatch(Box::new(difference))));
+                let ended = Ended::SchemaMismatch(Box::new(difference));
+                return Err(self.end_moving(role, ended));
             }
             Err(OpenError::Damaged { lie, .. }) => return Err(self.damaged(lie)),
             Err(error) => {
@@ -325,8 +324,16 @@ impl PeerHandle {
         Ok(std::mem::replace(role, moved))
     }
 
-    /// Nobody waits for who cannot go over.
-    fn end_moving(&mut self, ended: Ended) -> RecvError {
+    /// Nobody waits for who cannot go over; but what it holds stays its own.
+    fn end_moving<P: PeerRole>(&mut self, role: &mut P, ended: Ended) -> RecvError {
+        role.last_words();
+        if role.leave_with_what_it_holds() {
+            return self.end(ended);
+        }
+        self.end_and_leave(ended)
+    }
+
+    fn end_and_leave(&mut self, ended: Ended) -> RecvError {
         let error = self.end(ended);
         let come_back = self
             .seated
@@ -390,7 +397,7 @@ impl PeerHandle {
 
     /// The generation that is current has other records than this handle is for, and nothing of its own is left.
     pub(crate) fn end_for_other_records(&mut self, difference: Difference) -> RecvError {
-        self.end_moving(Ended::SchemaMismatch(Box::new(difference)))
+        self.end_and_leave(Ended::SchemaMismatch(Box::new(difference)))
     }
 
     /// What a reader that needs no seat has visited is its generation from now on.

@@ -2,11 +2,10 @@
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-use super::{Progress, Receiver, cursor_at, state_at};
+use super::{Progress, Receiver, cursor_at, epoch_of, state_at};
 use crate::layout::mpsc::{self, LaneState};
 use crate::layout::peers;
 use crate::layout::record::LaneHeader;
-use crate::layout::seat::{self, SeatState};
 use crate::memory::{Doorbell, Shared, SharedMut};
 use crate::protocol::cursor::Cursor;
 use crate::protocol::mpsc::Shape;
@@ -22,14 +21,6 @@ pub(super) struct Older<O, P> {
     lanes: u64,
     /// Lanes that have memory behind all of them, one bit each.
     pub(super) readable: u64,
-}
-
-impl<O, P: Shared> Older<O, P> {
-    /// Nobody has ever held the seat: its lane has no memory, and must not be touched.
-    pub(super) fn is_untouched(&self, seat: u32) -> bool {
-        let at = peers::seat_at(seat) + seat::STATE;
-        SeatState(self.peers.load(at, Acquire)).epoch() == 0
-    }
 }
 
 impl<O: SharedMut, P: Shared> Receiver<O, P> {
@@ -58,6 +49,7 @@ impl<O: SharedMut, P: Shared> Receiver<O, P> {
                 continue;
             }
             lane.older = true;
+            lane.unclaimed = true;
             self.lanes[seat as usize] = lane;
             self.notices[seat as usize] = old.notices[seat as usize];
             lanes |= 1 << seat;
@@ -164,8 +156,7 @@ impl<O: SharedMut, P: Shared> Receiver<O, P> {
     fn leave(&mut self, seat: u32) {
         self.publish(seat);
         let last = self.seat_state(seat).epoch();
-        let at = peers::seat_at(seat) + seat::STATE;
-        let moved = SeatState(self.peers.load(at, Acquire)).epoch();
+        let moved = epoch_of(&self.peers, seat);
         let Some(older) = &mut self.older else {
             return;
         };
@@ -209,6 +200,8 @@ impl<O: SharedMut, P: Shared> Receiver<O, P> {
             endless: false,
             adopted: None,
             older: false,
+            // Behind the copy of the notice: who has come since changes it again.
+            unclaimed: epoch_of(&self.peers, seat) == 0,
         };
         self.noticed |= 1 << seat;
         self.published = true;
