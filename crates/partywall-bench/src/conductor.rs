@@ -30,7 +30,7 @@ pub const SEAT: &str = "bench-seat";
 /// If there is nothing to measure with, in words.
 pub fn conduct(arguments: &Arguments, place: &Path) -> Result<ExitCode, String> {
     if let Some(file) = &arguments.markdown {
-        return report::markdown_of(file);
+        return report::markdown_of(file, arguments.into.as_deref());
     }
     let recorded = match arguments.check {
         true => Some(report::Recorded::read(&arguments.recorded)?),

@@ -2,11 +2,14 @@
 
 use super::read;
 use crate::statistics::Row;
-use std::collections::HashMap;
 use std::path::Path;
 
 /// Beyond so many times the recorded ratio, something was lost that noise does not explain.
 const BEYOND: f64 = 1.5;
+
+/// Limits that are so many times each other are of different machines: what a record costs its producer in instructions
+/// weighs more where lines cross faster. A file of recorded rows can hold several of the same, for different limits.
+const ALIKE: f64 = 1.6;
 
 /// The rows of a run that is compared with.
 #[derive(Debug)]
@@ -30,13 +33,16 @@ impl Recorded {
 
     /// Says on standard error what has changed; whether nothing was lost.
     pub(crate) fn compare(&self, rows: &[Row]) -> Result<bool, String> {
-        let key = |row: &Row| (row.work, row.contender.clone(), row.size);
-        let recorded: HashMap<_, &Row> = self.0.iter().map(|row| (key(row), row)).collect();
         let mut good = true;
-        let mut compared = 0;
+        let (mut compared, mut elsewhere) = (0, 0);
         for row in rows.iter().filter(|row| !row.rival) {
-            let Some(before) = recorded.get(&key(row)) else {
-                continue;
+            let before = match self.like(row) {
+                Some((before, distance)) if distance <= ALIKE => before,
+                Some(_) => {
+                    elsewhere += 1;
+                    continue;
+                }
+                None => continue,
             };
             compared += 1;
             let verdict = judge(before, row);
@@ -62,11 +68,28 @@ impl Recorded {
             }
             good &= verdict != Verdict::Lost;
         }
-        if compared == 0 {
+        if compared + elsewhere == 0 {
             return Err("nothing that was measured had been recorded".to_owned());
         }
-        eprintln!("partywall: {compared} ratios compared with those that were recorded");
+        eprintln!(
+            "partywall: {compared} ratios compared with those that were recorded, and {elsewhere} not, because their limits \
+             are far from those that were recorded"
+        );
         Ok(good)
+    }
+
+    /// What was recorded of the same with the limit nearest to this one, and how many times the one limit is the other.
+    fn like(&self, row: &Row) -> Option<(&Row, f64)> {
+        let key = |row: &Row| (row.work, row.contender.clone(), row.size);
+        let distance = |other: &Row| {
+            let (one, other) = (row.limit.spread.median, other.limit.spread.median);
+            (one / other).max(other / one)
+        };
+        self.0
+            .iter()
+            .filter(|other| key(other) == key(row))
+            .map(|other| (other, distance(other)))
+            .min_by(|one, other| one.1.total_cmp(&other.1))
     }
 }
 
@@ -99,6 +122,7 @@ mod tests {
         let mut row = Sample::default().row(Work::W1, "ring", "limit");
         row.ratio_to_limit = median;
         row.ratio_quartiles = [low, high];
+        row.limit.spread.median = 100.0;
         row
     }
 
@@ -121,5 +145,18 @@ mod tests {
         let mut unknown = row(2.0, 2.1, 2.2);
         unknown.size = 1;
         assert!(recorded.compare(&[unknown]).is_err());
+    }
+
+    #[test]
+    fn only_what_was_measured_at_a_like_distance_is_compared() {
+        let at = |limit: f64, ratio: f64| {
+            let mut row = row(ratio, ratio, ratio);
+            row.limit.spread.median = limit;
+            row
+        };
+        let recorded = Recorded(vec![at(50.0, 1.8), at(200.0, 1.2)]);
+        assert_eq!(recorded.compare(&[at(60.0, 2.0)]), Ok(true));
+        assert_eq!(recorded.compare(&[at(180.0, 2.0)]), Ok(false));
+        assert_eq!(recorded.compare(&[at(1000.0, 9.0)]), Ok(true));
     }
 }
