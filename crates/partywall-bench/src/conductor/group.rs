@@ -142,6 +142,14 @@ impl Live {
                 Err(RecvTimeoutError::Disconnected) => return Err("its processes are gone".into()),
             };
             let Some(line) = line else {
+                // Who has said its last word may go.
+                if of
+                    .iter()
+                    .position(|&other| other == index)
+                    .is_some_and(|place| found[place].is_some())
+                {
+                    continue;
+                }
                 let how = self.processes[index].0.wait();
                 let how = how.map_or_else(|error| error.to_string(), |status| status.to_string());
                 return Err(format!("process {index} ended before its time ({how})").into());

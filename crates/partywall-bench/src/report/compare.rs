@@ -2,10 +2,14 @@
 
 use super::read;
 use crate::statistics::Row;
+use crate::works::Work;
 use std::path::Path;
 
 /// Beyond so many times the recorded ratio, something was lost that noise does not explain.
 const BEYOND: f64 = 1.5;
+
+/// Fewer rounds than this say nothing where somebody else takes a core.
+const FEW: usize = 12;
 
 /// Limits that are so many times each other are of different machines: what a record costs its producer in instructions
 /// weighs more where lines cross faster. A file of recorded rows can hold several of the same, for different limits.
@@ -31,12 +35,19 @@ impl Recorded {
         read(file).map(Recorded)
     }
 
-    /// Says on standard error what has changed; whether nothing was lost.
-    pub(crate) fn compare(&self, rows: &[Row]) -> Result<bool, String> {
+    /// Says on standard error what has changed; whether nothing was lost. Rows of a machine that was too busy to say
+    /// anything are left out, unless so many rounds were asked for.
+    pub(crate) fn compare(&self, rows: &[Row], asked_for: bool) -> Result<bool, String> {
         let mut good = true;
         let (mut compared, mut elsewhere) = (0, 0);
         for row in rows.iter().filter(|row| !row.rival) {
+            let busy =
+                row.work != Work::W9 && (row.rounds < FEW || 4 * row.calm_rounds < row.rounds);
             let before = match self.like(row) {
+                Some(_) if busy && !asked_for => {
+                    elsewhere += 1;
+                    continue;
+                }
                 Some((before, distance)) if distance <= ALIKE => before,
                 Some(_) => {
                     elsewhere += 1;
@@ -72,8 +83,8 @@ impl Recorded {
             return Err("nothing that was measured had been recorded".to_owned());
         }
         eprintln!(
-            "partywall: {compared} ratios compared with those that were recorded, and {elsewhere} not, because their limits \
-             are far from those that were recorded"
+            "partywall: {compared} ratios compared with those that were recorded, and {elsewhere} not, because the \
+             machine was too busy, or their limits are far from those that were recorded"
         );
         Ok(good)
     }
@@ -116,7 +127,6 @@ fn judge(before: &Row, now: &Row) -> Verdict {
 mod tests {
     use super::*;
     use crate::statistics::Sample;
-    use crate::works::Work;
 
     fn row(low: f64, median: f64, high: f64) -> Row {
         let mut row = Sample::default().row(Work::W1, "ring", "limit");
@@ -140,11 +150,11 @@ mod tests {
     #[test]
     fn a_run_is_compared_row_by_row() {
         let recorded = Recorded(vec![row(1.0, 1.1, 1.2)]);
-        assert_eq!(recorded.compare(&[row(1.0, 1.1, 1.2)]), Ok(true));
-        assert_eq!(recorded.compare(&[row(2.0, 2.1, 2.2)]), Ok(false));
+        assert_eq!(recorded.compare(&[row(1.0, 1.1, 1.2)], true), Ok(true));
+        assert_eq!(recorded.compare(&[row(2.0, 2.1, 2.2)], true), Ok(false));
         let mut unknown = row(2.0, 2.1, 2.2);
         unknown.size = 1;
-        assert!(recorded.compare(&[unknown]).is_err());
+        assert!(recorded.compare(&[unknown], true).is_err());
     }
 
     #[test]
@@ -155,8 +165,19 @@ mod tests {
             row
         };
         let recorded = Recorded(vec![at(50.0, 1.8), at(200.0, 1.2)]);
-        assert_eq!(recorded.compare(&[at(60.0, 2.0)]), Ok(true));
-        assert_eq!(recorded.compare(&[at(180.0, 2.0)]), Ok(false));
-        assert_eq!(recorded.compare(&[at(1000.0, 9.0)]), Ok(true));
+        assert_eq!(recorded.compare(&[at(60.0, 2.0)], true), Ok(true));
+        assert_eq!(recorded.compare(&[at(180.0, 2.0)], true), Ok(false));
+        assert_eq!(recorded.compare(&[at(1000.0, 9.0)], true), Ok(true));
+    }
+
+    #[test]
+    fn what_a_busy_machine_says_is_not_believed() {
+        let recorded = Recorded(vec![row(1.0, 1.0, 1.0)]);
+        let mut now = row(9.0, 9.0, 9.0);
+        (now.rounds, now.calm_rounds) = (100, 90);
+        assert_eq!(recorded.compare(&[now.clone()], false), Ok(false));
+        now.calm_rounds = 20;
+        assert_eq!(recorded.compare(&[now.clone()], false), Ok(true));
+        assert_eq!(recorded.compare(&[now], true), Ok(false));
     }
 }
