@@ -59,4 +59,8 @@ pub struct Arguments {
     /// Measure nothing: turn the JSON lines of an earlier run into a table in Markdown
     #[arg(long, value_name = "FILE", conflicts_with_all = ["check", "json", "quick"])]
     pub markdown: Option<PathBuf>,
+
+    /// Put that table into a document, between its two comments about figures, instead of printing it
+    #[arg(long, value_name = "FILE.md", requires = "markdown")]
+    pub into: Option<PathBuf>,
 }

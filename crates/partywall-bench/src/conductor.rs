@@ -8,7 +8,7 @@ use crate::report;
 use crate::statistics::Row;
 use crate::works::rivals::{self, Rival};
 use crate::works::{self, Entry, Group, Work};
-use crate::{Outcome, contest, works::party};
+use crate::{Outcome, contest, os, works::party};
 use group::Live;
 use std::io::{IsTerminal, Write as _};
 use std::path::{Path, PathBuf};
@@ -30,12 +30,13 @@ pub const SEAT: &str = "bench-seat";
 /// If there is nothing to measure with, in words.
 pub fn conduct(arguments: &Arguments, place: &Path) -> Result<ExitCode, String> {
     if let Some(file) = &arguments.markdown {
-        return report::markdown_of(file);
+        return report::markdown_of(file, arguments.into.as_deref());
     }
     let recorded = match arguments.check {
         true => Some(report::Recorded::read(&arguments.recorded)?),
         false => None,
     };
+    os::ask_for_priority();
     let cores = Cores::choose(arguments.placement)?;
     let rivals = rivals::chosen(arguments)?;
     let mut run = Run {
@@ -88,7 +89,7 @@ pub fn conduct(arguments: &Arguments, place: &Path) -> Result<ExitCode, String> 
         good &= !own;
     }
     if let Some(recorded) = recorded {
-        good &= recorded.compare(&rows)?;
+        good &= recorded.compare(&rows, arguments.rounds.is_some())?;
     }
     Ok(ExitCode::from(u8::from(!good)))
 }
@@ -141,7 +142,8 @@ impl Run<'_> {
     }
 
     fn is_late(&self) -> bool {
-        self.arguments.quick && self.began.elapsed() >= QUICK_AT_MOST
+        let arguments = self.arguments;
+        arguments.quick && arguments.rounds.is_none() && self.began.elapsed() >= QUICK_AT_MOST
     }
 
     pub(crate) fn report(&mut self, mut row: Row) {

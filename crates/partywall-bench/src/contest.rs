@@ -8,7 +8,7 @@
 //! | `meet` | attaches to what others opened | `met` |
 //! | `turn WARM AMOUNT` | its part of a turn, first unmeasured, then measured | `turn NANOSECONDS PARTS` |
 //! | `sample AMOUNT` | a turn in which the leader times each exchange | `turn 0 PARTS` |
-//! | `end` | | `end JSON`, an [`Ending`] |
+//! | `end` | tidies up, and ends | `end JSON`, an [`Ending`] |
 //!
 //! Or `failed WORDS`, and ends. When its standard input ends, so does it. Any program that keeps to this can be a rival,
 //! whatever language it is in.
@@ -25,7 +25,9 @@ use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 use std::io::{BufRead, Write as _};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
+use std::sync::atomic::{
+    AtomicBool, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
+};
 use std::time::{Duration, Instant};
 
 /// How long processes wait for each other in the beginning.
@@ -89,6 +91,14 @@ impl Seat {
             (index, [_, others @ ..]) => Some(others[(index - 1) % others.len()]),
         }
     }
+}
+
+/// Binds the calling thread to a core.
+///
+/// # Errors
+/// What the system says.
+pub fn bind(core: usize) -> std::io::Result<()> {
+    os::bind(core)
 }
 
 /// What a process does in its contest.
@@ -309,7 +319,10 @@ fn attend(seat: &Seat, open: impl FnOnce(&Seat) -> Outcome<Box<dyn Party>>) -> O
                         .map(|step| (step.value_iterated_to(), step.count_since_last_iteration()))
                         .collect(),
                 };
+                ENDED.store(true, Relaxed);
                 answer(&format!("end {}", serde_json::to_string(&ending)?))?;
+                // Whoever made files or queues tidies them up now.
+                break;
             }
             other => return Err(format!("the conductor said '{other}'").into()),
         }
@@ -327,10 +340,15 @@ fn listen() -> std::sync::mpsc::Receiver<String> {
                 break;
             }
         }
-        std::process::exit(0);
+        if !ENDED.load(Relaxed) {
+            std::process::exit(0);
+        }
     });
     receiver
 }
+
+/// The process was told to end, and is on its way.
+static ENDED: AtomicBool = AtomicBool::new(false);
 
 fn answer(line: &str) -> Outcome<()> {
     let mut out = std::io::stdout().lock();

@@ -142,6 +142,14 @@ impl Live {
                 Err(RecvTimeoutError::Disconnected) => return Err("its processes are gone".into()),
             };
             let Some(line) = line else {
+                // Who has said its last word may go.
+                if of
+                    .iter()
+                    .position(|&other| other == index)
+                    .is_some_and(|place| found[place].is_some())
+                {
+                    continue;
+                }
                 let how = self.processes[index].0.wait();
                 let how = how.map_or_else(|error| error.to_string(), |status| status.to_string());
                 return Err(format!("process {index} ended before its time ({how})").into());
@@ -255,14 +263,20 @@ impl Live {
     }
 }
 
-/// They end when their standard input does; those that are stuck are ended.
+/// They are told to end; those that do not listen end when their standard input does, or are ended.
 impl Drop for Live {
     fn drop(&mut self) {
-        for (child, input) in self.processes.drain(..) {
-            drop(input);
-            let mut child = child;
-            let until = Instant::now() + Duration::from_secs(2);
+        for (_, input) in &mut self.processes {
+            let _ = writeln!(input, "end");
+        }
+        for (mut child, input) in self.processes.drain(..) {
+            let mut input = Some(input);
+            let started = Instant::now();
+            let until = started + Duration::from_secs(2);
             loop {
+                if started.elapsed() > Duration::from_millis(200) {
+                    input.take();
+                }
                 match child.try_wait() {
                     Ok(None) if Instant::now() < until => {
                         std::thread::sleep(Duration::from_micros(200))

@@ -36,6 +36,12 @@ pub(crate) fn run_when_idle() -> io::Result<()> {
     }
 }
 
+/// This process, and those that it starts, come before others that want the same cores, where it may ask for that.
+pub(crate) fn ask_for_priority() {
+    const PRIORITY: i32 = -10;
+    let _ = rustix::process::setpriority_process(None, PRIORITY);
+}
+
 /// Sleeps while the word has this value.
 pub(crate) fn sleep(word: &AtomicU32, value: u32) -> io::Result<()> {
     match futex::wait(word, Flags::empty(), value, None) {

@@ -16,6 +16,8 @@ pub(crate) fn bind(_: usize) -> io::Result<()> {
     Ok(())
 }
 
+pub(crate) fn ask_for_priority() {}
+
 pub(crate) fn run_when_idle() -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }

@@ -31,6 +31,8 @@ pub(crate) fn bind(core: usize) -> io::Result<()> {
     }
 }
 
+pub(crate) fn ask_for_priority() {}
+
 pub(crate) fn run_when_idle() -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }

@@ -71,6 +71,7 @@ impl Transport for Frames {
             .held(1)
             .history(1)
             .slots(4.max(subscribers as u32 + 2))
+            .time_stamps(false)
             .wait(strategy(how));
         let publisher = options.namespace(namespace(seat)?).open(&seat.name(name))?;
         // SAFETY: the channel lies in this run's own directory, and nobody else writes there.

@@ -42,6 +42,12 @@ fn namespace(seat: &Seat) -> Outcome<Namespace> {
     Ok(Namespace::open(&seat.place)?)
 }
 
+/// Bytes of a ring or a lane: small enough to stay in a core's second-level cache, large enough for hundreds of small
+/// records, or several of the largest.
+fn capacity(seat: &Seat) -> u64 {
+    (8 * seat.size as u64).next_power_of_two().max(256 << 10)
+}
+
 fn strategy(how: How) -> WaitStrategy {
     match how {
         How::Awake => WaitStrategy::Spin,

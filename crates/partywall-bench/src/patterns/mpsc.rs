@@ -1,6 +1,6 @@
 //! Many senders, one receiver.
 
-use super::{namespace, strategy};
+use super::{capacity, namespace, strategy};
 use crate::Outcome;
 use crate::contest::{Meeting, Party, Seat};
 use crate::payload::{self, Payloads};
@@ -44,11 +44,9 @@ impl Receiving for Collecting {
     }
 }
 
-const LANE: u64 = 256 * 1024;
-
 fn receiver(seat: &Seat, name: &str, how: How) -> Outcome<Collecting> {
     let options = ReceiverOptions::new()
-        .lane_capacity(LANE.max(8 * seat.size as u64))
+        .lane_capacity(capacity(seat))
         .seats(seat.followers.max(1) as u32)
         .wait(strategy(how));
     let receiver = options.namespace(namespace(seat)?).open(&seat.name(name))?;

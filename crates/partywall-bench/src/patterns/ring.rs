@@ -1,14 +1,11 @@
 //! The ring: copies in and out, or in place.
 #![allow(unsafe_code)]
 
-use super::{namespace, strategy};
+use super::{capacity, namespace, strategy};
 use crate::Outcome;
 use crate::contest::{PATIENCE, Seat};
 use crate::transport::{How, Receiving, Sending, Transport};
 use partywall::ring::{Consumer, ConsumerOptions, InPlaceConsumer, Producer, ProducerOptions};
-
-/// Small enough to stay in a core's second-level cache, large enough for hundreds of small records.
-const CAPACITY: u64 = 256 * 1024;
 
 /// Records copied in and out.
 #[derive(Debug)]
@@ -63,8 +60,7 @@ impl Receiving for InPlaceConsumer {
 }
 
 fn producer(seat: &Seat, name: &str, how: How) -> Outcome<Producer> {
-    // Two of the largest records fit at least; a few of them keep both sides busy.
-    let capacity = CAPACITY.max(8 * seat.size as u64).next_power_of_two();
+    let capacity = capacity(seat);
     let options = ProducerOptions::new()
         .capacity(capacity)
         .seats(seat.followers.max(1) as u32)

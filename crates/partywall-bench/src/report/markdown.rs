@@ -4,6 +4,22 @@ use super::value;
 use crate::statistics::Row;
 use std::fmt::Write as _;
 
+/// Between these two lines of a document its figures stand.
+pub(super) const BEGIN: &str = "<!-- figures: made by `partywall bench --markdown` -->";
+pub(super) const END: &str = "<!-- end of figures -->";
+
+/// A document with other figures.
+pub(super) fn replace(document: &str, tables: &str) -> Option<String> {
+    let begin = document.find(BEGIN)? + BEGIN.len();
+    let end = begin + document[begin..].find(END)?;
+    Some(format!(
+        "{}\n\n{}\n\n{}",
+        &document[..begin],
+        tables.trim(),
+        &document[end..]
+    ))
+}
+
 /// The rows of a run.
 pub(super) fn of(rows: &[Row]) -> String {
     let mut out = String::new();
@@ -77,6 +93,15 @@ mod tests {
     use crate::contest::Faults;
     use crate::statistics::Sample;
     use crate::works::Work;
+
+    #[test]
+    fn figures_are_put_between_their_comments_and_nothing_else_changes() {
+        let document = format!("before\n{BEGIN}\nold\n{END}\nbehind\n");
+        let new = replace(&document, "new\n").expect("a place for them");
+        assert_eq!(new, format!("before\n{BEGIN}\n\nnew\n\n{END}\nbehind\n"));
+        assert_eq!(replace(&new, "new"), Some(new.clone()));
+        assert_eq!(replace("nothing", "new"), None);
+    }
 
     #[test]
     fn a_table_a_limit_and_a_line_a_row() {

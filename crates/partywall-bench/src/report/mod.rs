@@ -44,9 +44,24 @@ fn read(file: &Path) -> Result<Vec<Row>, String> {
         .collect()
 }
 
-/// Prints an earlier run as Markdown.
-pub(crate) fn markdown_of(file: &Path) -> Result<ExitCode, String> {
-    put(&markdown::of(&read(file)?))?;
+/// Prints an earlier run as Markdown, or puts it into a document.
+pub(crate) fn markdown_of(file: &Path, into: Option<&Path>) -> Result<ExitCode, String> {
+    let tables = markdown::of(&read(file)?);
+    let Some(document) = into else {
+        put(&tables)?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    let of = |error| format!("{}: {error}", document.display());
+    let text = std::fs::read_to_string(document).map_err(of)?;
+    let text = markdown::replace(&text, &tables).ok_or_else(|| {
+        format!(
+            "{} has no place for figures: between {} and {}",
+            document.display(),
+            markdown::BEGIN,
+            markdown::END
+        )
+    })?;
+    std::fs::write(document, text).map_err(of)?;
     Ok(ExitCode::SUCCESS)
 }
 

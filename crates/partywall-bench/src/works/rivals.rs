@@ -30,7 +30,9 @@ pub(crate) struct Rival {
     name: String,
     /// What it does: `latency`, `stream`, `batch`, `frames`, `many frames`, `read idle`, `read busy`, `write busy`, `wake`.
     does: Vec<String>,
-    /// Sizes it cannot exceed.
+    /// The sizes it can do.
+    #[serde(default)]
+    at_least: usize,
     #[serde(default = "unlimited")]
     at_most: usize,
     /// Processes besides the leader; 0 if the other side is a thread.
@@ -50,7 +52,7 @@ fn one() -> usize {
 
 impl Rival {
     pub(crate) fn does(&self, what: &str, size: usize) -> bool {
-        size <= self.at_most && self.does.iter().any(|does| does == what)
+        (self.at_least..=self.at_most).contains(&size) && self.does.iter().any(|does| does == what)
     }
 
     pub(crate) fn entry(&self, what: &str, followers: usize) -> Entry {
@@ -84,6 +86,7 @@ fn of_the_system() -> Vec<Rival> {
         Rival {
             name: name.to_owned(),
             does: does.into_iter().map(str::to_owned).collect(),
+            at_least: 0,
             at_most,
             followers: 1,
             program: None,
