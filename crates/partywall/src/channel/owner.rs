@@ -17,15 +17,13 @@ use crate::error::{Denied, OpenError};
 use crate::layout::header::{self, FLAG_CONFIDENTIAL, FLAG_KEEP, Pattern, Phase, Side, State};
 use crate::layout::last_error::LastError;
 use crate::layout::root::{CURRENT, LAST};
-use crate::layout::seat::{self, SeatState};
-use crate::layout::verdict::{self, Evicted};
+use crate::layout::seat;
 use crate::layout::{MAX_SEATS, owner, peers};
 use crate::memory::{ReadOnly, Region, Shared, SharedMut, Writable};
 use crate::os::{self, LockFile, Provision};
 use crate::protocol::Lie;
 use crate::protocol::growth::{self, Later, Older};
-use crate::protocol::park;
-use crate::protocol::seats::abandoned;
+use crate::protocol::{eviction, park};
 use crate::record::Schema;
 
 /// What a pattern brings to owning a channel: the words that its owner alone writes.
@@ -512,25 +510,13 @@ fn begin_anew<R: OwnerRole>(
     Ok(owned)
 }
 
-/// Says in a generation what was lost at each seat in those before it. Done once when it is made, and again, for good,
-/// before the old one goes: so it may be repeated.
+/// Says in a generation what was lost at each seat in those before it: once when it is made, and again, for good, before
+/// the old one goes.
 fn carry_losses<R: OwnerRole>(old: &R, new: &Region<Writable>) {
-    if !R::PATTERN.counts_losses() {
-        return;
-    }
-    let (owner, peers) = (old.owner(), old.peers());
-    for seat in 0..(owner.load32(header::SEAT_COUNT, Relaxed)).min(MAX_SEATS) {
-        let (at, verdict) = (peers::seat_at(seat), verdict::at(seat));
-        let epoch = SeatState(peers.load(at + seat::STATE, Acquire)).epoch();
-        let selector = Evicted(owner.load(verdict + verdict::EVICTED, Relaxed)).selector();
-        let lost = [
-            owner.load(verdict + verdict::FORMER, Relaxed),
-            owner.load(verdict + verdict::LOST_0 + 8 * selector, Relaxed),
-            peers.load(at + abandoned(epoch), Relaxed),
-            peers.load(at + seat::UNREAD, Relaxed),
-        ];
-        let lost = lost.into_iter().fold(0, u64::wrapping_add);
-        new.store(verdict + verdict::FORMER, lost, Relaxed);
+    if R::PATTERN.counts_losses() {
+        let (owner, peers) = (old.owner(), old.peers());
+        let seats = owner.load32(header::SEAT_COUNT, Relaxed).min(MAX_SEATS);
+        eviction::carry_losses(owner, peers, seats, new);
     }
 }
 

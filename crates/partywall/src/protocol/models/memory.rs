@@ -397,9 +397,15 @@ impl<S: Copy> World<S> {
         data: impl Iterator<Item = u64>,
         peer_words: impl Iterator<Item = u64>,
     ) -> Self {
-        let verdicts = (0..seats)
-            .map(verdict::at)
-            .flat_map(|at| [verdict::EVICTED, verdict::LOST_0, verdict::LOST_1].map(|w| at + w));
+        let verdicts = (0..seats).map(verdict::at).flat_map(|at| {
+            [
+                verdict::EVICTED,
+                verdict::LOST_0,
+                verdict::LOST_1,
+                verdict::FORMER,
+            ]
+            .map(|w| at + w)
+        });
         let data = data.map(|at| at..at + 8);
         let owner = Memory::new(owner_words.chain(verdicts), OWNER_HALVES.into_iter(), data);
         let peers = Memory::new(peer_words, peer_halves(seats), [].into_iter());
