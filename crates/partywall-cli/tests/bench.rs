@@ -6,7 +6,6 @@ use common::command;
 use serde_json::Value;
 use std::process::{Output, Stdio};
 use std::sync::Mutex;
-use std::time::Duration;
 
 /// Two benches on the same two cores would wait for each other's turns at the scheduler.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -107,7 +106,7 @@ fn ctrl_c_ends_both_processes() {
         .spawn()
         .expect("the command starts");
     // Where it is by then does not matter; that it has its handlers does.
-    std::thread::sleep(Duration::from_millis(500));
+    std::thread::sleep(std::time::Duration::from_millis(500));
     common::interrupt(&running);
     assert_eq!(running.wait().expect("it ends").code(), Some(130));
 }
