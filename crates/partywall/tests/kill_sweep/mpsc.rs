@@ -459,7 +459,7 @@ fn sender_operations() -> [Swept<LaneWorld>; 7] {
                 stage.disarmed();
             },
             check: |world, report| {
-                assert!(report.killed || system::names(world.path()).len() == 0);
+                assert!(report.killed || system::names(world.path()).is_empty());
                 world.nothing_is_left();
             },
         },
