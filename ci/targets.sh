@@ -195,6 +195,7 @@ windows() {
     chmod 700 "$place"
     through "$place" "$program" "$program"
     rm -r "$place"
+    python3 ci/console.py "$directory/partywall.exe"
     step 'windows: kills and stops under Wine'
     for pattern in ring snapshot broadcast frames mpsc guarded; do
         $program torture --seconds 6 --seed 6 --pattern $pattern --json | tail -n 1

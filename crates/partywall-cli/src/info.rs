@@ -238,6 +238,7 @@ fn seat(seat: &SeatInfo, current: u64) -> Vec<String> {
             seat.abandoned,
             seat.lost,
             seat.unread,
+            seat.former,
             seat.missed,
             seat.dropped,
         ]

@@ -93,7 +93,9 @@ enum Command {
     /// Torture all patterns with random traffic, kills and stops, and judge what comes of it
     Torture(torture::TortureArguments),
     /// Measure against the limit of this machine
-    Bench(bench::BenchArgs),
+    Bench(partywall_bench::Arguments),
+    #[command(hide = true)]
+    BenchSeat(partywall_bench::contest::Seat),
     /// Print the layout of shared memory: every field, its offset, width and writer
     Abi,
     /// Print a completion script for a shell
@@ -116,6 +118,10 @@ fn main() -> ExitCode {
         }
         Command::Bench(options) => {
             return bench::run(&options)
+                .unwrap_or_else(|message| complain(&Failure::new(Exit::Failed, message)));
+        }
+        Command::BenchSeat(seat) => {
+            return bench::serve(&seat)
                 .unwrap_or_else(|message| complain(&Failure::new(Exit::Failed, message)));
         }
         Command::Lock(options) => {

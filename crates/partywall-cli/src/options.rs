@@ -52,6 +52,15 @@ pub(crate) struct Protection {
     /// Keep it out of swap while this command has it open
     #[arg(long)]
     pub(crate) lock_memory: bool,
+
+    /// Windows: let its memory be of the page file, in no file of its own; it goes with the last process that has the channel open
+    #[arg(long)]
+    pub(crate) page_file: bool,
+
+    /// Windows: let processes of other log-on sessions wake each other, and with --page-file find it (which takes
+    /// SeCreateGlobalPrivilege)
+    #[arg(long)]
+    pub(crate) global: bool,
 }
 
 /// An owner's options with a [`Protection`].
@@ -61,9 +70,17 @@ macro_rules! protected {
         let options = $options
             .confidential(protection.confidential)
             .locked_in_memory(protection.lock_memory);
-        match protection.mode {
+        let options = match protection.mode {
             Some(mode) => options.mode(mode),
             None => options,
+        };
+        let options = match protection.page_file {
+            true => options.backing(partywall::Backing::PageFile),
+            false => options,
+        };
+        match protection.global {
+            true => options.global(true),
+            false => options,
         }
     }};
 }

@@ -38,7 +38,7 @@ pub(crate) struct SendArguments {
 
     /// Send to the channel of a `partywall collect`, as one of many; waits for it. Without --record-size a record is a
     /// line
-    #[arg(long, conflicts_with_all = ["capacity", "seats", "no_consumer", "mode", "confidential"])]
+    #[arg(long, conflicts_with_all = ["capacity", "seats", "no_consumer", "mode", "confidential", "page_file", "global"])]
     to_collector: bool,
 
     /// Leave at the end of input, without waiting until everything was taken

@@ -81,6 +81,33 @@ fn a_round_of_each_pattern_finds_nothing() {
     assert!(kills > 20, "{kills}");
 }
 
+/// Whether a channel grows in a second is not for us to say; in many seconds each does.
+#[test]
+fn channels_grow_and_change_their_schemas_meanwhile_and_nothing_is_found() {
+    let kept = tempfile::tempdir().expect("a directory");
+    for pattern in PATTERNS.into_iter().filter(|&pattern| pattern != "guarded") {
+        let (mut growths, mut reschemas) = (0, 0);
+        for seed in 1.. {
+            assert!(
+                seed < 40,
+                "{pattern}: {growths} growths, {reschemas} reschemas"
+            );
+            let seed = seed.to_string();
+            let arguments = ["--seconds", "1", "--seed", &seed, "--pattern", pattern];
+            let output = torture(kept.path(), &arguments)
+                .output()
+                .expect("it starts");
+            assert!(output.status.success(), "{output:?}");
+            let told = report(&output);
+            growths += count(&told, "growths");
+            reschemas += count(&told, "reschemas");
+            if growths > 0 && reschemas > 0 && count(&told, "rejoins") > 0 {
+                break;
+            }
+        }
+    }
+}
+
 #[test]
 fn every_oracle_finds_every_fault_and_the_round_is_kept() {
     for fault in ["corrupt", "skip", "twice"] {

@@ -85,6 +85,53 @@ pub enum OpenError {
         /// What the system said.
         source: io::Error,
     },
+    /// There is no memory behind a segment: it was of the page file (Windows, [`Backing::PageFile`](crate::Backing)), and went
+    /// with the last process that had it open.
+    #[error(
+        "channel {channel}: the memory of {file} was of the page file, and went with the last process that had it open; its owner makes it anew when it opens the channel"
+    )]
+    Vanished {
+        /// The channel's name.
+        channel: String,
+        /// The file's name.
+        file: String,
+    },
+    /// Something else has the name of a segment's section (Windows), so that the section is gone.
+    #[error(
+        "channel {channel}: the memory of {file} is gone, and its name, {object}, is that of another kind of object (ERROR_INVALID_HANDLE) or of another user's: sections, events, mutexes, semaphores, timers and jobs share one table of names; end the program that made it, or start the channel's owner, which makes the memory anew under another name"
+    )]
+    ForeignObject {
+        /// The channel's name.
+        channel: String,
+        /// The file's name.
+        file: String,
+        /// The name that clashes.
+        object: String,
+    },
+    /// The memory of a segment belongs to another log-on session (Windows).
+    #[error(
+        "channel {channel}: the memory of {file} belongs to log-on session {theirs}, and this process runs in session {ours}; open the channel in that session with `global` (--global), or let its memory be files"
+    )]
+    OtherSession {
+        /// The channel's name.
+        channel: String,
+        /// The file's name.
+        file: String,
+        /// The session in which it was made.
+        theirs: u32,
+        /// This process's.
+        ours: u32,
+    },
+    /// This process may not make memory that other log-on sessions find (Windows).
+    #[error(
+        "channel {channel}: cannot make memory of the page file that every log-on session finds: {source}. Outside session 0 that takes the privilege SeCreateGlobalPrivilege, which services and administrators have; run its owner as one of them, give the user the right \"Create global objects\" (secpol.msc), leave `global` (--global) out, or let its memory be files, which need no privilege"
+    )]
+    NoGlobalRight {
+        /// The channel's name.
+        channel: String,
+        /// What the system said.
+        source: io::Error,
+    },
     /// There is not enough memory in the file system.
     #[error(
         "channel {channel}: needs {needed} bytes of shared memory and {free} are free; remove old channels (`partywall clean`), choose a smaller capacity, or enlarge the tmpfs (in a container: --shm-size, whose default is 64 MiB)"
@@ -263,6 +310,16 @@ pub enum OpenError {
         /// What the system said.
         source: io::Error,
     },
+}
+
+impl OpenError {
+    /// The memory is gone for good; only an owner can make it anew.
+    pub(crate) fn is_of_vanished_memory(&self) -> bool {
+        matches!(
+            self,
+            OpenError::Vanished { .. } | OpenError::ForeignObject { .. }
+        )
+    }
 }
 
 /// What a user was not permitted to do.

@@ -62,6 +62,7 @@ pub use channel::namespace::Namespace;
 pub use error::{
     Denied, GrowError, LockError, ManageError, OpenError, RecvError, SendError, Unchanged,
 };
+pub use handle::options::Backing;
 pub use layout::verdict::EvictionReason;
 pub use os::decline_sigbus_handler;
 pub use protocol::Lie;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use common::Place;
 use partywall::frames::{Frame, Publisher, PublisherOptions, Subscriber, SubscriberOptions};
-use partywall::record::Record;
+use partywall::record::{Record, Schema};
 use partywall::{GrowError, OpenError, RecvError, SendError};
 
 const LONG: Duration = Duration::from_secs(20);
@@ -332,4 +332,47 @@ fn frames_of_another_type_follow_those_of_the_old() {
     new.grow(40).unwrap();
     new.send(&value).unwrap();
     assert_eq!(again.recv_timeout(LONG).unwrap(), value);
+}
+
+/// Whoever wants frames of the old type has come to its end; what it holds of them has not.
+#[test]
+fn frames_in_hand_outlive_a_change_of_type() {
+    let place = Place::new();
+    let options = publisher(&place).schema(Schema::of::<Old>());
+    // What is confidential is overwritten before it goes.
+    let mut publisher = options.confidential(true).open("f").unwrap();
+    let options = subscriber(&place).schema(Schema::of::<Old>());
+    let mut holds = options.attach("f").unwrap();
+    let mut empty_handed = options.attach("f").unwrap();
+    let value = 7_u64.to_le_bytes();
+    publisher.publish_copy(&value).unwrap();
+    let frame = holds.recv_timeout(LONG).unwrap();
+    drop(empty_handed.recv_timeout(LONG).unwrap());
+    publisher.reschema(Some(Schema::of::<New>())).unwrap();
+    for subscriber in [&mut empty_handed, &mut holds] {
+        for _ in 0..2 {
+            let end = subscriber.recv_timeout(LONG);
+            assert!(matches!(end, Err(RecvError::SchemaMismatch { .. })));
+        }
+    }
+    // Nobody waits for it, and nobody takes away what it holds.
+    for number in 0..100_u64 {
+        let mut bytes = number.to_le_bytes().to_vec();
+        bytes.resize(16, 0);
+        publisher.publish_copy(&bytes).unwrap();
+    }
+    // A growth looks for memory that nobody needs, too.
+    publisher.reschema(None).unwrap();
+    assert_eq!(generations(&place, "f"), [1, 2, 3]);
+    assert_eq!(frame.to_vec(), value);
+    drop(holds);
+    assert_eq!(frame.to_vec(), value);
+    drop(frame);
+    let end = std::time::Instant::now() + LONG;
+    while generations(&place, "f") != [3] {
+        assert!(std::time::Instant::now() < end, "old memory stays");
+        publisher.publish_copy(&[0; 16]).unwrap();
+    }
+    let info = partywall::inspect::inspect(&place.namespace, "f").unwrap();
+    assert_eq!(info.seats.len(), 0, "{:?}", info.seats);
 }

@@ -8,9 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use common::Place;
-use partywall::mpsc::{Event, Receiver, ReceiverOptions, Sender, SenderId, SenderOptions};
+use partywall::mpsc::{
+    Event, Receiver, ReceiverOptions, Sender, SenderId, SenderOptions, TypedReceiver,
+};
 use partywall::record::{Record, Schema};
-use partywall::{GrowError, OpenError, SendError};
+use partywall::{GrowError, OpenError, RecvError, SendError};
 
 const LONG: Duration = Duration::from_secs(20);
 
@@ -447,4 +449,89 @@ fn senders_of_other_records_are_told_so_and_have_closed() {
         (2, 4_u64.to_le_bytes().to_vec()),
     ];
     assert_eq!(records, expected);
+}
+
+/// Values, and what was told instead of others.
+fn feet(receiver: &mut TypedReceiver<Feet>) -> (Vec<u64>, Vec<RecvError>) {
+    let (mut values, mut errors) = (Vec::new(), Vec::new());
+    loop {
+        match receiver.try_recv() {
+            Ok(Some(event)) => values.extend(event.record().map(|received| received.value.length)),
+            Ok(None) => return (values, errors),
+            Err(error) => errors.push(error),
+        }
+    }
+}
+
+#[test]
+fn values_of_the_type_before_are_converted_and_never_taken_for_the_new() {
+    let place = Place::new();
+    let mut metres = receiver(&place).open_typed::<Metre>("unit").unwrap();
+    metres.grow(1 << 14).unwrap();
+    assert_eq!((metres.generation(), metres.lane_capacity()), (2, 1 << 14));
+    let senders = sender(&place);
+    // As many bytes as the new ones have.
+    let mut old = senders.attach_typed::<Metre>("unit").unwrap();
+    old.send(&Metre { length: 3.0 }).unwrap();
+    let convert = |Metre { length }| Feet {
+        length: (length / 0.3048).round() as u64,
+    };
+    let mut receiver = metres.reschema::<Feet>(convert).unwrap();
+    let mut new = senders.attach_typed::<Feet>("unit").unwrap();
+    new.send(&Feet { length: 4 }).unwrap();
+    let (values, errors) = feet(&mut receiver);
+    assert!(
+        values == [10, 4] && errors.is_empty(),
+        "{values:?}, {errors:?}"
+    );
+    drop(new);
+    assert!(matches!(
+        old.send(&Metre { length: 1.0 }),
+        Err(SendError::SchemaMismatch { .. })
+    ));
+    assert_eq!(feet(&mut receiver).0, [0; 0]);
+}
+
+#[test]
+fn a_successor_is_told_of_values_of_the_type_before() {
+    let place = Place::new();
+    let metres = receiver(&place).open_typed::<Metre>("unit").unwrap();
+    let senders = sender(&place);
+    let mut old = senders.attach_typed::<Metre>("unit").unwrap();
+    old.send(&Metre { length: 3.0 }).unwrap();
+    let convert = |Metre { length }| Feet {
+        length: length as u64,
+    };
+    let dies = metres.reschema::<Feet>(convert).unwrap();
+    let mut new = senders.attach_typed::<Feet>("unit").unwrap();
+    new.send(&Feet { length: 4 }).unwrap();
+    dies.into_inner().abandon();
+    let mut receiver = self::receiver(&place).open_typed::<Feet>("unit").unwrap();
+    let (values, errors) = feet(&mut receiver);
+    assert_eq!(values, [4]);
+    assert!(
+        matches!(&errors[..], [RecvError::SchemaMismatch { .. }]),
+        "{errors:?}"
+    );
+}
+
+#[test]
+fn lanes_that_nobody_has_claimed_take_no_memory_in_the_next_generation_either() {
+    const LANE: u64 = 1 << 20;
+    let place = Place::new();
+    let mut receiver = receiver(&place).seats(16).open("lean").unwrap();
+    let mut sender = sender(&place).attach("lean").unwrap();
+    sender.send(&bytes(0)).unwrap();
+    receiver.grow(LANE).unwrap();
+    sender.send(&bytes(1)).unwrap();
+    assert_eq!(next_number(&mut receiver), 0);
+    assert_eq!(next_number(&mut receiver), 1);
+    // Looks at every lane, more than once.
+    for _ in 0..3 {
+        assert!(receiver.recv_timeout(Duration::from_millis(110)).is_err());
+    }
+    assert_eq!(generations(&place, "lean"), [2]);
+    let info = partywall::inspect::inspect(&place.namespace, "lean").unwrap();
+    let reserved = info.bytes_reserved;
+    assert!((LANE..2 * LANE).contains(&reserved), "{reserved}");
 }

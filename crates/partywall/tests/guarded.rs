@@ -264,6 +264,79 @@ fn larger_values_are_made_room_for_with_everything_that_matters() {
 }
 
 #[test]
+fn a_seat_that_is_only_looked_at_is_not_taken() {
+    let place = Place::new();
+    let options = options(&place).seats(2);
+    let first = options.open("r").unwrap();
+    let _keeper = options.open("r").unwrap();
+    // The other seat is free, but for the moments in which a remover sees whether anybody sits there.
+    drop(first);
+    let over = std::sync::atomic::AtomicBool::new(false);
+    let order = std::sync::atomic::Ordering::Relaxed;
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(order) {
+                match manage::remove(&place.namespace, "r", false) {
+                    Err(
+                        ManageError::InUse { .. }
+                        | ManageError::Open(OpenError::AlreadyOwned { .. }),
+                    ) => {}
+                    other => panic!("{other:?}"),
+                }
+            }
+        });
+        for _ in 0..3000 {
+            let opened = options.open("r").inspect_err(|_| over.store(true, order));
+            drop(opened.unwrap());
+        }
+        over.store(true, order);
+    });
+}
+
+#[test]
+fn who_opens_a_record_while_it_is_made_anew_gets_the_one_or_the_other() {
+    let place = Place::new();
+    let options = options(&place).seats(2).value_size(8);
+    let over = std::sync::atomic::AtomicBool::new(false);
+    let order = std::sync::atomic::Ordering::Relaxed;
+    let (mut counted, mut grown) = (0_u64, 0);
+    thread::scope(|scope| {
+        let grower = scope.spawn(|| {
+            let mut size = 16;
+            while !over.load(order) {
+                match options.clone().value_size(size).open("r") {
+                    Ok(record) => size = record.max_value() as u32 + 8,
+                    // Somebody uses it.
+                    Err(OpenError::Mismatch { .. } | OpenError::AlreadyOwned { .. }) => {}
+                    Err(error) => {
+                        over.store(true, order);
+                        panic!("{error}");
+                    }
+                }
+            }
+            size
+        });
+        while counted < 3000 && !over.load(order) {
+            let opened = options.open("r").inspect_err(|_| over.store(true, order));
+            let mut record = opened.unwrap();
+            let lock = record.lock_timeout(LONG);
+            let mut guard = lock
+                .inspect_err(|_| over.store(true, order))
+                .unwrap()
+                .consistent();
+            let before = guard.value().try_into().map_or(0, u64::from_le_bytes);
+            assert_eq!(before, counted, "a commit is lost");
+            counted += 1;
+            *guard.value_mut() = counted.to_le_bytes().to_vec();
+            guard.commit().unwrap();
+        }
+        over.store(true, order);
+        grown = grower.join().unwrap();
+    });
+    assert!(counted == 3000 && grown > 24, "{counted}, {grown}");
+}
+
+#[test]
 fn who_opens_a_record_while_it_is_removed_gets_it_or_the_next() {
     let place = Place::new();
     let (place, done) = (&place, &std::sync::atomic::AtomicBool::new(false));

@@ -10,11 +10,12 @@ use clap::ValueEnum;
 use partywall::{ManageError, Namespace, OpenError, inspect, manage};
 
 use super::TortureArguments;
+use super::journal::What;
 use super::oracle::{self, Evidence, Finding, Kind};
 use super::plan::{Deed, Part, Plan};
 use super::players::{Place, Player};
 use super::report::{Builds, Report, keep};
-use super::worker::{ABANDON, AGAIN};
+use super::worker::{ABANDON, AGAIN, GROW, RESCHEMA};
 use crate::demo::cast::Pattern;
 use crate::demo::event::now_ns;
 use crate::demo::scratch::{Scratch, random};
@@ -103,6 +104,10 @@ impl Drop for Stage {
 pub(super) struct Round {
     pub(super) kills: u64,
     pub(super) stops: u64,
+    pub(super) growths: u64,
+    pub(super) reschemas: u64,
+    /// Times that somebody opened the channel, or came to it, again.
+    pub(super) rejoins: u64,
     pub(super) operations: u64,
     pub(super) records: u64,
     /// Who did it, if there is another program.
@@ -264,6 +269,8 @@ impl Playing<'_> {
             }
             Due::Deed(Deed::Again { slot }) => self.order(slot, AGAIN),
             Due::Deed(Deed::Abandon { slot }) => self.order(slot, ABANDON),
+            Due::Deed(Deed::Grow { slot }) => self.order(slot, GROW),
+            Due::Deed(Deed::Reschema { slot }) => self.order(slot, RESCHEMA),
             Due::Deed(Deed::List) => {
                 if let Err(error) = inspect::list(&self.stage.namespace) {
                     self.problem(format!("channels cannot be listed: {error}"));
@@ -413,7 +420,13 @@ impl Playing<'_> {
             }
         }
         self.round.operations = runs.iter().map(|run| run.entries.len() as u64).sum();
-        self.round.records = runs.iter().map(oracle::Run::records).sum();
+        self.round.records = runs.iter().map(|run| run.count(What::Got)).sum();
+        let count = |what| runs.iter().map(|run| run.count(what)).sum::<u64>();
+        self.round.reschemas = count(What::Reschemed);
+        self.round.growths = count(What::Grown);
+        let slots = self.plan.slots.len() as u64;
+        let came = count(What::Opened) + count(What::Attached);
+        self.round.rejoins = came.saturating_sub(slots);
         let evidence = Evidence {
             plan: self.plan,
             runs,

@@ -34,7 +34,7 @@ const LONG: u64 = 100_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u16)]
 pub(super) enum What {
-    /// A writer has the channel: `flag` 1 if it adopted it, `count` the generation, `sequence` of the latest record.
+    /// A writer has the channel: `flag` bit 0 if it adopted it, bit 1 if records are of the other schema, `count` the generation, `sequence` of the latest record.
     Opened = 1,
     /// A record is committed, `count` of them up to `sequence`.
     Acked,
@@ -81,6 +81,31 @@ pub(super) enum What {
     Unlocked,
     /// Somebody gave the record up.
     NotRecoverable,
+    /// A writer is about to grow.
+    Growing,
+    /// It has: `count` the generation.
+    Grown,
+    /// A writer is about to go on with records of another schema.
+    Rescheming,
+    /// It does: `count` the generation.
+    Reschemed,
+    /// What the channel itself counts: `flag` says what, see `Tally`; `count` the seat, `source` the generation, where
+    /// that matters.
+    Counted,
+}
+
+/// What a channel counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u16)]
+pub(super) enum Tally {
+    /// Records that were refused by policy.
+    Dropped = 1,
+    /// Records that were received through a lane.
+    Received,
+    /// Records of a seat that nobody received, in this generation.
+    Losses,
+    /// The same in all generations before, none of which is there any more.
+    Former,
 }
 
 /// How a handle came to its end.
@@ -91,7 +116,8 @@ pub(super) enum Ending {
     Deleted,
     Superseded,
     Evicted,
-    Damaged,
+    /// The records are others now.
+    Schema,
 }
 
 impl Ending {
@@ -100,7 +126,7 @@ impl Ending {
         Ending::Deleted,
         Ending::Superseded,
         Ending::Evicted,
-        Ending::Damaged,
+        Ending::Schema,
     ];
 
     pub(super) fn of(flag: u16) -> Option<Ending> {
@@ -111,7 +137,7 @@ impl Ending {
 }
 
 impl What {
-    const ALL: [What; 25] = [
+    const ALL: [What; 30] = [
         What::Opened,
         What::Acked,
         What::Dropped,
@@ -137,6 +163,11 @@ impl What {
         What::Unlocking,
         What::Unlocked,
         What::NotRecoverable,
+        What::Growing,
+        What::Grown,
+        What::Rescheming,
+        What::Reschemed,
+        What::Counted,
     ];
 }
 
@@ -165,6 +196,14 @@ impl Entry {
 
     pub(super) fn flag(self, flag: u16) -> Entry {
         Entry { flag, ..self }
+    }
+
+    /// Of what the channel counts, at this seat.
+    pub(super) fn counted(tally: Tally, seat: u32, generation: u64, number: u64) -> Entry {
+        Entry::new(What::Counted)
+            .flag(tally as u16)
+            .count(seat)
+            .of(generation, number)
     }
 
     pub(super) fn count(self, count: u32) -> Entry {

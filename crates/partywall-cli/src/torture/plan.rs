@@ -94,6 +94,8 @@ pub(super) struct Slot {
     pub(super) lossy: bool,
     /// Whether it waits for the successor of a dead owner.
     pub(super) patient: bool,
+    /// Of a peer where records have a schema: whether it takes them as bytes.
+    pub(super) raw: bool,
     /// Of a snapshot's reader: whether it goes on with the next writer's; of a broadcast's: whether it begins with the oldest.
     pub(super) follow: bool,
 }
@@ -123,7 +125,7 @@ pub(super) struct Event {
     pub(super) deed: Deed,
 }
 
-/// What befalls somebody. Growth has its place here too, once there is any: an order to the owner, as [`Deed::Again`] is.
+/// What befalls somebody.
 #[derive(Serialize, Deserialize, Debug, Clone, Copy, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Deed {
@@ -135,6 +137,10 @@ pub(super) enum Deed {
     Again { slot: usize },
     /// An owner gives the channel up without closing it, and opens it again.
     Abandon { slot: usize },
+    /// An owner goes on with more memory.
+    Grow { slot: usize },
+    /// An owner goes on with records that are made of something else.
+    Reschema { slot: usize },
     /// Somebody looks at all channels.
     List,
     /// Somebody removes all channels that nobody uses.
@@ -167,7 +173,7 @@ impl Plan {
         }
         let millis = random.between(300, 1500);
         let options = options(random, pattern);
-        let events = events(random, pattern, &slots, millis * 1000);
+        let events = events(random, pattern, &options, &slots, millis * 1000);
         Plan {
             seed,
             round,
@@ -194,6 +200,7 @@ fn slot(random: &mut Random, part: Part) -> Slot {
         at_most_once: random.once_in(3),
         lossy: random.once_in(2),
         patient: random.once_in(2),
+        raw: random.once_in(3),
         follow: random.once_in(2),
     }
 }
@@ -207,7 +214,7 @@ fn options(random: &mut Random, pattern: Pattern) -> Options {
         Pattern::Snapshot | Pattern::Broadcast | Pattern::Guarded => 16_000,
     };
     let short = random.choose(&[64, 256, 1024]);
-    let schema = random.once_in(3) && !matches!(pattern, Pattern::Frames | Pattern::Mpsc);
+    let schema = random.once_in(3);
     Options {
         capacity,
         slots: 2 << random.below(9),
@@ -234,7 +241,13 @@ fn options(random: &mut Random, pattern: Pattern) -> Options {
     }
 }
 
-fn events(random: &mut Random, pattern: Pattern, slots: &[Slot], micros: u64) -> Vec<Event> {
+fn events(
+    random: &mut Random,
+    pattern: Pattern,
+    options: &Options,
+    slots: &[Slot],
+    micros: u64,
+) -> Vec<Event> {
     let (kills, stops, agains) = (random.between(2, 14), random.below(5), random.below(5));
     let mut deeds = Vec::new();
     for _ in 0..kills {
@@ -280,8 +293,33 @@ fn events(random: &mut Random, pattern: Pattern, slots: &[Slot], micros: u64) ->
             deed,
         })
         .collect();
+    growths(random, options.schema, slots, micros, &mut events);
     events.sort_by_key(|event| event.at_us);
     events
+}
+
+/// Owners grow; some are killed while they do, or soon after it.
+fn growths(random: &mut Random, typed: bool, slots: &[Slot], micros: u64, events: &mut Vec<Event>) {
+    let owners: Vec<usize> = (0..slots.len())
+        .filter(|&slot| slots[slot].part == Part::Owner)
+        .collect();
+    if owners.is_empty() {
+        return;
+    }
+    for _ in 0..random.below(6) {
+        let (at_us, slot) = (random.below(micros), random.choose(&owners));
+        let deed = if typed && random.once_in(2) {
+            Deed::Reschema { slot }
+        } else {
+            Deed::Grow { slot }
+        };
+        events.push(Event { at_us, deed });
+        if random.once_in(2) {
+            let at_us = at_us + random.below(1500);
+            let deed = Deed::Kill { slot, away_us: 0 };
+            events.push(Event { at_us, deed });
+        }
+    }
 }
 
 #[cfg(test)]
@@ -310,7 +348,7 @@ mod tests {
     fn every_deed_befalls_every_pattern() {
         for &pattern in Pattern::value_variants() {
             let events = (0..200).flat_map(|round| Plan::new(1, round, &[pattern]).events);
-            let mut seen = [0; 8];
+            let mut seen = [0; 10];
             for event in events {
                 seen[match event.deed {
                     Deed::Kill { .. } => 0,
@@ -321,10 +359,14 @@ mod tests {
                     Deed::Clean => 5,
                     Deed::Remove { force: false } => 6,
                     Deed::Remove { force: true } => 7,
+                    Deed::Grow { .. } => 8,
+                    Deed::Reschema { .. } => 9,
                 }] += 1;
             }
-            // A guarded record has nobody who could abandon it.
-            seen[3] += usize::from(pattern == Pattern::Guarded);
+            // A guarded record has nobody who could abandon it, or make it grow under others.
+            for deed in [3, 8, 9] {
+                seen[deed] += usize::from(pattern == Pattern::Guarded);
+            }
             assert!(!seen.contains(&0), "{pattern:?} {seen:?}");
         }
     }

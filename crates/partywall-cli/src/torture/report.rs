@@ -75,6 +75,9 @@ struct Sums {
     rounds: u64,
     kills: u64,
     stops: u64,
+    growths: u64,
+    reschemas: u64,
+    rejoins: u64,
     operations: u64,
     records: u64,
     lost: u64,
@@ -89,6 +92,9 @@ impl Sums {
         self.rounds += other.rounds;
         self.kills += other.kills;
         self.stops += other.stops;
+        self.growths += other.growths;
+        self.reschemas += other.reschemas;
+        self.rejoins += other.rejoins;
         self.operations += other.operations;
         self.records += other.records;
         self.lost += other.lost;
@@ -106,6 +112,9 @@ impl Sums {
             rounds: 1,
             kills: round.kills,
             stops: round.stops,
+            growths: round.growths,
+            reschemas: round.reschemas,
+            rejoins: round.rejoins,
             operations: round.operations,
             records: round.records,
             lost: count(Kind::Lost),
@@ -263,19 +272,25 @@ impl Report {
             "rounds",
             "kills",
             "stops",
+            "growths",
+            "reschemas",
+            "rejoins",
             "operations",
             "records",
             "lost",
             "torn",
             "problems",
         ];
-        let heads: String = heads.iter().map(|head| format!(" {head:>13}")).collect();
+        let heads: String = heads.iter().map(|head| format!(" {head:>11}")).collect();
         let _ = writeln!(out, "{:<10}{heads}", "");
         let mut row = |name: &str, sums: &Sums| {
             let cells = [
                 sums.rounds,
                 sums.kills,
                 sums.stops,
+                sums.growths,
+                sums.reschemas,
+                sums.rejoins,
                 sums.operations,
                 sums.records,
                 sums.lost,
@@ -284,7 +299,7 @@ impl Report {
             ];
             let cells: String = cells
                 .iter()
-                .map(|&cell| format!(" {:>13}", grouped(cell)))
+                .map(|&cell| format!(" {:>11}", grouped(cell)))
                 .collect();
             let _ = writeln!(out, "{name:<10}{cells}");
         };

@@ -127,6 +127,7 @@ impl Receiver {
             Err(RecvError::SchemaMismatch { difference, .. }) => {
                 return Err(self.handle.end_for_other_records(difference));
             }
+            Err(RecvError::Closed { channel }) => return Err(self.ended_behind_us(channel)),
             visited => visited?,
         };
         let (owner, shape) = (visited.owner.clone(), shape(&visited.header));
@@ -136,6 +137,18 @@ impl Receiver {
         }
         self.handle.goes_on_in(visited);
         Ok(())
+    }
+
+    /// The stream has ended while we stood in an earlier generation: what it had yet is lost to us, and is said before
+    /// its end.
+    fn ended_behind_us(&mut self, channel: String) -> RecvError {
+        let end = self.handle.closed_at().wrapping_add(1);
+        let lost = end.wrapping_sub(self.reader.next());
+        if lost as i64 <= 0 {
+            return RecvError::Closed { channel };
+        }
+        self.lost = self.lost.wrapping_add(lost);
+        RecvError::Overrun { channel, lost }
     }
 
     /// [`Self::try_recv`] into a buffer.

@@ -67,6 +67,12 @@ pub(crate) trait PeerRole: Sized {
     /// What is to be said before the seat is given up by a holder that cannot go over.
     fn last_words(&mut self) {}
 
+    /// The same, where something in the seat is still in use: says that it has left, but for that. Whether it is so; then
+    /// the seat is given up with the last of what is in use.
+    fn leave_with_what_it_holds(&mut self) -> bool {
+        false
+    }
+
     /// The seats of an older generation that newcomers to the current one must not take, one bit each; `None` if that
     /// cannot be said before its owner has retired it.
     fn promised(older: &Opened<'_>) -> Option<u64> {
@@ -252,6 +258,16 @@ impl<'a> Claiming<'a> {
         }
         if opened.header.state != State::READY {
             return Ok(self.not_ready());
+        }
+        if self.request.durable.is_some() && opened.header.provision().page_file {
+            return Err(OpenError::InvalidOption {
+                option: "a durable consumer's channel",
+                expected: "one whose memory is files, for its place there must outlive every process",
+                found: format!(
+                    "one of the page file (channel {}): its producer was opened with `Backing::PageFile` (--page-file)",
+                    self.channel.name()
+                ),
+            });
         }
         self.check_schema(&opened)?;
         let Some(promised) = self.promised_seats::<P>()? else {

@@ -6,9 +6,11 @@ use super::schema;
 use super::segment::{self, Header};
 use crate::error::OpenError;
 use crate::layout::frames::Pool;
-use crate::layout::header::{FLAG_CHECKSUM, FLAG_CONFIDENTIAL, FLAG_KEEP, Pattern, Side, State};
+use crate::layout::header::{
+    FLAG_CHECKSUM, FLAG_CONFIDENTIAL, FLAG_GLOBAL, FLAG_KEEP, FLAG_PAGE_FILE, Pattern, Side, State,
+};
 use crate::memory::{ReadOnly, Region, Writable};
-use crate::os::{self, Readers};
+use crate::os::{self, Provision, Readers};
 use crate::protocol::Lie;
 use crate::record::{self, Schema};
 
@@ -28,12 +30,30 @@ pub(crate) struct Wanted {
     pub(crate) confidential: bool,
     /// This process keeps what it maps out of swap.
     pub(crate) lock_memory: bool,
+    /// Where its memory is to come from, and who is to find it.
+    pub(crate) provision: Provision,
     /// Who besides the owner may read it; `None`: as before, and nobody at first.
     pub(crate) readers: Option<Readers>,
     /// What the records are made of; `None`: bytes.
     pub(crate) schema: Option<Schema>,
     /// Of frames: who may keep how many slots.
     pub(crate) pool: Option<Pool>,
+}
+
+impl Wanted {
+    /// The flags of its headers.
+    fn flags(&self) -> u32 {
+        [
+            (self.keep, FLAG_KEEP),
+            (self.checksums, FLAG_CHECKSUM),
+            (self.confidential, FLAG_CONFIDENTIAL),
+            (self.provision.page_file, FLAG_PAGE_FILE),
+            (self.provision.global, FLAG_GLOBAL),
+        ]
+        .into_iter()
+        .filter(|(wanted, _)| *wanted)
+        .fold(0, |flags, (_, flag)| flags | flag)
+    }
 }
 
 /// Where a new generation goes on.
@@ -57,13 +77,7 @@ pub(crate) fn create<R: OwnerRole>(
         pattern: R::PATTERN,
         side: Side::Owner,
         state: State::READY,
-        flags: if wanted.keep { FLAG_KEEP } else { 0 }
-            | if wanted.checksums { FLAG_CHECKSUM } else { 0 }
-            | if wanted.confidential {
-                FLAG_CONFIDENTIAL
-            } else {
-                0
-            },
+        flags: wanted.flags(),
         total_size: 0,
         generation,
         payload_offset: 0,
@@ -85,16 +99,13 @@ pub(crate) fn create<R: OwnerRole>(
     let peers_header = sized(channel, header, Side::Peers)?;
     header = sized(channel, header, Side::Owner)?;
     let peers_name = peers_file(generation);
-    // The owner writes this one header and then maps the peer side read-only like everybody else's bytes.
-    drop(segment::create(
-        channel,
-        &peers_name,
-        &peers_header,
-        |_| {},
-    )?);
+    // The owner writes this one header and then maps the peer side read-only like everybody else's bytes. Memory that goes
+    // with the last who has it must not be let go of in between.
+    let written = segment::create(channel, &peers_name, &peers_header, |_| {})?;
     let peers = segment::open_read_only(channel, &peers_name, Side::Peers)?
         .expect_segment(channel, &peers_name)?
         .0;
+    drop(written);
     let mut role = None;
     segment::create(channel, &owner_file(generation), &header, |owner| {
         schema::write(owner, &header, &schema);

@@ -48,6 +48,8 @@ const AT_ONCE: u32 = 1000;
 
 pub(crate) const THE_CHANNEL: &str = "the channel to appear";
 pub(crate) const AN_OWNER: &str = "an owner to open the channel again";
+const ITS_MEMORY: &str =
+    "an owner to open the channel again, whose memory went with the last process that had it";
 
 /// Tries until it works, waiting for the channel if need be.
 pub(crate) fn until_attached<T>(
@@ -62,7 +64,11 @@ pub(crate) fn until_attached<T>(
     loop {
         // Before looking, so that nothing that happens between looking and sleeping is missed.
         watch.cover(request);
-        let attempt = attempt()?;
+        let attempt = match attempt() {
+            // A successor makes it anew.
+            Err(OpenError::Vanished { .. }) => Attempt::Wait(ITS_MEMORY),
+            other => other?,
+        };
         let changed = matches!(attempt, Attempt::Again);
         let awaited = match attempt {
             Attempt::Attached(attached) => return Ok(attached),

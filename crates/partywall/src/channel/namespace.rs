@@ -75,6 +75,13 @@ impl Namespace {
                 found: format!("{mode:04o}"),
             });
         }
+        if mode != 0o700 && !os::SHARES_WITH_OTHERS {
+            return Err(OpenError::InvalidOption {
+                option: "a namespace's mode on Windows",
+                expected: "0700: its owner and SYSTEM have access, and sharing channels with other users is not offered here",
+                found: format!("{mode:04o}"),
+            });
+        }
         Self::find(path.as_ref(), Some(mode), os::user_id())
     }
 

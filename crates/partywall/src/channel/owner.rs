@@ -10,19 +10,21 @@ use super::generation::{self, Base, Wanted};
 use super::liveness::{FILES, GenerationLocks, OWNER, lock_patiently, seat_byte};
 use super::namespace::Namespace;
 use super::removal;
-use super::root::{self, Found};
+use super::root::{self, Found, Generations};
 use super::schema;
 use super::segment::{self, Header, Opened};
 use crate::error::{Denied, OpenError};
 use crate::layout::header::{self, FLAG_CONFIDENTIAL, FLAG_KEEP, Pattern, Phase, Side, State};
+use crate::layout::last_error::LastError;
 use crate::layout::root::{CURRENT, LAST};
-use crate::layout::verdict::{self, Evicted};
-use crate::layout::{MAX_SEATS, owner, peers, seat};
+use crate::layout::seat;
+use crate::layout::{MAX_SEATS, owner, peers};
 use crate::memory::{ReadOnly, Region, Shared, SharedMut, Writable};
-use crate::os::{self, LockFile};
+use crate::os::{self, LockFile, Provision};
 use crate::protocol::Lie;
 use crate::protocol::growth::{self, Later, Older};
-use crate::protocol::park;
+use crate::protocol::{eviction, park};
+use crate::record::Schema;
 
 /// What a pattern brings to owning a channel: the words that its owner alone writes.
 pub(crate) trait OwnerRole: Sized {
@@ -270,7 +272,13 @@ fn open_with_files<R: OwnerRole>(
                     &claimed.channel,
                     generations.current,
                     root_header.instance,
-                )?;
+                );
+                let found = match found {
+                    Err(error) if error.is_of_vanished_memory() => {
+                        return begin_anew(claimed, root, &root_header, generations, wanted, error);
+                    }
+                    other => other?,
+                };
                 let retired = found.0.state.phase() != Some(Phase::Ready);
                 let adopted = if found.0.state == State::BROKEN {
                     Err(broken(name, generations.current))
@@ -445,9 +453,83 @@ fn create_first<R: OwnerRole>(claimed: Claimed, wanted: &Wanted) -> Result<Owned
     Ok(owned)
 }
 
+/// Makes the generation after one whose memory went with the last process that had it. What was in it is lost, and nobody
+/// can say how much that was; so positions and counts begin anew.
+///
+/// An owner that dies before `root.current` is stored leaves files that the next one replaces; one that dies
+/// behind it has made what its successor adopts, or finds gone again.
+fn begin_anew<R: OwnerRole>(
+    claimed: Claimed,
+    root: Region<Writable>,
+    root_header: &Header,
+    generations: Generations,
+    wanted: &Wanted,
+    gone: OpenError,
+) -> Result<Owned<R>, OpenError> {
+    let Claimed { channel, lock } = claimed;
+    let (before, next) = (generations.current, generations.current + 1);
+    // Whoever sits there has its memory. That we cannot see it does not mean that he may be left behind.
+    if next > LAST || removal::sits(&lock, before) {
+        return Err(gone);
+    }
+    let instance = root_header.instance;
+    let remove = |number| {
+        for name in [owner_file(number), peers_file(number)] {
+            let _ = channel.discard(&name);
+        }
+    };
+    let (header, role) = generation::create::<R>(&channel, next, instance, wanted, Base::default())
+        .inspect_err(|_| remove(next))?;
+    root::begin(&root, next);
+    let mut oldest = generations.oldest;
+    if oldest == before {
+        root::advance_oldest(&root, next);
+        remove(before);
+        oldest = next;
+    }
+    let mut owned = Owned {
+        channel,
+        lock,
+        root,
+        header,
+        role,
+        adopted: false,
+        epoch: 0,
+        oldest,
+    };
+    owned.remove_unfinished();
+    owned.finish_retiring();
+    owned.open_older()?;
+    owned.let_readers_in()?;
+    let last_error = LastError::Vanished as u64;
+    owned
+        .role
+        .owner()
+        .store(owner::LAST_ERROR, last_error, Relaxed);
+    owned.take_office();
+    Ok(owned)
+}
+
+/// Says in a generation what was lost at each seat in those before it: once when it is made, and again, for good, before
+/// the old one goes.
+fn carry_losses<R: OwnerRole>(old: &R, new: &Region<Writable>) {
+    if R::PATTERN.counts_losses() {
+        let (owner, peers) = (old.owner(), old.peers());
+        let seats = owner.load32(header::SEAT_COUNT, Relaxed).min(MAX_SEATS);
+        eviction::carry_losses(owner, peers, seats, new);
+    }
+}
+
 /// Only what is read without a seat can be shared with other users.
 pub(crate) fn check_readers(pattern: Pattern, wanted: &Wanted) -> Result<(), OpenError> {
     match wanted.readers {
+        Some(readers) if readers.any() && !os::SHARES_WITH_OTHERS => {
+            Err(OpenError::InvalidOption {
+                option: "the mode of a channel on Windows",
+                expected: "0600: its owner and SYSTEM have access, by the lists of its directory, its files and its named objects, and sharing it with other users is not offered here",
+                found: format!("{:04o}", readers.mode()),
+            })
+        }
         Some(readers) if readers.any() && !pattern.may_be_shared() => {
             Err(OpenError::InvalidOption {
                 option: "the mode of such a channel",
@@ -523,6 +605,7 @@ impl<R: OwnerRole> Owned<R> {
         if schema::expect(&self.channel, &self.header, owner, expected).is_ok() {
             made.1.inherit(&self.role);
         }
+        self.carry_counters(made.1.owner());
         let locked: Vec<u64> = (0..self.header.seat_count)
             .map(|seat| seat_byte(number, seat))
             .take_while(|&byte| matches!(self.lock.try_lock(byte), Ok(true)))
@@ -558,6 +641,9 @@ impl<R: OwnerRole> Owned<R> {
     /// consumers, who come by themselves.
     fn next_generation(&mut self, wanted: &Wanted) -> Result<(), OpenError> {
         let made = self.make_next(wanted, self.role.base())?;
+        carry_losses(&self.role, made.1.owner());
+        // Its owner may have died before it said so.
+        growth::note_close(&self.root, self.header.generation);
         self.switch_to(made);
         Ok(())
     }
@@ -603,12 +689,21 @@ impl<R: OwnerRole> Owned<R> {
         for at in (owner::DROPPED..=owner::LAST_ERROR).step_by(8) {
             new.store(at, old.load(at, Relaxed), Relaxed);
         }
-        for seat in 0..self.header.seat_count {
-            let verdict = verdict::at(seat);
-            let selector = Evicted(old.load(verdict + verdict::EVICTED, Relaxed)).selector();
-            let lost = old.load(verdict + verdict::LOST_0 + 8 * selector, Relaxed);
-            // Nobody was evicted there yet, and then the first of the two counts.
-            new.store(verdict + verdict::LOST_0, lost, Relaxed);
+        carry_losses(&self.role, new);
+    }
+
+    /// Nobody sits in a generation any more, and its memory is about to go: what its seats have lost is final now.
+    fn keep_losses(&mut self, number: u64) {
+        let next = number.wrapping_add(1);
+        let current = self.role.owner().clone();
+        let current = (next == self.header.generation).then_some(current);
+        let Some(older) = self.role.older() else {
+            return;
+        };
+        let of = |number| older.iter().find(|before| before.generation == number);
+        let next = current.or_else(|| of(next).map(|next| next.role.owner().clone()));
+        if let (Some(old), Some(next)) = (of(number), next) {
+            carry_losses(&old.role, &next);
         }
     }
 
@@ -627,6 +722,11 @@ impl<R: OwnerRole> Owned<R> {
             confidential: header.flags & FLAG_CONFIDENTIAL != 0,
             lock_memory: self.channel.lock_memory,
             readers: Some(self.channel.readers),
+            // Who grows has peers that will come over, and what they have not come to yet must not go with its owner.
+            provision: Provision {
+                page_file: false,
+                ..header.provision()
+            },
             schema: schema::read(&self.channel, header, self.role.owner())?,
             pool: None,
         })
@@ -646,10 +746,22 @@ impl<R: OwnerRole> Owned<R> {
             seats,
             // What is secret does not become public because a later owner forgot to say so.
             confidential: wanted.confidential || self.header.flags & FLAG_CONFIDENTIAL != 0,
+            provision: Provision {
+                // A durable consumer that is away has a seat before it, and will come over.
+                page_file: wanted.provision.page_file && self.expects_nobody(),
+                global: wanted.provision.global || self.header.provision().global,
+            },
             ..wanted.clone()
         };
         generation::create(&self.channel, next, self.header.instance, &wanted, base)
             .inspect_err(|_| self.remove_generation(next))
+    }
+
+    /// No durable consumer is expected back, in this generation or an older one.
+    fn expects_nobody(&self) -> bool {
+        let (header, peers) = (&self.header, self.role.peers());
+        let users = removal::users_of(peers, header.seat_count, header.generation, &self.lock);
+        self.oldest == header.generation && users.is_ok_and(|users| users.durable == 0)
     }
 
     /// The next generation's number, if there is one after this, and something can begin at that base. No honest owner
@@ -713,7 +825,7 @@ impl<R: OwnerRole> Owned<R> {
             let name = owner_file(number);
             if matches!(
                 segment::open_read_only(&self.channel, &name, Side::Owner)?,
-                Opened::Missing | Opened::Initializing
+                Opened::Missing | Opened::Initializing | Opened::Vanished
             ) {
                 // Its remover died between the root and the names.
                 continue;
@@ -806,6 +918,7 @@ impl<R: OwnerRole> Owned<R> {
                 break;
             }
             // After a removal by force, the names may be another's.
+            self.keep_losses(number);
             let removed = self.with_files(|owned| {
                 root::advance_oldest(&owned.root, number + 1);
                 owned.remove_generation(number);
@@ -819,6 +932,13 @@ impl<R: OwnerRole> Owned<R> {
             }
         }
         Ok(self.oldest < self.header.generation)
+    }
+
+    /// Refuses an older generation whose records are not those that are wanted.
+    pub(crate) fn expect_older(&self, number: u64, wanted: &Schema) -> Result<(), OpenError> {
+        let instance = self.header.instance;
+        let (header, owner, _) = generation::open_for_reading(&self.channel, number, instance)?;
+        schema::expect(&self.channel, &header, &owner, Some(wanted))
     }
 
     /// The oldest generation that is kept.
@@ -846,8 +966,8 @@ impl<R: OwnerRole> Owned<R> {
         let name = peers_file(number);
         match segment::open_read_only(&self.channel, &name, Side::Peers)? {
             Opened::Segment(peers, header) => Ok(users(&peers, header.seat_count)),
-            // Its remover died between the root and the names.
-            Opened::Missing | Opened::Initializing => Ok(false),
+            // Its remover died between the root and the names; or nobody has its memory any more.
+            Opened::Missing | Opened::Initializing | Opened::Vanished => Ok(false),
         }
     }
 
@@ -933,9 +1053,8 @@ impl<R: OwnerRole> Owned<R> {
             // Not ours to end.
             return;
         }
-        let owner = self.role.owner();
-        // SYNC close: behind the last record; whoever sees CLOSED sees every header.
-        owner.store32(header::STATE, State::CLOSED.0, Release);
+        let (owner, position) = (self.role.owner(), self.role.base().position);
+        growth::close(&self.root, owner, self.header.generation, position);
         park::ring_for_peers(owner);
         root::ring(&self.root);
         if self.header.flags & FLAG_KEEP == 0 {

@@ -17,9 +17,10 @@ use super::root::{self, Found};
 use crate::error::{Denied, OpenError};
 use crate::layout::header::State;
 use crate::layout::seat::{self, Claim, SeatState};
-use crate::layout::{owner, peers};
+use crate::layout::{MAX_SEATS, owner, peers};
 use crate::memory::{Doorbell, ReadOnly, Region, Shared, SharedMut, Writable};
 use crate::os::LockFile;
+use crate::protocol::growth;
 
 /// Who still needs a channel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,6 +58,12 @@ pub(crate) fn users_of(
     Ok(users)
 }
 
+/// Whether somebody may sit in a generation whose seats cannot be looked at.
+pub(crate) fn sits(lock: &LockFile, generation: u64) -> bool {
+    let free = |seat| matches!(lock.is_locked(seat_byte(generation, seat)), Ok(false));
+    !(0..MAX_SEATS).all(free)
+}
+
 /// Removes a channel whose owner lock the caller holds, and that of its files, if nobody needs it; whether it did.
 ///
 /// Every seat is locked while that is decided, so that nobody can sit down meanwhile; a seat that is just
@@ -75,10 +82,15 @@ pub(crate) fn remove_if_unused(
     let mut unused = true;
     'generations: for number in generations.oldest..=generations.current {
         let opened = generation::open_for_reading(channel, number, root_header.instance);
-        let Ok((header, _, peers)) = opened else {
-            // Damaged, or already gone: for a person to decide.
-            unused = false;
-            break;
+        let (header, _, peers) = match opened {
+            Ok(opened) => opened,
+            // Who sits there would have its memory.
+            Err(error) if error.is_of_vanished_memory() && !sits(lock, number) => continue,
+            Err(_) => {
+                // Damaged, or already gone: for a person to decide.
+                unused = false;
+                break;
+            }
         };
         for seat in 0..header.seat_count {
             let byte = seat_byte(number, seat);
@@ -119,6 +131,7 @@ pub(crate) fn remove(
     }
     if let Some(root) = root {
         let instance = root.load(crate::layout::header::INSTANCE, Ordering::Relaxed);
+        note_close(channel, root, instance);
         root::mark_deleted(root);
         wake_everybody(channel, root, instance);
     }
@@ -173,6 +186,17 @@ fn is_ours(name: &str) -> bool {
         || name.split_once('.').is_some_and(|(number, side)| {
             number.parse::<u64>().is_ok() && matches!(side, "owner" | "peers")
         })
+}
+
+/// Who stands in an earlier generation learns from the root alone that this is the end of a stream and no removal; its
+/// owner may have died before it said so.
+fn note_close(channel: &ChannelDirectory, root: &Region<Writable>, instance: u64) {
+    if let Ok(generations) = root::generations(root)
+        && let Ok((header, _)) = generation::open_owner_side(channel, generations.current, instance)
+        && header.state == State::CLOSED
+    {
+        growth::note_close(root, generations.current);
+    }
 }
 
 /// Consumers sleep on their generation's bell: they must look up and see DELETED.

@@ -61,7 +61,7 @@ pub(crate) enum Found<Access> {
 
 fn found<Access>(opened: Opened<Access>) -> Found<Access> {
     match opened {
-        Opened::Missing | Opened::Initializing => Found::Absent,
+        Opened::Missing | Opened::Initializing | Opened::Vanished => Found::Absent,
         Opened::Segment(_, header) if header.state == State::DELETED => Found::Deleted,
         Opened::Segment(region, header) => Found::Ready(region, header),
     }
@@ -105,6 +105,12 @@ pub(crate) fn create(
         root.store(CURRENT, generation.generation, Relaxed);
         root.store(OLDEST, generation.generation, Relaxed);
     })
+}
+
+/// A generation that replaces one whose memory is gone: there is nobody to be told that that one is over.
+pub(crate) fn begin(root: &Region<Writable>, generation: u64) {
+    root.store(CURRENT, generation, Release);
+    ring(root);
 }
 
 /// A generation that nobody needs is about to lose its names.

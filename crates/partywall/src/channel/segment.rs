@@ -7,11 +7,12 @@ use super::directory::{ChannelDirectory, UNFINISHED};
 use crate::error::{Denied, OpenError};
 use crate::layout::geometry::{Geometry, Sizes};
 use crate::layout::header::{
-    self, FLAG_CONFIDENTIAL, KNOWN_INCOMPATIBLE, MAGIC_VALUE, Pattern, Side, State,
+    self, FLAG_CONFIDENTIAL, FLAG_GLOBAL, FLAG_PAGE_FILE, KNOWN_INCOMPATIBLE, MAGIC_VALUE, Pattern,
+    Side, State,
 };
 use crate::layout::{self, MAX_SEATS, PAGE, mpsc, peers, slots};
 use crate::memory::{ReadOnly, Region, Shared, SharedMut, Writable};
-use crate::os::{self, File, Mapping, OpenMode};
+use crate::os::{self, File, Mapping, OpenMode, Provision, Unreachable};
 use crate::protocol::Lie;
 
 /// A local copy of a header that was checked.
@@ -43,6 +44,8 @@ pub(crate) enum Opened<Access> {
     Missing,
     /// All zero: its creator has not finished, or died before it could.
     Initializing,
+    /// Its memory went with the last process that had it.
+    Vanished,
 }
 
 impl<Access> Opened<Access> {
@@ -64,6 +67,10 @@ impl<Access> Opened<Access> {
                     found: 0,
                 },
             )),
+            Opened::Vanished => Err(OpenError::Vanished {
+                channel: channel.name().to_owned(),
+                file: file.to_owned(),
+            }),
             Opened::Initializing => Err(damaged(
                 channel.name(),
                 file,
@@ -87,6 +94,14 @@ fn damaged(channel: &str, file: &str, lie: Lie) -> OpenError {
 }
 
 impl Header {
+    /// Where its memory comes from, and who finds it.
+    pub(crate) fn provision(&self) -> Provision {
+        Provision {
+            page_file: self.flags & FLAG_PAGE_FILE != 0,
+            global: self.flags & FLAG_GLOBAL != 0,
+        }
+    }
+
     /// Where things lie on one side of this generation.
     pub(crate) fn geometry(
         &self,
@@ -109,10 +124,11 @@ pub(crate) fn open_read_only(
     file: &str,
     side: Side,
 ) -> Result<Opened<ReadOnly>, OpenError> {
-    let Some((mapping, size)) = map(channel, file, OpenMode::Read, u64::MAX)? else {
-        return Ok(Opened::Missing);
-    };
-    check(channel, file, side, Region::read_only(mapping), size)
+    match map(channel, file, OpenMode::Read, u64::MAX)? {
+        Mapped::Here(mapping, size) => check(channel, file, side, Region::read_only(mapping), size),
+        Mapped::Missing => Ok(Opened::Missing),
+        Mapped::Vanished => Ok(Opened::Vanished),
+    }
 }
 
 /// Whether a file that is to be removed says that it is confidential, or is too damaged to say that it is not.
@@ -136,7 +152,8 @@ pub(crate) fn may_be_confidential(file: &File) -> bool {
     }
 }
 
-/// What has no secrets may be in core dumps; and what is to stay out of swap is locked in memory.
+/// What has no secrets may be in core dumps; what is to stay out of swap is locked in memory; and who sleeps on it is
+/// found from where the channel is.
 fn protect<Access>(
     channel: &ChannelDirectory,
     region: &Region<Access>,
@@ -146,6 +163,9 @@ fn protect<Access>(
         region
             .show_in_dumps()
             .map_err(|error| channel.error(Denied::Map, "let dumps have a segment", error))?;
+    }
+    if header.provision().global {
+        region.serve_all_sessions();
     }
     let lanes = header.pattern == Pattern::Mpsc && header.side == Side::Peers;
     // Seats and the root hold nothing of the application's.
@@ -176,11 +196,21 @@ pub(crate) fn open_writable(
         u64::MAX
     };
     channel.expect_own(Denied::Map)?;
-    let Some((mapping, size)) = map(channel, file, OpenMode::ReadWrite, most)? else {
-        return Ok(Opened::Missing);
-    };
-    let region = Region::writable(mapping).expect("it was mapped writable");
-    check(channel, file, side, region, size)
+    match map(channel, file, OpenMode::ReadWrite, most)? {
+        Mapped::Here(mapping, size) => {
+            let region = Region::writable(mapping).expect("it was mapped writable");
+            check(channel, file, side, region, size)
+        }
+        Mapped::Missing => Ok(Opened::Missing),
+        Mapped::Vanished => Ok(Opened::Vanished),
+    }
+}
+
+enum Mapped {
+    /// With the size of the whole file.
+    Here(Mapping, u64),
+    Missing,
+    Vanished,
 }
 
 fn map(
@@ -188,10 +218,10 @@ fn map(
     file: &str,
     mode: OpenMode,
     most: u64,
-) -> Result<Option<(Mapping, u64)>, OpenError> {
+) -> Result<Mapped, OpenError> {
     let found = match channel.files().open_file(file, mode) {
         Ok(found) => found,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Mapped::Missing),
         Err(error) => {
             let denied = match mode {
                 OpenMode::Read => Denied::Open,
@@ -200,8 +230,28 @@ fn map(
             return Err(channel.error_at(file, denied, "open a segment", error));
         }
     };
+    let (name, file_name) = (|| channel.name().to_owned(), || file.to_owned());
+    match found.unreachable() {
+        None => {}
+        Some(Unreachable::Gone) => return Ok(Mapped::Vanished),
+        Some(Unreachable::ForeignObject { object }) => {
+            return Err(OpenError::ForeignObject {
+                channel: name(),
+                file: file_name(),
+                object,
+            });
+        }
+        Some(Unreachable::OtherSession { theirs, ours }) => {
+            return Err(OpenError::OtherSession {
+                channel: name(),
+                file: file_name(),
+                theirs,
+                ours,
+            });
+        }
+    }
     match Mapping::head(&found, most, mode == OpenMode::ReadWrite) {
-        Ok(mapping) => Ok(Some(mapping)),
+        Ok((mapping, size)) => Ok(Mapped::Here(mapping, size)),
         Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(OpenError::WrongSize {
             channel: channel.name().to_owned(),
             file: file.to_owned(),
@@ -395,9 +445,16 @@ pub(crate) fn open_lane(
     if Region::read_only(head).load(header::INSTANCE, Relaxed) != header.instance {
         return Ok(None);
     }
-    found
-        .reserve(at, header.payload_size)
-        .map_err(|error| no_space(channel, "reserve a lane", header.payload_size, error))?;
+    found.reserve(at, header.payload_size).map_err(|error| {
+        let operation = "reserve a lane";
+        no_space(
+            channel,
+            operation,
+            header.payload_size,
+            header.provision(),
+            error,
+        )
+    })?;
     let mapping = Mapping::part(&found, at, header.payload_size, true)
         .map_err(|error| channel.error_at(file, Denied::Map, "map a lane", error))?;
     let lane = Region::writable(mapping).expect("it was mapped writable");
@@ -427,8 +484,17 @@ fn no_space(
     channel: &ChannelDirectory,
     operation: &'static str,
     needed: u64,
+    provision: Provision,
     error: io::Error,
 ) -> OpenError {
+    if error.kind() == io::ErrorKind::PermissionDenied
+        && no_global_right(provision, os::lacks_global_right)
+    {
+        return OpenError::NoGlobalRight {
+            channel: channel.name().to_owned(),
+            source: error,
+        };
+    }
     match error.kind() {
         // Without a file that could be made, no number of bytes helps.
         io::ErrorKind::StorageFull if channel.files().most_files().is_some() => {
@@ -437,10 +503,15 @@ fn no_space(
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => OpenError::NoSpace {
             channel: channel.name().to_owned(),
             needed,
-            free: channel.files().free_bytes().unwrap_or(0),
+            free: channel.files().free_bytes(provision).unwrap_or(0),
         },
         _ => channel.error(Denied::Make, operation, error),
     }
+}
+
+/// Whether it is for want of a right that memory could not be made: events take none, and neither do files.
+fn no_global_right(provision: Provision, lacks: impl FnOnce() -> bool) -> bool {
+    provision.page_file && provision.global && lacks()
 }
 
 /// Makes a segment under an unfinished name, fills it, and only then gives it its own: whoever finds the
@@ -462,9 +533,10 @@ pub(crate) fn create(
     let reserved = header
         .geometry(header.side)
         .map_or(header.total_size, |geometry| geometry.reserved);
+    let (len, provision) = (header.total_size, header.provision());
     let made = files
-        .create_reserved(&unfinished, header.total_size, reserved, channel.readers)
-        .map_err(|error| no_space(channel, "make a segment", reserved, error))?;
+        .create_reserved(&unfinished, len, reserved, channel.readers, provision)
+        .map_err(|error| no_space(channel, "make a segment", reserved, provision, error))?;
     let region = Mapping::new(&made, true)
         .map_err(|error| channel.error_at(&unfinished, Denied::Map, "map a segment", error))
         .map(|mapping| Region::writable(mapping).expect("it was mapped writable"))
@@ -568,7 +640,14 @@ mod tests {
         drop(create(&channel, "1.peers", &header, |_| {}).unwrap());
         let taken = || channel.files().bytes_of("1.peers").unwrap();
         let head = taken();
-        assert!(head <= peers::HEAD, "{head} bytes");
+        // Windows reserves all of it when it is made.
+        let lane_taken = if cfg!(windows) { 0 } else { lane };
+        let most = if cfg!(windows) {
+            header.total_size
+        } else {
+            peers::HEAD
+        };
+        assert!(head <= most, "{head} bytes");
 
         let opened = open_writable(&channel, "1.peers", Side::Peers).unwrap();
         let (seats, found) = opened.expect_segment(&channel, "1.peers").unwrap();
@@ -576,13 +655,13 @@ mod tests {
         assert_eq!(seats.size(), peers::HEAD);
         let own = open_lane(&channel, "1.peers", &found, 63).unwrap().unwrap();
         assert_eq!(own.size(), lane);
-        assert_eq!(taken(), head + lane);
+        assert_eq!(taken(), head + lane_taken);
         own.store(lane - 8, 42, Relaxed);
 
         // What was in it stays, and the receiver finds it where the lane lies.
         let again = open_lane(&channel, "1.peers", &found, 63).unwrap().unwrap();
         assert_eq!(again.load(lane - 8, Relaxed), 42);
-        assert_eq!(taken(), head + lane);
+        assert_eq!(taken(), head + lane_taken);
         let opened = open_read_only(&channel, "1.peers", Side::Peers).unwrap();
         let (all, _) = opened.expect_segment(&channel, "1.peers").unwrap();
         assert_eq!(all.size(), header.total_size);
@@ -592,6 +671,24 @@ mod tests {
 
     #[cfg(unix)] // the same
     #[test]
+    fn the_missing_right_is_told_where_it_is_needed_and_missing() {
+        for page_file in [false, true] {
+            for global in [false, true] {
+                for lacks in [false, true] {
+                    let provision = Provision { page_file, global };
+                    let told = no_global_right(provision, || lacks);
+                    assert_eq!(told, page_file && global && lacks, "{provision:?}");
+                }
+            }
+        }
+        let source = io::Error::from(io::ErrorKind::PermissionDenied);
+        let channel = "c".to_owned();
+        let told = OpenError::NoGlobalRight { channel, source }.to_string();
+        assert!(told.contains("SeCreateGlobalPrivilege"), "{told}");
+    }
+
+    #[test]
+    #[cfg(not(windows))]
     fn a_lane_that_memory_does_not_suffice_for_is_refused_with_the_numbers() {
         let directory = tempfile::tempdir_in("/dev/shm").unwrap();
         let namespace = Namespace::open(directory.path()).unwrap();

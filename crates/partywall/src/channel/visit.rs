@@ -20,6 +20,8 @@ pub(crate) struct Visited {
     pub(crate) root: Region<ReadOnly>,
     pub(crate) header: Header,
     pub(crate) owner: Region<ReadOnly>,
+    /// Kept, so that a successor finds both sides where memory goes with the last process that has it.
+    pub(crate) peers: Option<Region<ReadOnly>>,
 }
 
 /// What the root said when a channel was opened.
@@ -89,6 +91,10 @@ fn attempt(request: &Request<'_>, patterns: &[Pattern]) -> Result<Attempt<Visite
     };
     match header.state {
         state if state == State::READY || state == State::CLOSED && request.or_closed => {
+            let peers = match header.provision().page_file {
+                true => Some(generation::open_for_reading(&entrance.channel, current, instance)?.2),
+                false => None,
+            };
             schema::expect(&entrance.channel, &header, &owner, request.schema)?;
             Ok(Attempt::Attached(Visited {
                 channel: entrance.channel,
@@ -96,6 +102,7 @@ fn attempt(request: &Request<'_>, patterns: &[Pattern]) -> Result<Attempt<Visite
                 root: entrance.root,
                 header,
                 owner,
+                peers,
             }))
         }
         State::BROKEN => Err(super::owner::broken(request.channel, current)),

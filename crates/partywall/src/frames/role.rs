@@ -13,6 +13,7 @@ use crate::memory::{ReadOnly, Region, Shared, Writable};
 use crate::protocol::Lie;
 use crate::protocol::frames::{self, Shape, seats};
 use crate::protocol::growth::{self, Later, Older};
+use crate::protocol::park;
 
 /// The publisher's words over mapped segments.
 pub(super) type MappedPublisher = frames::Publisher<Region<Writable>, Region<ReadOnly>>;
@@ -155,5 +156,20 @@ impl PeerRole for MappedSubscriber {
 
     fn keeps_its_seat(&self) -> bool {
         self.has_left()
+    }
+
+    /// Else its frames' memory could go, and be overwritten before, while they are in hand.
+    fn leave_with_what_it_holds(&mut self) -> bool {
+        let holds = self.held() > 0;
+        if holds {
+            let (owner, peers) = (
+                frames::Subscriber::owner(self),
+                frames::Subscriber::peers(self),
+            );
+            let seat = frames::Subscriber::seat(self);
+            seats::leave_with_frames(peers, seat, frames::Subscriber::state(self));
+            park::wake_owner(owner, peers, seat);
+        }
+        holds
     }
 }

@@ -287,8 +287,12 @@ impl Drop for Subscriber {
             let written = handle
                 .with_current(written)
                 .unwrap_or_else(|| written(owner));
-            // The cursor may stand one past `write_seq`.
-            let unread = (written.wrapping_sub(role.cursor()) as i64).max(0) as u64;
+            // The cursor may stand one past `write_seq`. Who could not go over had read all that there was for it.
+            let unread = if handle.has_ended() {
+                0
+            } else {
+                (written.wrapping_sub(role.cursor()) as i64).max(0) as u64
+            };
             peers.count(peers::seat_at(seat) + seat::UNREAD, unread);
             if role.held() > 0 || self.seat.has_older() {
                 seats::leave_with_frames(peers, seat, role.state());

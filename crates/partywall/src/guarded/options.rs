@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use super::{Record, TypedRecord};
-use crate::channel::liveness::PAUSE;
+use crate::channel::liveness::{PATIENCE, PAUSE};
 use crate::channel::namespace::Namespace;
 use crate::channel::owner;
 use crate::channel::visit::{self, Visited};
 use crate::error::OpenError;
-use crate::handle::options::{owner_options, wait_options};
+use crate::handle::options::{Backing, owner_options, wait_options};
 use crate::handle::slots::{SlotPattern, SlotRole, SlotSettings, slot_options};
 use crate::handle::{OwnerSettings, PeerSettings};
 use crate::layout::guarded;
@@ -37,7 +37,7 @@ impl SlotPattern for Records {
 }
 
 /// Options of a [`Record`]: values of up to 4 KiB, 64 handles at a time, unless told otherwise. A record stays
-/// until it is removed, whoever comes and goes.
+/// until it is removed, whoever comes and goes; but one of the [page file](crate::Backing::PageFile) until its last handle goes.
 #[derive(Clone, Debug)]
 pub struct RecordOptions {
     settings: OwnerSettings,
@@ -79,9 +79,16 @@ impl RecordOptions {
     /// namespace or its files.
     pub fn open(&self, channel: &str) -> Result<Record, OpenError> {
         let namespace = self.settings.namespace()?;
-        let wanted = self.slots.wanted(&self.settings)?;
+        let settings = OwnerSettings {
+            keep: self.settings.keep && self.settings.backing == Backing::Files,
+            ..self.settings.clone()
+        };
+        let wanted = self.slots.wanted(&settings)?;
         owner::check_readers(Pattern::Guarded, &wanted)?;
         let end = Instant::now() + MAKING;
+        // What was just made: its memory may go with the last who has it.
+        let mut _made;
+        let mut taken_since = None;
         loop {
             if let Some(visited) = self.find(&namespace, channel)?
                 && owner::mismatch(&visited.channel, &visited.header, &visited.owner, &wanted)
@@ -96,15 +103,28 @@ impl RecordOptions {
                 };
                 let opening = visited.moment();
                 let opened = Record::new(visited, settings, self.slots.time_stamps);
-                // It may have been removed, or made anew, while we opened one file after the other.
-                if opened.is_ok() || opening.is_now() || Instant::now() >= end {
+                // It may have been removed, or made anew, while we opened one file after the other, or before we sat: who
+                // makes it anew has all seats meanwhile, and the root says so before it gives them back.
+                let stands = opening.is_now();
+                if stands && matches!(opened, Err(OpenError::NoFreeSeat { .. })) {
+                    // For good, or for a moment by somebody who only looks whether it is used.
+                    let since = *taken_since.get_or_insert_with(Instant::now);
+                    if since.elapsed() < PATIENCE {
+                        std::thread::sleep(PAUSE);
+                        continue;
+                    }
+                }
+                if stands || Instant::now() >= end {
                     return opened;
                 }
                 continue;
             }
             // Who makes it owns it for that moment, and lets go of it at once.
             match owner::open::<SlotRole<Records>>(&namespace, channel, &wanted) {
-                Ok(mut owned) => drop(owned.reclaim()),
+                Ok(mut owned) => {
+                    drop(owned.reclaim());
+                    _made = owned.role;
+                }
                 Err(OpenError::AlreadyOwned { .. }) if Instant::now() < end => {
                     std::thread::sleep(PAUSE);
                 }
@@ -138,6 +158,8 @@ impl RecordOptions {
         match visit::visit(&request, &[Pattern::Guarded]) {
             Ok(visited) => Ok(Some(visited)),
             Err(OpenError::Missing { .. } | OpenError::TimedOut { .. }) => Ok(None),
+            // To be made anew.
+            Err(error) if error.is_of_vanished_memory() => Ok(None),
             Err(error) => Err(error),
         }
     }

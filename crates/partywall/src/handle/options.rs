@@ -7,7 +7,7 @@ use crate::channel::joining::Request;
 use crate::channel::namespace::Namespace;
 use crate::error::OpenError;
 use crate::layout;
-use crate::os::Readers;
+use crate::os::{self, Readers};
 use crate::protocol::frames::seats::Wish;
 use crate::record::Schema;
 use crate::wait::{StopToken, WaitStrategy};
@@ -23,6 +23,20 @@ pub(crate) struct OwnerSettings {
     pub(crate) confidential: bool,
     pub(crate) lock_memory: bool,
     pub(crate) mode: Option<u32>,
+    pub(crate) backing: Backing,
+    pub(crate) global: Option<bool>,
+}
+
+/// Where a channel's memory comes from, where the system offers a choice: that is on Windows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Backing {
+    /// Files, which outlive every process. On Linux they are in memory, on Windows in a directory of the user's own,
+    /// and written to the disk only when memory is short.
+    #[default]
+    Files,
+    /// On Windows, sections of the page file: no byte of a record is ever in a file, and all of it goes with the last process that
+    /// has the channel open. Elsewhere the same as [`Self::Files`], which are in memory there anyway, and stay.
+    PageFile,
 }
 
 impl Default for OwnerSettings {
@@ -36,6 +50,8 @@ impl Default for OwnerSettings {
             confidential: false,
             lock_memory: false,
             mode: None,
+            backing: Backing::default(),
+            global: None,
         }
     }
 }
@@ -63,7 +79,16 @@ impl OwnerSettings {
                     .ok_or_else(|| invalid("mode", expected, format!("{mode:04o}")))
             })
             .transpose()?;
+        let page_file = self.backing == Backing::PageFile;
+        if page_file && self.keep {
+            return Err(invalid(
+                "the memory of a channel that stays when it was closed",
+                "files: what is of the page file goes with the last process that has it",
+                "Backing::PageFile (--page-file)",
+            ));
+        }
         Ok(Wanted {
+            provision: os::provided(page_file, self.global),
             payload_size,
             record_size,
             seats: self.seats,
@@ -227,10 +252,36 @@ macro_rules! owner_options {
             /// can be shared; in other patterns anything but 0600 is [`OpenError::InvalidOption`](crate::OpenError::InvalidOption).
             /// The namespace must let the others search it: see
             /// [`Namespace::open_with_mode`](crate::Namespace::open_with_mode); they open it by
-            /// [`Namespace::open_of`](crate::Namespace::open_of).
+            /// [`Namespace::open_of`](crate::Namespace::open_of). On Windows it is 0600, which is the user himself and SYSTEM;
+            /// anything else is [`OpenError::InvalidOption`](crate::OpenError::InvalidOption).
             #[must_use]
             pub fn mode(mut self, mode: u32) -> Self {
                 self.settings.mode = Some(mode);
+                self
+            }
+
+            /// Where the channel's memory comes from; default [`Backing::Files`](crate::Backing::Files). It counts where memory is
+            /// made: who adopts a dead owner's channel takes it as it is, and what a channel grows into, or
+            /// goes on in while a durable consumer is expected back, is files.
+            ///
+            /// With [`Backing::PageFile`](crate::Backing::PageFile) on Windows a channel is adopted like any other as
+            /// long as some process has it open. Once all of them are gone, its next owner begins anew: what was not
+            /// received is lost, and nobody can say how much that was. So such a channel has no durable consumers
+            /// and cannot be [kept when closed](Self::keep_when_closed), both of which are [`OpenError::InvalidOption`](crate::OpenError::InvalidOption).
+            #[must_use]
+            pub fn backing(mut self, backing: crate::Backing) -> Self {
+                self.settings.backing = backing;
+                self
+            }
+
+            /// Whether, on Windows, processes of every log-on session find the channel's named objects (`Global\`), and not
+            /// those of the owner's alone (`Local\`): for a channel between a service and a desktop.
+            /// Default no, unless `PARTYWALL_GLOBAL=1`. Peers need not say it, and it stays so with later owners.
+            /// Together with [`Backing::PageFile`](crate::Backing::PageFile) it takes `SeCreateGlobalPrivilege`:
+            /// without it, [`OpenError::NoGlobalRight`](crate::OpenError::NoGlobalRight). Elsewhere nothing depends on it.
+            #[must_use]
+            pub fn global(mut self, global: bool) -> Self {
+                self.settings.global = Some(global);
                 self
             }
 

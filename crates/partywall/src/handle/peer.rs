@@ -60,7 +60,9 @@ impl Seated {
         heartbeat: bool,
     ) -> Self {
         let at = peers::seat_at(seat);
-        for word in (seat::RECEIVED..=seat::MISSED).step_by(8) {
+        // What was left unread there its owner keeps.
+        let words = (seat::RECEIVED..=seat::MISSED).step_by(8);
+        for word in words.filter(|&word| word != seat::UNREAD) {
             peers.store(at + word, old.load(at + word, Relaxed), Relaxed);
         }
         Self::sign(peers, seat, state, heartbeat)
@@ -102,12 +104,16 @@ pub(crate) struct PeerHandle {
     root: Region<ReadOnly>,
     header: Header,
     owner: Region<ReadOnly>,
+    /// Of a reader without a seat: kept for a successor, where memory goes with the last process that has it.
+    _peers: Option<Region<ReadOnly>>,
     seated: Option<Seated>,
     settings: PeerSettings,
     /// What ended this handle for good.
     ended: Option<Ended>,
     /// When a look that found nothing looked around last.
     looked_ms: u64,
+    /// Where the stream ended that was closed in a later generation than this handle's.
+    closed_at: u64,
 }
 
 impl PeerHandle {
@@ -127,10 +133,12 @@ impl PeerHandle {
             root: attached.root,
             header: attached.header,
             owner: role.owner().clone(),
+            _peers: None,
             seated: Some(seated),
             settings,
             ended: None,
             looked_ms: os::coarse_ms(),
+            closed_at: 0,
         };
         (handle, role)
     }
@@ -144,10 +152,12 @@ impl PeerHandle {
             root: visited.root,
             header: visited.header,
             owner: visited.owner,
+            _peers: visited.peers,
             seated: None,
             settings,
             ended: None,
             looked_ms: os::coarse_ms(),
+            closed_at: 0,
         }
     }
 
@@ -284,12 +294,11 @@ impl PeerHandle {
                 return Err(self.end(Ended::Deleted));
             }
             Ok(Moved::Nowhere | Moved::Taken) => {
-                role.last_words();
-                return Err(self.end_moving(Ended::Superseded));
+                return Err(self.end_moving(role, Ended::Superseded));
             }
             Err(OpenError::SchemaMismatch { difference, .. }) => {
-                role.last_words();
-                return Err(self.end_moving(Ended::SchemaMismatch(Box::new(difference))));
+                let ended = Ended::SchemaMismatch(Box::new(difference));
+                return Err(self.end_moving(role, ended));
             }
             Err(OpenError::Damaged { lie, .. }) => return Err(self.damaged(lie)),
             Err(error) => {
@@ -315,8 +324,16 @@ impl PeerHandle {
         Ok(std::mem::replace(role, moved))
     }
 
-    /// Nobody waits for who cannot go over.
-    fn end_moving(&mut self, ended: Ended) -> RecvError {
+    /// Nobody waits for who cannot go over; but what it holds stays its own.
+    fn end_moving<P: PeerRole>(&mut self, role: &mut P, ended: Ended) -> RecvError {
+        role.last_words();
+        if role.leave_with_what_it_holds() {
+            return self.end(ended);
+        }
+        self.end_and_leave(ended)
+    }
+
+    fn end_and_leave(&mut self, ended: Ended) -> RecvError {
         let error = self.end(ended);
         let come_back = self
             .seated
@@ -330,7 +347,8 @@ impl PeerHandle {
     /// [goes on in](Self::goes_on_in).
     ///
     /// # Errors
-    /// As [`Self::move_over`]; [`RecvError::SchemaMismatch`] does not end the handle yet, for there may be something
+    /// As [`Self::move_over`]; [`RecvError::Closed`] if the stream ended in a generation that lies between the two, or is
+    /// gone: then [`Self::closed_at`] says where; [`RecvError::SchemaMismatch`] does not end the handle yet, for there may be something
     /// left to be read.
     pub(crate) fn visit_next(&mut self, patterns: &[Pattern]) -> Result<Visited, RecvError> {
         self.go_on();
@@ -345,11 +363,25 @@ impl PeerHandle {
             or_closed: true,
             ..settings.request(&namespace, &name, None)
         };
-        match visit::visit(&request, patterns) {
-            Ok(visited) if visited.header.instance == self.header.instance => Ok(visited),
-            _ if root::state(&self.root) == State::DELETED => Err(self.end(Ended::Deleted)),
+        let visited = visit::visit(&request, patterns);
+        let here = self.header.instance;
+        let next = match &visited {
+            Ok(visited) if visited.header.instance == here => Some(visited.header.generation),
+            _ if root::state(&self.root) == State::DELETED => None,
             // Removed without a mark, and made anew.
-            Ok(_) => Err(self.end(Ended::Deleted)),
+            Ok(_) => None,
+            // What is current can be read, or could be.
+            Err(_) => root::generations(&self.root).ok().map(|now| now.current),
+        };
+        let over =
+            growth::closed_since(&self.root, self.header.generation, next.unwrap_or(u64::MAX));
+        if let Some(position) = over {
+            self.closed_at = position;
+            return Err(self.end(Ended::Closed));
+        }
+        match visited {
+            _ if next.is_none() => Err(self.end(Ended::Deleted)),
+            Ok(visited) => Ok(visited),
             Err(OpenError::SchemaMismatch { difference, .. }) => Err(RecvError::SchemaMismatch {
                 channel: name,
                 difference,
@@ -365,7 +397,7 @@ impl PeerHandle {
 
     /// The generation that is current has other records than this handle is for, and nothing of its own is left.
     pub(crate) fn end_for_other_records(&mut self, difference: Difference) -> RecvError {
-        self.end_moving(Ended::SchemaMismatch(Box::new(difference)))
+        self.end_and_leave(Ended::SchemaMismatch(Box::new(difference)))
     }
 
     /// What a reader that needs no seat has visited is its generation from now on.
@@ -377,7 +409,18 @@ impl PeerHandle {
         self.root = visited.root;
         self.header = visited.header;
         self.owner = visited.owner;
+        self._peers = visited.peers;
         self.looked_ms = os::coarse_ms();
+    }
+
+    /// Where the stream ended, if that was in a later generation than this handle's. What its owner says, unchecked.
+    pub(crate) fn closed_at(&self) -> u64 {
+        self.closed_at
+    }
+
+    /// Whether the stream ends with this handle's generation.
+    pub(crate) fn is_closed(&self) -> bool {
+        State(self.owner.load32(header::STATE, Acquire)) == State::CLOSED
     }
 
     /// The newest records that were committed, in whichever generation; `None` if that cannot be seen.

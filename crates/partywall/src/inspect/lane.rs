@@ -19,22 +19,36 @@ pub(super) struct LaneInfo {
 }
 
 impl LaneInfo {
+    /// `older` are the sides of the generation before, if it is there, and how many seats it has.
     pub(super) fn read(
         owner: &Region<ReadOnly>,
         peers: &Region<ReadOnly>,
         seats: u32,
         seat: u32,
+        older: Option<&(Region<ReadOnly>, Region<ReadOnly>, u32)>,
     ) -> Self {
         let words = mpsc::lane_words(seat);
-        let load = |offset| peers.load(peers::seat_at(seat) + offset, Relaxed);
+        let older = older.filter(|older| seat < older.2);
+        let [dropped, blocked, blocked_ns] = mpsc::COUNTED.map(|(word, kept)| {
+            let word = peers::seat_at(seat) + word;
+            // Until the receiver has left the lane there, what was counted is there too.
+            let before = match older {
+                Some((owner, peers, _)) if owner.load(words + mpsc::LANE_LEFT, Acquire) == 0 => {
+                    let counted = peers.load(word, Relaxed);
+                    owner.load(words + kept, Relaxed).wrapping_add(counted)
+                }
+                _ => owner.load(words + kept, Relaxed),
+            };
+            before.wrapping_add(peers.load(word, Relaxed))
+        });
         let read = cursor::read(owner, words + mpsc::LANE_READ_SEQ);
         let notice = peers.load32(mpsc::notice(seats, seat), Acquire);
         LaneInfo {
             read,
             depth_bytes: 8 * u64::from(notice.wrapping_sub(mpsc::notice_of(read.position))),
-            dropped: load(mpsc::DROPPED),
-            blocked: load(mpsc::BLOCKED),
-            blocked_ns: load(mpsc::BLOCKED_NS),
+            dropped,
+            blocked,
+            blocked_ns,
             state: LaneState(owner.load(words + mpsc::LANE_STATE, Acquire)),
         }
     }

@@ -27,6 +27,8 @@ pub use seat::SeatInfo;
 use lane::LaneInfo;
 use seat::{Progress, seat_info};
 
+/// The state of a channel whose memory is gone.
+const VANISHED: &str = "vanished";
 /// Heartbeats come every second; older than this is stuck.
 const STUCK_AFTER_NS: u64 = 3_000_000_000;
 
@@ -66,7 +68,8 @@ pub struct ChannelInfo {
     pub name: String,
     /// `ring`, `snapshot`, `broadcast`, `frames`, `mpsc` or `guarded`.
     pub pattern: &'static str,
-    /// `initializing`, `ready`, `broken`, `retired`, `closed` or `deleted`.
+    /// `initializing`, `ready`, `broken`, `retired`, `closed` or `deleted`; or `vanished`: its memory was of the page file (Windows),
+    /// and went with the last process that had it, so that nothing more is known than what its root says.
     pub state: &'static str,
     /// What is wrong with it, if it cannot be read; then most numbers are 0.
     pub problem: Option<String>,
@@ -247,7 +250,8 @@ pub(crate) fn bytes_of(namespace: &Namespace, channel: &str) -> Result<u64, Open
     Ok(names
         .iter()
         .map(|name| directory.files().bytes_of(name).unwrap_or(0))
-        .sum())
+        // A stub may lie about its section.
+        .fold(0, u64::saturating_add))
 }
 
 fn open(namespace: &Namespace, channel: &str) -> Result<ChannelDirectory, OpenError> {
@@ -321,8 +325,23 @@ pub fn inspect(namespace: &Namespace, channel: &str) -> Result<ChannelInfo, Mana
         }
     };
     let generations = generations(channel, &root)?;
-    let (header, owner, peers) =
-        generation::open_for_reading(&directory, generations.current, root_header.instance)?;
+    let opened =
+        generation::open_for_reading(&directory, generations.current, root_header.instance);
+    let (header, owner, peers) = match opened {
+        Err(error) if error.is_of_vanished_memory() => {
+            info.state = VANISHED;
+            info.pattern = root_header.pattern.name();
+            info.owner = liveness(lock.as_ref(), OWNER, None);
+            info.generation = generations.current;
+            info.oldest_generation = generations.oldest;
+            info.abi_version = layout::ABI_VERSION;
+            info.header_size = header::SIZE as u16;
+            info.instance = root_header.instance;
+            info.created_unix_ns = root_header.created_ns;
+            return Ok(info);
+        }
+        other => other?,
+    };
     let now = os::boottime_ns();
     let progress = Progress::of(header.pattern, &owner);
     info.pattern = header.pattern.name();
@@ -348,10 +367,19 @@ pub fn inspect(namespace: &Namespace, channel: &str) -> Result<ChannelInfo, Mana
     info.records = progress.written.records.unwrap_or(0);
     info.last_update_age_ns = age(now, owner.load(owner::LAST_UPDATE_NS, Relaxed));
     info.counters = counters(&owner);
+    let before = (header.pattern == Pattern::Mpsc && generations.oldest < generations.current)
+        .then(|| {
+            let (number, instance) = (generations.current - 1, root_header.instance);
+            generation::open_for_reading(&directory, number, instance).ok()
+        })
+        .flatten()
+        // Nothing goes over from what was closed.
+        .filter(|(older, _, _)| older.state != State::CLOSED)
+        .map(|(older, owner, peers)| (owner, peers, older.seat_count));
     info.seats = (0..header.seat_count)
         .filter_map(|seat| {
             let lane = (header.pattern == Pattern::Mpsc)
-                .then(|| LaneInfo::read(&owner, &peers, header.seat_count, seat));
+                .then(|| LaneInfo::read(&owner, &peers, header.seat_count, seat, before.as_ref()));
             info.add_lane(lane.as_ref());
             seat_info(
                 &owner,

@@ -49,6 +49,8 @@ pub struct SeatInfo {
     pub lost: u64,
     /// Records left unread by holders who detached.
     pub unread: u64,
+    /// Records left unread, for any of these reasons, in the generations before this one.
+    pub former: u64,
     /// Frames that its holder missed, for they were written over before it came to them.
     pub missed: u64,
     /// Frames that its holder has in hand.
@@ -167,6 +169,7 @@ pub(super) fn seat_info(
         abandoned: load(seat::ABANDONED_0 + 8 * (state.epoch() & 1)),
         lost: owner.load(verdict + verdict::LOST_0 + 8 * selector, Relaxed),
         unread: load(seat::UNREAD),
+        former: owner.load(verdict + verdict::FORMER, Relaxed),
         missed: load(seat::MISSED),
         held: (0..4)
             .map(|word| load(seat::PINS + 8 * word).count_ones())

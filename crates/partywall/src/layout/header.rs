@@ -71,6 +71,10 @@ pub(crate) const FLAG_KEEP: u32 = 1;
 pub(crate) const FLAG_CHECKSUM: u32 = 2;
 /// Flag: what is in it is kept out of core dumps, and overwritten before it is freed.
 pub(crate) const FLAG_CONFIDENTIAL: u32 = 4;
+/// Flag: the segment lies in a named section of the page file, and goes with the last process that has it (Windows).
+pub(crate) const FLAG_PAGE_FILE: u32 = 8;
+/// Flag: named objects of the channel are found from every log-on session (Windows).
+pub(crate) const FLAG_GLOBAL: u32 = 16;
 /// Incompatible feature bits that this library knows: none yet.
 pub(crate) const KNOWN_INCOMPATIBLE: u64 = 0;
 
@@ -109,6 +113,11 @@ impl Pattern {
     /// Whether peers publish in their seats how far they came.
     pub(crate) const fn has_cursors(self) -> bool {
         matches!(self, Pattern::Ring | Pattern::Frames | Pattern::Mpsc)
+    }
+
+    /// Whether it is counted at each seat what its holders left unread.
+    pub(crate) const fn counts_losses(self) -> bool {
+        matches!(self, Pattern::Ring | Pattern::Frames)
     }
 
     /// Whether readers need nothing but reading: only then can other users be let in.

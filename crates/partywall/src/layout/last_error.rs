@@ -13,6 +13,7 @@ pub(crate) enum LastError {
     Deleted = 7,
     Superseded = 8,
     OwnerDied = 9,
+    Vanished = 10,
 }
 
 /// The number in `PROTOCOL.md`'s terms; `None` for 0, which is no error.
@@ -28,6 +29,7 @@ pub(crate) fn name(number: u64) -> Option<&'static str> {
         7 => "deleted",
         8 => "superseded",
         9 => "owner died",
+        10 => "vanished",
         _ => "unknown",
     })
 }

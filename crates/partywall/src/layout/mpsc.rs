@@ -26,6 +26,12 @@ block! {
     LANE_STATE: [8; Owner] = 24;
     /// In a generation that another one follows: where the receiver has left the lane, plus 1; 0 before.
     LANE_LEFT: [8; Owner] = 32;
+    /// Records that senders refused in the generations before this one, all of which were left.
+    LANE_DROPPED: [8; Owner] = 40;
+    /// The same of times that a send found no room.
+    LANE_BLOCKED: [8; Owner] = 48;
+    /// The same of nanoseconds waited for room.
+    LANE_BLOCKED_NS: [8; Owner] = 56;
 }
 
 block! {
@@ -57,6 +63,13 @@ pub(crate) const RESERVE: u64 = 16;
 pub(crate) const fn max_payload(lane: u64) -> u64 {
     record::max_payload(lane) - record::HEADER
 }
+
+/// What senders count in their seats, each with where the receiver keeps what was counted in generations before.
+pub(crate) const COUNTED: [(u64, u64); 3] = [
+    (DROPPED, LANE_DROPPED),
+    (BLOCKED, LANE_BLOCKED),
+    (BLOCKED_NS, LANE_BLOCKED_NS),
+];
 
 /// Offset of a lane's line on the owner side.
 pub(crate) const fn lane_words(seat: u32) -> u64 {

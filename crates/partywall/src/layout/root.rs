@@ -9,6 +9,10 @@ block! {
     CURRENT: [8; Owner] = header::SIZE;
     /// The oldest generation whose segments still have names.
     OLDEST: [8; Owner] = header::SIZE + 8;
+    /// The latest generation that was closed; 0: none yet.
+    CLOSED: [8; Owner] = header::SIZE + 16;
+    /// Where that one ended.
+    CLOSED_SEQ: [8; Owner] = header::SIZE + 24;
     /// Bumped whenever something above or the state changes; sleepers wait on it.
     ROOT_BELL: [4; Owner] = header::SIZE + LINE;
 }

@@ -11,6 +11,9 @@ block! {
     LOST_0: [8; Owner] = 8;
     /// Candidate 1; [`Evicted::selector`] says which of the two counts.
     LOST_1: [8; Owner] = 16;
+    /// Records that holders of this seat left unread in the generations before, whether they were evicted or taken over
+    /// from, or left.
+    FORMER: [8; Owner] = 24;
 }
 
 /// Bytes of a verdict.

@@ -75,6 +75,11 @@ impl<Access> Region<Access> {
         self.pages.lock_in_memory(present)
     }
 
+    /// Sleepers and wakers find each other from every log-on session.
+    pub(crate) fn serve_all_sessions(&self) {
+        self.pages.serve_all_sessions();
+    }
+
     #[inline(always)]
     fn word(&self, at: u64) -> &AtomicU64 {
         // One comparison: the low bits of a misaligned offset become the high ones.

@@ -28,7 +28,7 @@ use crate::wait::{StopToken, WaitStrategy};
 /// ```
 #[derive(Clone, Debug)]
 pub struct ReceiverOptions {
-    settings: OwnerSettings,
+    pub(super) settings: OwnerSettings,
     lane_capacity: u64,
     pub(super) wait: WaitStrategy,
     pub(super) stop: Option<StopToken>,

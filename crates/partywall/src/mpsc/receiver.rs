@@ -1,6 +1,6 @@
 //! The receiver's handle.
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::fmt;
 use std::time::Duration;
 
 use super::options::{ReceiverOptions, whole_lane};
@@ -13,11 +13,11 @@ use crate::error::{GrowError, OpenError, RecvError, SendError};
 use crate::handle::OwnerHandle;
 use crate::handle::accessors::owner_accessors;
 use crate::layout::last_error::LastError;
-use crate::layout::{mpsc, peers};
+use crate::layout::mpsc;
 use crate::memory::{Region, Shared};
 use crate::os::{self, LockFile};
 use crate::protocol::mpsc::receiver::Event as Told;
-use crate::record::Schema;
+use crate::record::{Difference, Schema, WrongLength};
 use crate::wait::{SLICE, Step, StopToken, WaitStrategy, Waiter};
 
 /// The one process that receives from many [`Sender`](super::Sender)s, and owns the channel. Dropping it closes the
@@ -30,6 +30,31 @@ pub struct Receiver {
     stop: Option<StopToken>,
     /// When it looked around last: at locks, and at lanes whose notices tell nothing.
     looked_ms: u64,
+    /// Of a receiver of values of one type: what is left from a growth, and is of another.
+    pub(super) before: Option<Before>,
+}
+
+/// Records of generations before one that were made of something else.
+#[derive(Debug)]
+pub(super) struct Before {
+    /// The first generation of what this handle is for.
+    pub(super) generation: u64,
+    /// In what they differ.
+    pub(super) difference: Difference,
+    /// Makes one of the bytes of the other, if somebody said how.
+    pub(super) conversion: Option<Conversion>,
+}
+
+/// Makes of a record's bytes those of another.
+pub(super) type Convert = dyn Fn(&mut Vec<u8>) -> Result<(), WrongLength> + Send + Sync;
+
+/// Bytes of a record to those of another.
+pub(super) struct Conversion(pub(super) Box<Convert>);
+
+impl fmt::Debug for Conversion {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Conversion")
+    }
 }
 
 owner_accessors!(Receiver, self => self.handle);
@@ -53,9 +78,28 @@ impl Receiver {
             wait: options.wait,
             stop: options.stop.clone(),
             looked_ms: os::coarse_ms(),
+            before: None,
         };
         receiver.leave_free_lanes();
+        if receiver.handle.role().older().is_some()
+            && let Some(schema) = &options.settings.schema
+        {
+            receiver.before = receiver.of_another_type(schema)?;
+        }
         Ok(receiver)
+    }
+
+    /// Whether what is left of the growth before was made of something else.
+    fn of_another_type(&self, schema: &Schema) -> Result<Option<Before>, OpenError> {
+        let current = self.handle.owned.header.generation;
+        match self.handle.owned.expect_older(current - 1, schema) {
+            Err(OpenError::SchemaMismatch { difference, .. }) => Ok(Some(Before {
+                generation: current,
+                difference,
+                conversion: None,
+            })),
+            other => other.map(|()| None),
+        }
     }
 
     /// What comes next: a record, or that a sender has come or gone; waits for it. Asking for it says that what came
@@ -278,15 +322,12 @@ impl Receiver {
         if seat >= role.shape().seats || !self.handle.is_ours() {
             return None;
         }
-        let load = |offset| {
-            role.peers_of(seat)
-                .load(peers::seat_at(seat) + offset, Relaxed)
-        };
+        let [dropped, blocked, blocked_ns] = mpsc::COUNTED.map(|words| role.counted(seat, words));
         Some(LaneCounters {
             received: role.records(seat),
-            dropped: load(mpsc::DROPPED),
-            blocked: load(mpsc::BLOCKED),
-            blocked_ns: load(mpsc::BLOCKED_NS),
+            dropped,
+            blocked,
+            blocked_ns,
         })
     }
 

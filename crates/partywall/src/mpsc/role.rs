@@ -1,6 +1,6 @@
 //! The part of mpsc in owning a channel and in sitting in one of its seats.
 
-use std::sync::atomic::Ordering::{Acquire, Relaxed};
+use std::sync::atomic::Ordering::Acquire;
 
 use crate::channel::attach::{NotTaken, Opened, PeerRole};
 use crate::channel::directory::peers_file;
@@ -11,9 +11,8 @@ use crate::channel::owner::OwnerRole;
 use crate::channel::root;
 use crate::channel::segment::{self, Header};
 use crate::layout::header::{self, Pattern, State};
-use crate::layout::seat::{self, SeatState};
-use crate::layout::{mpsc, peers};
-use crate::memory::{ReadOnly, Region, Shared, SharedMut, Writable};
+use crate::layout::seat::SeatState;
+use crate::memory::{ReadOnly, Region, Shared, Writable};
 use crate::protocol::growth::Older;
 use crate::protocol::mpsc::Shape;
 use crate::protocol::mpsc::receiver::Receiver;
@@ -176,11 +175,7 @@ impl PeerRole for MappedSender {
                     // Its holder is still there, and comes here by itself.
                     return Err(NotTaken::Unusable);
                 }
-                let untouched = state_of(&opened.peers, seat).epoch() == 0;
                 let claimed = end(&older, seat).and_then(claim);
-                if claimed.is_ok() && untouched {
-                    carry_counters(&older.peers, &opened.peers, seat);
-                }
                 let _ = opened.lock.unlock(byte);
                 claimed?
             }
@@ -214,7 +209,6 @@ impl PeerRole for MappedSender {
             .move_on(owner, peers, lane, shape.lane_alone(), shape)
             .map_err(not_taken)?;
         let peers = Sender::peers(self);
-        carry_counters(peers, &next.peers, seat);
         park::wake_owner(Sender::owner(self), peers, seat);
         seats::leave(peers, seat, Sender::state(self), false);
         Ok(moved)
@@ -227,18 +221,6 @@ impl PeerRole for MappedSender {
     /// Whoever comes ends the lane there first; under its lock, so nobody's is taken.
     fn promised(_older: &Opened<'_>) -> Option<u64> {
         Some(0)
-    }
-}
-
-fn state_of(peers: &Region<Writable>, seat: u32) -> SeatState {
-    SeatState(peers.load(peers::seat_at(seat) + seat::STATE, Acquire))
-}
-
-/// What was counted in a seat is not forgotten.
-fn carry_counters(old: &Region<Writable>, new: &Region<Writable>, seat: u32) {
-    for word in [mpsc::DROPPED, mpsc::BLOCKED, mpsc::BLOCKED_NS] {
-        let at = peers::seat_at(seat) + word;
-        new.store(at, old.load(at, Relaxed), Relaxed);
     }
 }
 

@@ -9,6 +9,11 @@
 //! | [`File`] | an open file that holds a segment; [`File::reserve`] makes sure that no later store to a part of it fails |
 //! | [`File::read_at`], [`File::overwrite`] | bytes of it without a mapping; zeros over everything that it holds, before its name goes |
 //! | [`Readers`] | who may read something besides its owner |
+//! | [`provided`], [`Provision`] | where a new segment's memory comes from, and who finds its named objects: what was asked for, as far as there is a choice |
+//! | [`File::unreachable`], [`Unreachable`] | why there is no memory behind a file, where the two are not the same |
+//! | `SHARES_WITH_OTHERS` | whether somebody besides its owner can be let read a channel |
+//! | [`lacks_global_right`] | whether this process may not make memory that every log-on session finds |
+//! | [`Mapping::serve_all_sessions`] | whoever sleeps on it, or wakes sleepers, is found from every log-on session |
 //! | [`LockView`] | whether a byte is locked, for a user who may not open the file of locks |
 //! | [`FileIdentity`] | which file a name means, to find out whether it still means the one that we have |
 //! | [`OpenMode`] | to read only, or to read and write |
@@ -57,6 +62,28 @@ pub(crate) struct Doubt {
     pub(crate) problem: String,
     /// What to do next.
     pub(crate) next: &'static str,
+}
+
+/// Where the memory of a new segment comes from, and who finds it, where the system offers a choice. The defaults are
+/// what every system has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Provision {
+    /// From the page file: it goes with the last process that has it open. Else it is a file's.
+    pub(crate) page_file: bool,
+    /// Named objects of the channel are found from every log-on session, and not from the owner's alone.
+    pub(crate) global: bool,
+}
+
+/// Why the memory of a segment cannot be had, though its name is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(dead_code, reason = "only where memory is not its file's")]
+pub(crate) enum Unreachable {
+    /// It went with the last process that had it open.
+    Gone,
+    /// Another kind of object has its name, or another user's, so it is gone, too.
+    ForeignObject { object: String },
+    /// It belongs to another log-on session, and may well be in use there.
+    OtherSession { theirs: u32, ours: u32 },
 }
 
 /// Who may read something besides its owner. Nobody but the owner ever writes, and the kernel sees to that.

@@ -2,6 +2,10 @@
 //!
 //! An eviction is one store of the verdict word. It names the epoch, so that it is over when the next holder comes,
 //! and says which of two counts of lost records is valid, so that a loss is counted by the very store that decides it.
+//!
+//! Where the channel grows, what was lost at a seat goes over on the owner side: the holder that comes over begins a new
+//! account, and the owner says in the next generation what all before it lost. While somebody sits in the old one that
+//! may be too little; it is said again before that one goes.
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
@@ -10,6 +14,7 @@ use crate::layout::verdict::{self, Evicted, EvictionReason};
 use crate::layout::{owner, peers};
 use crate::memory::{Shared, SharedMut};
 use crate::protocol::SeatLocks;
+use crate::protocol::seats::abandoned;
 
 /// One seat, to notice when its holder goes back on its word.
 #[derive(Clone, Copy, Debug, Default)]
@@ -117,5 +122,29 @@ impl Watches {
         owner.store(at + verdict::EVICTED, word.0, Release);
         owner.count(owner::EVICTIONS, 1);
         self.0[seat as usize].evicted = state.epoch();
+    }
+}
+
+/// Says in the next generation what the seats of this one lost, here and before. Whoever comes over takes nothing of it
+/// along, so it may be said as often as one likes; what is said when nobody sits here any more is final.
+pub(crate) fn carry_losses(
+    owner: &impl Shared,
+    peers: &impl Shared,
+    seats: u32,
+    next: &impl SharedMut,
+) {
+    for seat in 0..seats {
+        let (at, verdict) = (peers::seat_at(seat), verdict::at(seat));
+        // Acquire: the counts that belong to it were stored before.
+        let epoch = SeatState(peers.load(at + seat::STATE, Acquire)).epoch();
+        let selector = Evicted(owner.load(verdict + verdict::EVICTED, Relaxed)).selector();
+        let lost = [
+            owner.load(verdict + verdict::FORMER, Relaxed),
+            owner.load(verdict + verdict::LOST_0 + 8 * selector, Relaxed),
+            peers.load(at + abandoned(epoch), Relaxed),
+            peers.load(at + seat::UNREAD, Relaxed),
+        ];
+        let lost = lost.into_iter().fold(0, u64::wrapping_add);
+        next.store(verdict + verdict::FORMER, lost, Relaxed);
     }
 }

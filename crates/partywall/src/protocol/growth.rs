@@ -26,13 +26,19 @@
 //! a joiner of the new generation fences behind its look at RETIRED, before it decides that nobody in an older one
 //! will come for the index that it wants (label `promise`).
 //!
+//! **The root says which generation was closed last** (label `root-closed`), and it says so before it names the one after
+//! that. A reader without a seat goes from the generation where it stands to the current one, however many lie between,
+//! for they may be gone; if one of them was closed, the stream that it reads has ended there, and what comes now is
+//! another. An owner that dies between CLOSED and the root leaves it to whoever makes the next generation, or removes the
+//! channel.
+//!
 //! **Memory goes strictly oldest first**, and only when no seat of it is claimed: who waits in one generation has not
 //! read the ones after it either.
 
-use std::sync::atomic::Ordering::{Acquire, Release, SeqCst};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 
 use crate::layout::header::{self, State};
-use crate::layout::root::CURRENT;
+use crate::layout::root::{CLOSED, CLOSED_SEQ, CURRENT};
 use crate::layout::seat::{self, Claim, SeatState};
 use crate::layout::{MAX_SEATS, peers};
 use crate::memory::{Shared, SharedMut};
@@ -100,6 +106,29 @@ pub(crate) fn retire(old: &impl SharedMut) -> bool {
         old.store32(header::STATE, State::RETIRED.0, Release);
     }
     news
+}
+
+/// Ends the stream in the current generation, behind its last commit at `position`.
+pub(crate) fn close(root: &impl SharedMut, owner: &impl SharedMut, generation: u64, position: u64) {
+    // Believed only together with the word that names the generation.
+    root.store(CLOSED_SEQ, position, Relaxed);
+    // SYNC close: behind the last record; whoever sees CLOSED sees every header.
+    owner.store32(header::STATE, State::CLOSED.0, Release);
+    note_close(root, generation);
+}
+
+/// Says in the root that a generation was closed, which its owner may not have come to: before another follows it, and
+/// before the channel is removed.
+pub(crate) fn note_close(root: &impl SharedMut, generation: u64) {
+    root.store(CLOSED, generation, Release); // SYNC root-closed
+}
+
+/// Whether the channel was closed since `generation` was its current one; and then where. Asked by who looked for a
+/// later one, and found one that is not `closed` itself, or none.
+pub(crate) fn closed_since(root: &impl Shared, generation: u64, before: u64) -> Option<u64> {
+    // SYNC root-closed
+    let closed = root.load(CLOSED, Acquire);
+    (generation < closed && closed < before).then(|| root.load(CLOSED_SEQ, Relaxed))
 }
 
 /// What a peer finds that found nothing before.

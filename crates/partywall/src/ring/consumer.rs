@@ -199,6 +199,7 @@ impl Consumer {
                 .owner()
                 .load(verdict + verdict::LOST_0 + 8 * selector, Relaxed),
             detached: consumer.peers().load(at + seat::UNREAD, Relaxed),
+            former: consumer.owner().load(verdict + verdict::FORMER, Relaxed),
         }
     }
 
@@ -349,10 +350,12 @@ impl Drop for Consumer {
             self.publish();
         }
         let (consumer, durable) = (&self.role, self.durable);
-        let written = self
-            .handle
-            .with_current(|owner| cursor::read(owner, owner::WRITE_SEQ).records)
-            .flatten();
+        let records = |owner: &_| cursor::read(owner, owner::WRITE_SEQ).records;
+        // What another stream has, behind the end of this one, is none that it left.
+        let written = match self.handle.is_closed() {
+            true => records(consumer.owner()),
+            false => self.handle.with_current(records).flatten(),
+        };
         self.handle.leave(durable, |_| {
             if !durable {
                 let unread =

@@ -44,6 +44,9 @@ pub struct Losses {
     pub evicted: u64,
     /// Left unread by consumers that detached.
     pub detached: u64,
+    /// All of these in the generations before this consumer's, where the channel has grown. What happens there yet is
+    /// added when the last one has come over.
+    pub former: u64,
 }
 
 /// Iterates over records; ends at the clean end of the stream, and after any other error.

@@ -129,6 +129,11 @@ impl Reader {
             if self.handle.state()? == State::RETIRED {
                 match self.go_over() {
                     Ok(()) | Err(RecvError::SchemaMismatch { .. }) => {}
+                    Err(RecvError::Closed { .. }) if self.options.follow => {
+                        self.handle.go_on();
+                        self.follow(left)?;
+                        left = timeout.map(|timeout| timeout.saturating_sub(started.elapsed()));
+                    }
                     Err(error) => return Err(error),
                 }
             }
@@ -142,6 +147,10 @@ impl Reader {
                 Err(RecvError::Superseded { .. }) => match self.go_over() {
                     Err(RecvError::SchemaMismatch { difference, .. }) => {
                         return Err(self.handle.end_for_other_records(difference));
+                    }
+                    Err(RecvError::Closed { .. }) if self.options.follow => {
+                        self.handle.go_on();
+                        self.follow(left)?;
                     }
                     other => other?,
                 },
@@ -184,6 +193,10 @@ impl Reader {
                 Err(RecvError::SchemaMismatch { difference, .. }) => {
                     Err(self.handle.end_for_other_records(difference))
                 }
+                Err(RecvError::Closed { .. }) if self.options.follow => {
+                    self.handle.go_on();
+                    self.follow_if_there()
+                }
                 other => other,
             };
         }
@@ -191,13 +204,17 @@ impl Reader {
             return Ok(());
         }
         if self.options.follow && state == State::CLOSED {
-            return match self.follow(Some(Duration::ZERO)) {
-                // Nobody there yet: the last value still stands.
-                Err(RecvError::TimedOut { .. }) => Ok(()),
-                other => other,
-            };
+            return self.follow_if_there();
         }
         Err(self.handle.over(state))
+    }
+
+    /// Goes over to the next writer's stream, or stays with the last value as long as there is none.
+    fn follow_if_there(&mut self) -> Result<(), RecvError> {
+        match self.follow(Some(Duration::ZERO)) {
+            Err(RecvError::TimedOut { .. }) => Ok(()),
+            other => other,
+        }
     }
 
     /// The writer goes on in another generation, and so do we. What was seen is no news there.
@@ -257,6 +274,10 @@ fn unopened(channel: String, error: OpenError) -> RecvError {
         },
         OpenError::Stopped { .. } => RecvError::Stopped { channel },
         OpenError::Damaged { lie, .. } => RecvError::Damaged { channel, lie },
+        OpenError::SchemaMismatch { difference, .. } => RecvError::SchemaMismatch {
+            channel,
+            difference,
+        },
         _ => RecvError::Superseded { channel },
     }
 }

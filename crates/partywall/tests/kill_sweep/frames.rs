@@ -9,6 +9,7 @@ use std::time::Duration;
 use partywall::frames::{Frame, Publisher, PublisherOptions, Subscriber, SubscriberOptions};
 use partywall::{Namespace, RecvError, SendError, WaitStrategy, inspect, manage};
 
+use crate::stopped::{gets_in_or_is_told, has_dead_seat, nobody_is_robbed};
 use crate::victim::{Fault, Report, Stage, run, say};
 use crate::world::{CHANNEL, Payload, committed};
 use crate::{Located, Swept, system};
@@ -89,6 +90,23 @@ pub(crate) struct FrameWorld {
 impl Located for FrameWorld {
     fn path(&self) -> &Path {
         self.directory.path()
+    }
+
+    fn meanwhile(&mut self) {
+        let namespace = &self.namespace;
+        nobody_is_robbed(namespace, || publisher_options(namespace).open(CHANNEL));
+        self.held.iter().for_each(check);
+        if has_dead_seat(namespace) {
+            return;
+        }
+        // Not one that is waited for: the publisher is to go on as it would have.
+        let options = subscriber_options(namespace).lossy(true).history(3);
+        let newcomer = options.attach_timeout(Some(Duration::ZERO)).attach(CHANNEL);
+        if let Some(mut newcomer) = gets_in_or_is_told(newcomer) {
+            while let Ok(Some(frame)) = newcomer.try_recv() {
+                check(&frame);
+            }
+        }
     }
 }
 
@@ -227,7 +245,7 @@ impl FrameWorld {
         let info = inspect::inspect(&self.namespace, CHANNEL).unwrap();
         let seat = info.seats.iter().find(|found| found.index == seat);
         let seat = seat.expect("the seat is claimed");
-        seat.abandoned + seat.lost + seat.unread
+        seat.abandoned + seat.lost + seat.unread + seat.former
     }
 }
 

@@ -70,7 +70,7 @@ pub(crate) fn operations() -> Vec<Swept<World>> {
         },
         Swept {
             name: "move_over",
-            least_points: 62,
+            least_points: 60,
             prepare: || {
                 let mut world = with_durable();
                 for times in [2, 4] {

@@ -13,8 +13,9 @@ use partywall::{LockError, Namespace, RecvError, WaitStrategy, inspect, manage};
 
 use crate::random::{Random, command};
 use crate::slots::{reader_options, value};
+use crate::stopped::{gets_in_or_is_told, owner_is_locked};
 use crate::victim::{Report, Stage, say};
-use crate::world::CHANNEL;
+use crate::world::{CHANNEL, Payload};
 use crate::{Located, Swept, system};
 
 /// Nothing here takes so long unless it hangs.
@@ -81,6 +82,28 @@ pub(crate) struct GuardedWorld {
 impl Located for GuardedWorld {
     fn path(&self) -> &Path {
         self.directory.path()
+    }
+
+    fn meanwhile(&mut self) {
+        let now = reader_options(&self.namespace).attach_timeout(Some(Duration::ZERO));
+        let Some(mut newcomer) = gets_in_or_is_told(now.attach(CHANNEL)) else {
+            return;
+        };
+        // Readers never wait for a holder.
+        if let Some(found) = newcomer.get().unwrap() {
+            // One behind its sequence where it was put once more, into larger slots.
+            let (number, sequence) = (Payload::number(&found), found.sequence);
+            assert!((number..=number + 1).contains(&sequence));
+        }
+        if owner_is_locked(&self.namespace) {
+            // Who makes it anew has all the seats meanwhile.
+            let other = gets_in_or_is_told(options(&self.namespace).open(CHANNEL));
+            let refused = other.map(|mut other| other.try_lock().map(drop));
+            assert!(
+                matches!(refused, None | Some(Err(LockError::Busy { .. }))),
+                "{refused:?}"
+            );
+        }
     }
 }
 

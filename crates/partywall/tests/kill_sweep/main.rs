@@ -8,13 +8,19 @@
 //! At a few random points the victim is led on by a random number of instructions first, and killed there; and of every
 //! pattern both sides are killed, each at a random point of its own. Where, follows from a seed that is printed.
 //!
-//! `PARTYWALL_SWEEP=full` also stops the victim at each point and lets it go on, and kills at random moments
-//! for longer. `PARTYWALL_SWEEP=5` visits only five points of each operation, spread over it, and leads nobody on from there
-//! (where processes are slow to start, or cannot be traced). `cargo test --test kill_sweep NAME` runs the operations whose name contains NAME.
+//! At a few random points, and at the first and the last, the victim stands still (SIGSTOP) while the others act, and
+//! then goes on to its end.
+//!
+//! `PARTYWALL_SWEEP=full` stops the victim at each point, and kills at random moments for longer. `PARTYWALL_SWEEP=5` visits
+//! only five points of each operation, spread over it, and leads nobody on from there (where processes are slow to
+//! start, or cannot be traced). `cargo test --test kill_sweep NAME` runs the operations whose name contains NAME.
 
 mod account;
+#[cfg(target_os = "linux")] // SIGSTOP, and /proc to see it
+mod asleep;
 mod both;
 mod consumers;
+mod everyone;
 mod frames;
 mod frames_growth;
 mod growth;
@@ -28,6 +34,7 @@ mod random;
 mod slots;
 #[cfg(target_os = "linux")] // ptrace
 mod stepped;
+mod stopped;
 #[path = "../common/system.rs"]
 mod system;
 mod victim;
@@ -89,19 +96,42 @@ impl Depth {
 /// A stage lies in a namespace.
 pub(crate) trait Located {
     fn path(&self) -> &Path;
+
+    /// What the others do while the victim stands still. It changes nothing that is checked afterwards.
+    fn meanwhile(&mut self);
 }
 
 /// A stage that was set, and what must hold on it afterwards.
-struct Prepared {
-    path: PathBuf,
-    check: Box<dyn FnOnce(&Report)>,
+trait Prepared {
+    fn path(&self) -> PathBuf;
+    fn meanwhile(&mut self);
+    fn check(self: Box<Self>, report: &Report);
+}
+
+struct Stage<W> {
+    world: W,
+    check: fn(W, &Report),
+}
+
+impl<W: Located> Prepared for Stage<W> {
+    fn path(&self) -> PathBuf {
+        self.world.path().to_owned()
+    }
+
+    fn meanwhile(&mut self) {
+        self.world.meanwhile();
+    }
+
+    fn check(self: Box<Self>, report: &Report) {
+        (self.check)(self.world, report);
+    }
 }
 
 /// A [`Swept`] of any pattern.
 struct Operation {
     name: &'static str,
     least_points: u64,
-    prepare: Box<dyn Fn() -> Prepared>,
+    prepare: Box<dyn Fn() -> Box<dyn Prepared>>,
     act: fn(&victim::Stage),
 }
 
@@ -113,10 +143,7 @@ impl<W: Located + 'static> From<Swept<W>> for Operation {
             least_points: swept.least_points,
             prepare: Box::new(move || {
                 let world = prepare();
-                Prepared {
-                    path: world.path().to_owned(),
-                    check: Box::new(move |report| check(world, report)),
-                }
+                Box::new(Stage { world, check })
             }),
             act: swept.act,
         }
@@ -136,6 +163,7 @@ fn main() -> ExitCode {
         .chain(frames_growth::operations().into_iter().map(Operation::from))
         .chain(guarded::operations().map(Operation::from))
         .chain(protection::operations().map(Operation::from))
+        .chain(everyone::operations().into_iter().map(Operation::from))
         .collect();
     if let Some(role) = victim::role() {
         match role.as_str() {
@@ -157,6 +185,8 @@ fn main() -> ExitCode {
             "count_without_end" => guarded::count_without_end(&victim::Stage::enter()),
             "hold_until_told" => guarded::hold_until_told(&victim::Stage::enter()),
             duel if both::act(duel) => return ExitCode::SUCCESS,
+            #[cfg(target_os = "linux")]
+            asleep if asleep::act(asleep, &victim::Stage::enter()) => return ExitCode::SUCCESS,
             _ => {}
         }
         let operation = operations.iter().find(|operation| operation.name == role);
@@ -195,6 +225,8 @@ fn main() -> ExitCode {
         ("mpsc_random_receivers", mpsc_random::kill_receivers),
         ("random_guarded_holders", guarded::kill_at_random_moments),
     ];
+    #[cfg(target_os = "linux")]
+    let tortures = &[tortures, asleep::TORTURES].concat();
     for &(name, torture) in tortures {
         if wanted(name) {
             match catch_unwind(|| torture(full)) {
@@ -218,10 +250,17 @@ fn main() -> ExitCode {
 
 /// Kills at every point of one operation, or at as many as asked for; how many were visited.
 fn sweep(operation: &Operation, depth: Depth, random: &mut Random) -> u64 {
-    let stage = |place: String, run: &dyn Fn(&Path) -> Report| {
-        let prepared = (operation.prepare)();
-        let report = run(&prepared.path);
-        let checked = catch_unwind(AssertUnwindSafe(|| (prepared.check)(&report)));
+    let stage = |place: String, run: &dyn Fn(&Path, &mut dyn FnMut()) -> Report| {
+        let mut prepared = (operation.prepare)();
+        let path = prepared.path();
+        let ran = catch_unwind(AssertUnwindSafe(|| {
+            run(&path, &mut || prepared.meanwhile())
+        }));
+        let report = ran.unwrap_or_else(|panic| {
+            eprintln!("{}: {place}", operation.name);
+            std::panic::resume_unwind(panic);
+        });
+        let checked = catch_unwind(AssertUnwindSafe(|| prepared.check(&report)));
         if let Err(panic) = checked {
             eprintln!("{}: {place}: {report:?}", operation.name);
             std::panic::resume_unwind(panic);
@@ -234,7 +273,10 @@ fn sweep(operation: &Operation, depth: Depth, random: &mut Random) -> u64 {
             Fault::Kill(point) => format!("killed before point {point}"),
             Fault::Stop(point) => format!("stopped before point {point}"),
         };
-        stage(place, &|path| victim::run(operation.name, path, fault))
+        stage(place, &|path, meanwhile| match fault {
+            Fault::Stop(point) => stopped::run(operation.name, path, point, meanwhile),
+            _ => victim::run(operation.name, path, fault),
+        })
     };
     let undisturbed = run(Fault::None);
     let points = undisturbed
@@ -265,15 +307,26 @@ fn sweep(operation: &Operation, depth: Depth, random: &mut Random) -> u64 {
         let point = 1 + random.below(points);
         let instructions = random.below(stepped::INSTRUCTIONS);
         let place = format!("killed {instructions} instructions behind point {point}");
-        stage(place, &|path| {
+        stage(place, &|path, _| {
             stepped::run(operation.name, path, point, instructions)
         });
     }
-    if depth.full {
-        for point in 1..=points {
-            let report = run(Fault::Stop(point));
-            assert!(report.points.is_some(), "stopped at {point}: {report:?}");
-        }
+    let stops: Vec<u64> = match points {
+        0 => Vec::new(),
+        // Nothing there says that a process stands still.
+        _ if cfg!(not(target_os = "linux")) => Vec::new(),
+        // The moments in which it holds a dead one's seat are few.
+        _ if depth.full || operation.name.contains("evict") => (1..=points).collect(),
+        _ => vec![
+            1,
+            1 + random.below(points),
+            1 + random.below(points),
+            points,
+        ],
+    };
+    for point in stops {
+        let report = run(Fault::Stop(point));
+        assert!(report.points.is_some(), "stopped at {point}: {report:?}");
     }
     visited
 }

@@ -5,9 +5,10 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use partywall::mpsc::{Receiver, ReceiverOptions, Sender, SenderId, SenderOptions};
-use partywall::{Namespace, SendError, StopToken, WaitStrategy, inspect, manage};
+use partywall::{Namespace, RecvError, SendError, StopToken, WaitStrategy, inspect, manage};
 
 use crate::account::{Account, End, Sent, encode, told};
+use crate::stopped::{gets_in_or_is_told, nobody_is_robbed};
 use crate::system::{self, At};
 use crate::victim::{Report, say};
 use crate::world::{CHANNEL, Payload};
@@ -82,6 +83,20 @@ pub(crate) struct LaneWorld {
 impl Located for LaneWorld {
     fn path(&self) -> &Path {
         self.directory.path()
+    }
+
+    fn meanwhile(&mut self) {
+        let namespace = &self.namespace;
+        nobody_is_robbed(namespace, || receiver_options(namespace).open(CHANNEL));
+        if self.listener.is_none() {
+            // The victim counts who comes.
+            return;
+        }
+        let now = sender_options(namespace).attach_timeout(Some(Duration::ZERO));
+        if let Some(mut newcomer) = gets_in_or_is_told(now.attach(CHANNEL)) {
+            send(&mut newcomer, 24);
+            self.expect(newcomer.id(), 1, End::Closed);
+        }
     }
 }
 
@@ -490,7 +505,7 @@ impl LaneWorld {
     }
 }
 
-fn receiver_operations() -> [Swept<LaneWorld>; 4] {
+fn receiver_operations() -> [Swept<LaneWorld>; 5] {
     [
         Swept {
             name: "mpsc_create",
@@ -515,6 +530,23 @@ fn receiver_operations() -> [Swept<LaneWorld>; 4] {
                 // Three who came, two who went, and their records.
                 receive(&mut receiver, 3 + 2 + 3 * 20);
                 assert!(receiver.try_recv().unwrap().is_none());
+                receiver.abandon();
+                stage.disarmed();
+            },
+            check: LaneWorld::receiver_died,
+        },
+        Swept {
+            name: "mpsc_wait_for_a_record",
+            least_points: 4,
+            prepare: || LaneWorld::abandoned(3),
+            act: |stage| {
+                let options = receiver_options(&stage.namespace).wait(WaitStrategy::Park);
+                let mut receiver = options.open(CHANNEL).unwrap();
+                // Three who came, two who went, and their records.
+                receive(&mut receiver, 3 + 2 + 3 * 3);
+                stage.armed();
+                let waited = receiver.recv_timeout(Duration::from_millis(3));
+                assert!(matches!(waited, Err(RecvError::TimedOut { .. })));
                 receiver.abandon();
                 stage.disarmed();
             },

@@ -70,7 +70,7 @@ pub(crate) fn operations() -> impl Iterator<Item = Swept<LaneWorld>> {
         },
         Swept {
             name: "mpsc_come_over",
-            least_points: 39,
+            least_points: 38,
             prepare: || {
                 let mut world = LaneWorld::empty();
                 let receiver = receiver_options(world.namespace()).open(CHANNEL).unwrap();

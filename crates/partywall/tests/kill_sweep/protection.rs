@@ -7,6 +7,7 @@ use std::path::Path;
 use partywall::snapshot::WriterOptions;
 use partywall::{Namespace, manage};
 
+use crate::stopped::nobody_is_robbed;
 use crate::system::{self, At};
 use crate::world::CHANNEL;
 use crate::{Located, Swept};
@@ -24,6 +25,10 @@ pub(crate) struct ProtectedWorld {
 impl Located for ProtectedWorld {
     fn path(&self) -> &Path {
         self.directory.path()
+    }
+
+    fn meanwhile(&mut self) {
+        nobody_is_robbed(&self.namespace, || options(&self.namespace).open(CHANNEL));
     }
 }
 

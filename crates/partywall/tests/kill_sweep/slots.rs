@@ -12,6 +12,7 @@ use partywall::{Namespace, RecvError, WaitStrategy, inspect, manage};
 
 use crate::frames;
 use crate::random::{Random, start};
+use crate::stopped::{gets_in_or_is_told, nobody_is_robbed};
 use crate::victim::{Report, Stage, say};
 use crate::world::{CHANNEL, Payload};
 use crate::{Located, Swept, system};
@@ -64,8 +65,11 @@ pub(crate) struct SlotWorld {
     directory: tempfile::TempDir,
     namespace: Namespace,
     writer: Option<Writer>,
+    sender: Option<Sender>,
     reader: Option<Reader>,
     receiver: Option<Receiver>,
+    /// It is a broadcast.
+    broadcasts: bool,
     /// Values before the victim begins.
     before: u64,
 }
@@ -73,6 +77,29 @@ pub(crate) struct SlotWorld {
 impl Located for SlotWorld {
     fn path(&self) -> &Path {
         self.directory.path()
+    }
+
+    fn meanwhile(&mut self) {
+        let namespace = &self.namespace;
+        let now = Some(Duration::ZERO);
+        if self.broadcasts {
+            nobody_is_robbed(namespace, || sender_options(namespace).open(CHANNEL));
+            let newcomer = receiver_options(namespace).attach_timeout(now);
+            if let Some(mut newcomer) = gets_in_or_is_told(newcomer.attach(CHANNEL)) {
+                read_all(&mut newcomer);
+            }
+            return;
+        }
+        nobody_is_robbed(namespace, || writer_options(namespace).open(CHANNEL));
+        let newcomer = reader_options(namespace).attach_timeout(now);
+        if let Some(mut newcomer) = gets_in_or_is_told(newcomer.attach(CHANNEL)) {
+            // The last value, though the next one is half-written.
+            let found = newcomer.get().unwrap();
+            assert!(found.is_some() || self.before == 0);
+            if let Some(found) = found {
+                assert_eq!(&found[..], value(found.sequence), "a torn value");
+            }
+        }
     }
 }
 
@@ -83,8 +110,10 @@ impl SlotWorld {
             namespace: Namespace::open(directory.path()).unwrap(),
             directory,
             writer: None,
+            sender: None,
             reader: None,
             receiver: None,
+            broadcasts: false,
             before: 0,
         }
     }
@@ -114,15 +143,30 @@ impl SlotWorld {
         world
     }
 
+    /// There will be a broadcast.
+    fn no_broadcast() -> Self {
+        SlotWorld {
+            broadcasts: true,
+            ..Self::empty()
+        }
+    }
+
     /// A broadcast that somebody abandoned after some records, and a receiver that has read none yet.
     fn abandoned_broadcast(records: u64) -> Self {
-        let mut world = Self::empty();
+        let mut world = Self::broadcast(records);
+        world.sender.take().unwrap().abandon();
+        world
+    }
+
+    /// A broadcast with a live sender, and a receiver that has read nothing yet.
+    fn broadcast(records: u64) -> Self {
+        let mut world = Self::no_broadcast();
         let mut sender = sender_options(&world.namespace).open(CHANNEL).unwrap();
         world.receiver = Some(receiver_options(&world.namespace).attach(CHANNEL).unwrap());
         for sequence in 1..=records {
             sender.send(&value(sequence)).unwrap();
         }
-        sender.abandon();
+        world.sender = Some(sender);
         world.before = records;
         world
     }
@@ -186,7 +230,15 @@ impl SlotWorld {
 
     fn broadcast_goes_on(mut self, report: &Report) {
         let least = self.before + report.sent.len() as u64;
-        let mut receiver = self.receiver.take().unwrap();
+        let mut receiver = match self.receiver.take() {
+            Some(receiver) => receiver,
+            // The victim may have died before there was a channel.
+            None => {
+                let successor = sender_options(&self.namespace).open(CHANNEL).unwrap();
+                successor.abandon();
+                receiver_options(&self.namespace).attach(CHANNEL).unwrap()
+            }
+        };
         let mut accounted = read_all(&mut receiver);
         assert!(
             (least..=least + 1).contains(&accounted),
@@ -210,6 +262,29 @@ impl SlotWorld {
         ));
         drop(receiver);
         self.nothing_is_left();
+    }
+
+    /// A receiver died; the sender and another receiver go on, and each seat can be had to sleep in.
+    fn sender_goes_on(mut self, report: &Report) {
+        assert!(report.got.is_sorted(), "in order");
+        let mut sender = self.sender.take().unwrap();
+        let options = receiver_options(&self.namespace).wait(WaitStrategy::Park);
+        let options = options.start(Start::Newest);
+        let mut sleepers = [(); 2].map(|()| options.attach(CHANNEL).unwrap());
+        for sleeper in &mut sleepers {
+            while sleeper.try_recv().unwrap().is_some() {}
+            let slept = sleeper.recv_timeout(Duration::from_millis(1));
+            assert!(matches!(slept, Err(RecvError::TimedOut { .. })));
+        }
+        let info = inspect::inspect(&self.namespace, CHANNEL).unwrap();
+        assert_eq!(info.seats.len(), 2, "both sit");
+        self.before = sender.sequence() + 1;
+        sender.send(&value(self.before)).unwrap();
+        for mut sleeper in sleepers {
+            assert_eq!(sleeper.recv_timeout(LONG).unwrap().sequence, self.before);
+        }
+        sender.abandon();
+        self.broadcast_goes_on(&Report::default());
     }
 
     /// A reader died; the writer and another reader go on.
@@ -507,6 +582,37 @@ pub(crate) fn operations() -> impl Iterator<Item = Swept<SlotWorld>> {
                 stage.disarmed();
             },
             check: SlotWorld::writer_goes_on,
+        },
+        Swept {
+            name: "broadcast_create",
+            least_points: 80,
+            prepare: SlotWorld::no_broadcast,
+            act: |stage| {
+                stage.armed();
+                let mut sender = sender_options(&stage.namespace).open(CHANNEL).unwrap();
+                send(&mut sender, 1);
+                sender.abandon();
+                stage.disarmed();
+            },
+            check: SlotWorld::broadcast_goes_on,
+        },
+        Swept {
+            name: "broadcast_sleep_and_leave",
+            least_points: 12,
+            prepare: || SlotWorld::broadcast(3),
+            act: |stage| {
+                let options = receiver_options(&stage.namespace).wait(WaitStrategy::Park);
+                let mut receiver = options.attach(CHANNEL).unwrap();
+                stage.armed();
+                for _ in 0..3 {
+                    say("got", receiver.recv().unwrap().sequence);
+                }
+                let slept = receiver.recv_timeout(Duration::from_millis(1));
+                assert!(matches!(slept, Err(RecvError::TimedOut { .. })));
+                drop(receiver);
+                stage.disarmed();
+            },
+            check: SlotWorld::sender_goes_on,
         },
         Swept {
             name: "broadcast_adopt_and_send",

@@ -25,7 +25,7 @@ pub(crate) fn role() -> Option<String> {
 pub(crate) enum Fault {
     None,
     Kill(u64),
-    /// Stopped, and continued a moment later.
+    /// Stopped, and continued when the others have acted.
     Stop(u64),
 }
 
@@ -86,51 +86,16 @@ pub(crate) fn run(role: &str, place: &Path, fault: Fault) -> Report {
     let mut child = command(role, place, fault).spawn().unwrap();
     let output = child.stdout.take().unwrap();
     let mut report = Report::default();
-    let continuer = matches!(fault, Fault::Stop(_)).then(|| continue_when_stopped(child.id()));
     for line in BufReader::new(output).lines() {
         report.hear(&line.unwrap());
     }
     let status = child.wait().unwrap();
-    if let Some(continuer) = continuer {
-        continuer.join().unwrap();
-    }
     report.killed = system::was_killed(status);
     assert!(
         status.success() || report.killed,
         "{role}: the victim ended with {status}"
     );
     report
-}
-
-/// There is no way to see that a process stands still, so the sweep cannot stop it.
-#[cfg(not(unix))]
-fn continue_when_stopped(_pid: u32) -> std::thread::JoinHandle<()> {
-    panic!("PARTYWALL_SWEEP=full is not for this system")
-}
-
-/// Waits until the process stands still, and lets it go on; ends when the process does.
-#[cfg(unix)]
-fn continue_when_stopped(pid: u32) -> std::thread::JoinHandle<()> {
-    std::thread::spawn(move || {
-        loop {
-            let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else {
-                return;
-            };
-            match stat
-                .rsplit(')')
-                .next()
-                .and_then(|rest| rest.trim().chars().next())
-            {
-                Some('T') => {
-                    let pid = rustix::process::Pid::from_raw(pid as i32).unwrap();
-                    let _ = rustix::process::kill_process(pid, rustix::process::Signal::CONT);
-                }
-                Some('Z') | None => return,
-                _ => {}
-            }
-            std::thread::yield_now();
-        }
-    })
 }
 
 /// What a victim works with.

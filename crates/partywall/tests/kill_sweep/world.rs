@@ -8,6 +8,7 @@ use std::time::Duration;
 use partywall::ring::{Consumer, ConsumerOptions, Producer, ProducerOptions};
 use partywall::{Namespace, RecvError, inspect, manage};
 
+use crate::stopped::{gets_in_or_is_told, has_dead_seat, nobody_is_robbed};
 use crate::victim::Report;
 use crate::{Located, system};
 
@@ -250,13 +251,23 @@ impl World {
         let info = inspect::inspect(&self.namespace, CHANNEL).unwrap();
         let seat = info.seats.iter().find(|found| found.index == seat);
         let seat = seat.expect("the seat is claimed");
-        seat.abandoned + seat.lost + seat.unread
+        seat.abandoned + seat.lost + seat.unread + seat.former
     }
 }
 
 impl Located for World {
     fn path(&self) -> &Path {
         self.directory.path()
+    }
+
+    fn meanwhile(&mut self) {
+        nobody_is_robbed(&self.namespace, || {
+            producer_options(&self.namespace).open(CHANNEL)
+        });
+        if !has_dead_seat(&self.namespace) {
+            let now = consumer_options(&self.namespace).attach_timeout(Some(Duration::ZERO));
+            drop(gets_in_or_is_told(now.attach(CHANNEL)));
+        }
     }
 }
 

@@ -41,6 +41,7 @@ pub(crate) fn perform(act: &str) {
             intruder::intrude(Path::new(place), Path::new(home), number(owner), channel);
         }
         ("run_out_of_bytes", []) => crate::scarce::run_out_of_bytes(),
+        ("grow_without_room_for_lanes", []) => crate::scarce::grow_without_room_for_lanes(),
         ("run_out_of_files", []) => crate::scarce::run_out_of_files(),
         _ => panic!("no such act: {act} {arguments:?}"),
     }

@@ -6,8 +6,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use partywall::{
-    GrowError, Namespace, OpenError, broadcast, frames, guarded, inspect, manage, mpsc, ring,
-    snapshot,
+    GrowError, Namespace, OpenError, SendError, broadcast, frames, guarded, inspect, manage, mpsc,
+    ring, snapshot,
 };
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
 
@@ -20,6 +20,10 @@ pub(crate) const TESTS: &[Test] = &[
         a_full_file_system_is_an_error_with_numbers_and_leaves_nothing_half_made,
     ),
     (
+        "a_sender_without_room_for_its_next_lane_stays_where_it_is_and_loses_nothing",
+        a_sender_without_room_for_its_next_lane_stays_where_it_is_and_loses_nothing,
+    ),
+    (
         "a_file_system_without_room_for_files_says_so_and_nothing_is_left",
         a_file_system_without_room_for_files_says_so_and_nothing_is_left,
     ),
@@ -30,6 +34,10 @@ const PAGE: u64 = 4096;
 
 fn a_full_file_system_is_an_error_with_numbers_and_leaves_nothing_half_made() {
     alone_with("size=1m,mode=700", "run_out_of_bytes");
+}
+
+fn a_sender_without_room_for_its_next_lane_stays_where_it_is_and_loses_nothing() {
+    alone_with("size=1m,mode=700", "grow_without_room_for_lanes");
 }
 
 fn a_file_system_without_room_for_files_says_so_and_nothing_is_left() {
@@ -293,6 +301,62 @@ pub(crate) fn run_out_of_bytes() {
         drop(ends);
         let _ = manage::remove(&namespace, "c", true);
     }
+    say("lived with it");
+}
+
+/// The receiver's channel grows while there is room for its own side, and none for its senders' lanes.
+pub(crate) fn grow_without_room_for_lanes() {
+    let namespace = Namespace::open(Path::new(POINT).join("namespace")).unwrap();
+    leave_bytes(u64::MAX);
+    let receiver = mpsc::ReceiverOptions::new().lane_capacity(1 << 12);
+    let mut receiver = receiver.namespace(namespace.clone()).open("c").unwrap();
+    let options = mpsc::SenderOptions::new()
+        .namespace(namespace)
+        .attach_timeout(SOON);
+    let mut sender = options.attach("c").unwrap();
+    for number in 0..3_u8 {
+        sender.send(&[number; 100]).unwrap();
+    }
+    receiver.grow(1 << 16).unwrap();
+    for left in [0, 1 << 12, (1 << 16) - PAGE] {
+        leave_bytes(left);
+        let refused = sender.send(&[0xff; 100]).unwrap_err();
+        let SendError::NotMoved { source, .. } = &refused else {
+            panic!("{refused:?}")
+        };
+        assert!(
+            matches!(**source, OpenError::NoSpace { needed, free, .. } if needed > free),
+            "{refused}"
+        );
+        assert_eq!(sender.generation(), 1);
+        // There is a seat for it, and no lane.
+        let newcomer = options.attach("c");
+        assert!(
+            matches!(newcomer, Err(OpenError::NoSpace { .. })),
+            "{newcomer:?}"
+        );
+    }
+    let mut numbers = Vec::new();
+    let receive = |receiver: &mut mpsc::Receiver, numbers: &mut Vec<u8>| {
+        while let Ok(event) = receiver.recv_timeout(Duration::from_millis(1)) {
+            match event {
+                mpsc::Event::Record(record) => numbers.push(record[0]),
+                mpsc::Event::Opened(_) => {}
+                end => panic!("it is there: {end:?}"),
+            }
+        }
+    };
+    receive(&mut receiver, &mut numbers);
+    assert_eq!(numbers, [0, 1, 2]);
+    assert!(matches!(
+        receiver.grow(1 << 17),
+        Err(GrowError::Unfinished { .. })
+    ));
+    leave_bytes(u64::MAX);
+    sender.send(&[3; 100]).unwrap();
+    assert_eq!(sender.generation(), 2);
+    receive(&mut receiver, &mut numbers);
+    assert_eq!(numbers, [0, 1, 2, 3]);
     say("lived with it");
 }
 

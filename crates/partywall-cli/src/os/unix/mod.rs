@@ -17,7 +17,6 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 /// What ends a command that does not look after it itself.
@@ -133,19 +132,4 @@ pub(crate) fn monotonic_ns() -> u64 {
 /// Fills the buffer from a place in a file.
 pub(crate) fn read_exact_at(file: &File, buffer: &mut [u8], at: u64) -> io::Result<()> {
     file.read_exact_at(buffer, at)
-}
-
-/// The cores that this process may use.
-pub(crate) fn cores() -> io::Result<Vec<usize>> {
-    let allowed = sched_getaffinity(None)?;
-    Ok((0..CpuSet::MAX_CPU)
-        .filter(|&core| allowed.is_set(core))
-        .collect())
-}
-
-/// Binds the calling thread, and those it starts later.
-pub(crate) fn bind(core: usize) -> io::Result<()> {
-    let mut only = CpuSet::new();
-    only.set(core);
-    Ok(sched_setaffinity(None, &only)?)
 }

@@ -18,10 +18,7 @@ use windows_sys::Win32::Foundation::HANDLE;
 use windows_sys::Win32::Storage::FileSystem::MoveFileExW;
 use windows_sys::Win32::System::Performance::{QueryPerformanceCounter, QueryPerformanceFrequency};
 use windows_sys::Win32::System::Pipes::PeekNamedPipe;
-use windows_sys::Win32::System::Threading::{
-    CREATE_NEW_PROCESS_GROUP, GetCurrentProcess, GetCurrentThread, GetProcessAffinityMask,
-    SetThreadAffinityMask, TerminateProcess,
-};
+use windows_sys::Win32::System::Threading::{CREATE_NEW_PROCESS_GROUP, TerminateProcess};
 
 /// What ends a command that does not look after it itself, by the numbers of the C library.
 pub(crate) const ENDING: [i32; 2] = [SIGINT, SIGTERM];
@@ -157,25 +154,4 @@ pub(crate) fn read_exact_at(file: &File, buffer: &mut [u8], at: u64) -> io::Resu
         }
     }
     Ok(())
-}
-
-/// The cores that this process may use, of the first 64 (32 on 32 bits).
-pub(crate) fn cores() -> io::Result<Vec<usize>> {
-    let (mut allowed, mut all) = (0_usize, 0_usize);
-    // SAFETY: stores two numbers into two of our own; the handle means this process.
-    match unsafe { GetProcessAffinityMask(GetCurrentProcess(), &raw mut allowed, &raw mut all) } {
-        0 => Err(io::Error::last_os_error()),
-        _ => Ok((0..usize::BITS as usize)
-            .filter(|core| allowed >> core & 1 != 0)
-            .collect()),
-    }
-}
-
-/// Binds the calling thread.
-pub(crate) fn bind(core: usize) -> io::Result<()> {
-    // SAFETY: the handle means the calling thread.
-    match unsafe { SetThreadAffinityMask(GetCurrentThread(), 1 << core) } {
-        0 => Err(io::Error::last_os_error()),
-        _ => Ok(()),
-    }
 }

@@ -37,7 +37,11 @@ fn look(visit: &Visit<'_>, evidence: &Evidence<'_>, streams: &[Stream], findings
                     findings.add(Kind::Torn, 1, text);
                 }
                 let there = streams[at].acked_by(looked_ns);
-                if sequence < there {
+                // The last one of its kind, for who wants no other.
+                let last = streams[at]
+                    .reschemas(entry.at_ns)
+                    .any(|base| base == sequence);
+                if sequence < there && !(last && evidence.wants_one_kind(run)) {
                     let text = format!("{run} got value {sequence}, with {there} there");
                     findings.lost(there - sequence, text);
                 }
@@ -46,7 +50,9 @@ fn look(visit: &Visit<'_>, evidence: &Evidence<'_>, streams: &[Stream], findings
             What::Empty => {
                 if let Some(at) = the_stream(visit, looked_ns, entry.at_ns, evidence, streams) {
                     let there = streams[at].acked_by(looked_ns);
-                    if there > streams[at].tenures[0].base {
+                    // None of the schema of before goes over.
+                    let begun = streams[at].reschemas(entry.at_ns).max();
+                    if there > begun.unwrap_or(0).max(streams[at].tenures[0].base) {
                         let text = format!("{run} was told of no value, with {there} there");
                         findings.lost(1, text);
                     }
@@ -81,7 +87,7 @@ fn look(visit: &Visit<'_>, evidence: &Evidence<'_>, streams: &[Stream], findings
 /// A reader that follows may have come to a later stream, whose values it has not seen.
 fn followed(visit: &Visit<'_>, streams: &[Stream], at: usize) -> bool {
     let attached = visit.attached();
-    streams[at].last().generation != attached.count || at + 1 < streams.len()
+    !streams[at].was_in(attached.count) || at + 1 < streams.len()
 }
 
 /// The stream that a reader that has seen nothing is at, if there is no doubt.
@@ -93,8 +99,7 @@ fn the_stream(
     streams: &[Stream],
 ) -> Option<usize> {
     let attached = visit.attached();
-    let of_generation = |stream: &Stream| stream.last().generation == attached.count;
-    let mut candidates = (0..streams.len()).filter(|&at| of_generation(&streams[at]));
+    let mut candidates = (0..streams.len()).filter(|&at| streams[at].was_in(attached.count));
     let only = candidates.next()?;
     let closed = matches!(streams[only].last().end, End::Closed(_));
     let doubt = candidates.next().is_some()

@@ -5,11 +5,14 @@
 //! the reader's entry before.
 
 mod durable;
+#[cfg(test)]
+mod forged;
 mod guarded;
 mod latest;
 mod mpsc;
 mod owners;
 mod stream;
+mod tallies;
 
 use serde::Serialize;
 
@@ -85,6 +88,7 @@ pub(super) fn judge(evidence: &Evidence<'_>) -> Vec<Finding> {
             let streams = owners::streams(evidence, &mut findings);
             stream::check(evidence, &streams, &mut findings);
             durable::check(evidence, &streams, &mut findings);
+            tallies::ring(evidence, &streams, &mut findings);
         }
         Pattern::Broadcast | Pattern::Frames => {
             let streams = owners::streams(evidence, &mut findings);
@@ -118,16 +122,18 @@ fn endings(run: &Run, evidence: &Evidence<'_>, findings: &mut Findings) {
         match Ending::of(entry.flag) {
             Some(Ending::Closed) => {}
             Some(Ending::Deleted) if evidence.removed_before(entry.at_ns) => {}
+            Some(Ending::Schema)
+                if !evidence.slot(run).raw && evidence.reschemed_before(entry.at_ns) => {}
             how => findings.problem(format!("{run} was told {how:?}, and nobody did that")),
         }
     }
 }
 
 impl Run {
-    /// Records that it received.
-    pub(super) fn records(&self) -> u64 {
-        let got = self.entries.iter().filter(|entry| entry.what == What::Got);
-        got.count() as u64
+    /// How often it wrote this.
+    pub(super) fn count(&self, what: What) -> u64 {
+        let found = self.entries.iter().filter(|entry| entry.what == what);
+        found.count() as u64
     }
 }
 
@@ -167,8 +173,20 @@ impl Evidence<'_> {
             .filter(move |run| self.slot(run).part == part)
     }
 
+    /// Whether it takes records of one schema only.
+    fn wants_one_kind(&self, run: &Run) -> bool {
+        self.plan.options.schema && !self.slot(run).raw
+    }
+
     fn removed_before(&self, time: u64) -> bool {
         self.removals.iter().any(|&(began, _)| began <= time)
+    }
+
+    fn reschemed_before(&self, time: u64) -> bool {
+        let owners = self.of_part(Part::Owner).flat_map(|run| &run.entries);
+        owners
+            .filter(|entry| entry.what == What::Rescheming)
+            .any(|entry| entry.at_ns <= time)
     }
 
     fn removed_between(&self, from: u64, to: u64) -> bool {
@@ -207,6 +225,12 @@ fn visits<'a>(run: &'a Run) -> impl Iterator<Item = Visit<'a>> {
 }
 
 impl Visit<'_> {
+    /// How often this was written.
+    fn count(&self, what: What) -> u64 {
+        let found = self.entries.iter().filter(|entry| entry.what == what);
+        found.count() as u64
+    }
+
     fn attached(&self) -> &Entry {
         &self.entries[0]
     }

@@ -6,34 +6,36 @@ use std::collections::BTreeMap;
 use super::super::journal::{Entry, What};
 use super::super::plan::Part;
 use super::super::worker::BATCH;
-use super::owners::{End, Tenure, tenures};
-use super::{Evidence, Findings, Kind, Named, Run, visits};
+use super::owners::{End, Tenure, entries_of, replaces, tenures};
+use super::{Evidence, Findings, Kind, Named, Run, tallies, visits};
 
 /// A sender, as it says itself.
 #[derive(Debug)]
-struct Sent {
-    source: u64,
+pub(super) struct Sent {
+    pub(super) source: u64,
     /// It was not there yet.
     looked_ns: u64,
     attached_ns: u64,
-    seat: u32,
+    pub(super) seat: u32,
     epoch: u64,
+    /// Records that it says were refused.
+    pub(super) dropped: u64,
     acked: u64,
     /// With so many records, if it left in an orderly way.
     closing: Option<u64>,
     /// It was told that the channel is closed or removed.
     ended: bool,
-    killed: bool,
+    pub(super) killed: bool,
 }
 
 /// What receivers were told of it.
 #[derive(Debug, Default, Clone, Copy)]
-struct Heard {
-    latest: u64,
+pub(super) struct Heard {
+    pub(super) latest: u64,
     /// Acknowledged: not to come again.
     processed: u64,
     /// In which stream.
-    stream: Option<usize>,
+    pub(super) stream: Option<usize>,
     ended: Option<What>,
 }
 
@@ -44,6 +46,7 @@ pub(super) fn check(evidence: &Evidence<'_>, findings: &mut Findings) {
     let mut stream = Place::default();
     let mut before: Option<Tenure> = None;
     let mut drained = None;
+    let reschemed = evidence.reschemed_before(u64::MAX);
     for tenure in tenures(evidence) {
         if let Some(before) = &before
             && !goes_on(before, &tenure, evidence, findings)
@@ -55,13 +58,12 @@ pub(super) fn check(evidence: &Evidence<'_>, findings: &mut Findings) {
         }
         let entries = entries_of(&tenure, evidence);
         receive(
-            &tenure, entries, stream, &sent, &by_source, &mut heard, findings,
+            &tenure, entries, stream, reschemed, &sent, &by_source, &mut heard, findings,
         );
-        if entries
-            .iter()
-            .any(|entry| entry.what == What::Closing && entry.flag == 1)
-        {
+        let is_drained = |entry: &Entry| entry.what == What::Closing && entry.flag == 1;
+        if entries.iter().any(is_drained) {
             drained = Some(stream.number);
+            tallies::lanes(entries, stream.number, &sent, &heard, findings);
         }
         before = Some(tenure);
     }
@@ -97,6 +99,7 @@ fn senders(run: &Run) -> Vec<Sent> {
             attached_ns: attached.at_ns,
             seat: attached.count,
             epoch: attached.sequence,
+            dropped: visit.count(What::Dropped),
             acked: acks.next_back().map_or(0, |entry| entry.sequence),
             closing: closing.map(|entry| entry.sequence),
             ended: visit.entries.iter().any(|entry| entry.what == What::Ended),
@@ -132,19 +135,6 @@ impl Sent {
     }
 }
 
-fn entries_of<'a>(tenure: &Tenure, evidence: &'a Evidence<'_>) -> &'a [Entry] {
-    let base = tenure.source & !0xffff;
-    let run = evidence.runs.iter().find(|run| run.source == base);
-    let entries = run.map_or(&[][..], |run| &run.entries[..]);
-    let is_it = |entry: &Entry| entry.what == What::Opened && entry.source == tenure.source;
-    let Some(begin) = entries.iter().position(is_it) else {
-        return &[];
-    };
-    let rest = &entries[begin + 1..];
-    let len = rest.iter().position(|entry| entry.what == What::Opened);
-    &rest[..len.unwrap_or(rest.len())]
-}
-
 /// Whether a receiver goes on with what the one before left.
 fn goes_on(
     before: &Tenure,
@@ -158,7 +148,7 @@ fn goes_on(
         findings.problem(format!("{name} owned the channel while {old} did"));
     }
     let over = matches!(before.end, End::Closed(_) | End::Deleted);
-    if !tenure.adopted && !over && !removed {
+    if !tenure.adopted && !over && !removed && !replaces(before, tenure) {
         findings.lost(1, format!("{name} did not find what {old} left"));
     }
     tenure.adopted && !over && !removed
@@ -172,10 +162,15 @@ struct Place {
 }
 
 /// Everything that one receiver was told.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one caller, and each says one thing"
+)]
 fn receive(
     tenure: &Tenure,
     entries: &[Entry],
     stream: Place,
+    reschemed: bool,
     sent: &[Sent],
     by_source: &BTreeMap<u64, &Sent>,
     heard: &mut BTreeMap<u64, Heard>,
@@ -241,7 +236,7 @@ fn receive(
                 let all = heard.entry(sender.source).or_default();
                 all.ended = Some(entry.what);
                 all.stream = Some(stream.number);
-                told_of_end(sender, all.latest, entry.what, &name, findings);
+                told_of_end(sender, all.latest, entry.what, reschemed, &name, findings);
             }
             _ => {}
         }
@@ -278,7 +273,14 @@ fn unheard_of(entry: &Entry, name: &Named, findings: &mut Findings) {
 }
 
 /// An end is told after the last record, and as it was.
-fn told_of_end(sender: &Sent, latest: u64, what: What, name: &Named, findings: &mut Findings) {
+fn told_of_end(
+    sender: &Sent,
+    latest: u64,
+    what: What,
+    reschemed: bool,
+    name: &Named,
+    findings: &mut Findings,
+) {
     let from = Named(sender.source);
     let there = sender.closing.unwrap_or(sender.acked);
     if latest < there {
@@ -288,7 +290,9 @@ fn told_of_end(sender: &Sent, latest: u64, what: What, name: &Named, findings: &
     if what == What::SenderDied && !sender.killed {
         findings.problem(format!("{name} was told that {from} died, which lived"));
     }
-    if what == What::SenderClosed && sender.closing.is_none() && !sender.ended {
+    // One that could not go over to records of another kind has closed before it could write that down.
+    let left = sender.closing.is_some() || sender.ended || (reschemed && sender.killed);
+    if what == What::SenderClosed && !left {
         findings.problem(format!(
             "{name} was told that {from} left, which it did not"
         ));

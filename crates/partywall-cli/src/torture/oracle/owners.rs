@@ -23,11 +23,23 @@ pub(super) struct Tenure {
     /// It still had the channel then.
     pub(super) last_ns: u64,
     pub(super) adopted: bool,
+    /// Which of the two schemas it opened the channel with.
+    wanted: bool,
+    /// Which one it made records of last.
+    schema: bool,
+    /// Which they can have had at the end.
+    schemas: Vec<bool>,
     pub(super) generation: u32,
+    /// The last one that it can have come to by growing.
+    pub(super) grown: u32,
     /// Records that it found.
     pub(super) base: u64,
     /// When it had how many.
     acks: Vec<(u64, u64)>,
+    /// Where generations began that it made, or was about to make when it was killed.
+    bases: Vec<u64>,
+    /// When, and where, records began to be of another schema, or may have.
+    reschemas: Vec<(u64, u64)>,
     pub(super) end: End,
     /// No record after this one can be its; exact once a successor has counted.
     pub(super) upper: u64,
@@ -72,6 +84,23 @@ impl Stream {
         })
     }
 
+    /// Whether one of its generations ended after so many records, and another one followed, or may have.
+    pub(super) fn went_on_at(&self, records: u64) -> bool {
+        let mut bases = self.tenures.iter().flat_map(|tenure| &tenure.bases);
+        bases.any(|&base| base == records)
+    }
+
+    /// Where records began to be of another schema, or may have, up to a time.
+    pub(super) fn reschemas(&self, until: u64) -> impl Iterator<Item = u64> {
+        let all = self.tenures.iter().flat_map(|tenure| &tenure.reschemas);
+        all.filter(move |(at, _)| *at <= until).map(|&(_, at)| at)
+    }
+
+    /// Whether it can have been in this generation.
+    pub(super) fn was_in(&self, generation: u32) -> bool {
+        (self.tenures[0].generation..=self.last().grown).contains(&generation)
+    }
+
     pub(super) fn opened_ns(&self) -> u64 {
         self.tenures[0].opened_ns
     }
@@ -107,10 +136,16 @@ fn of_run(run: &Run) -> Vec<Tenure> {
                 source: entry.source,
                 opened_ns: at_ns,
                 last_ns: at_ns,
-                adopted: flag == 1,
+                adopted: flag & 1 != 0,
+                wanted: flag & 2 != 0,
+                schema: flag & 2 != 0,
+                schemas: vec![flag & 2 != 0],
                 generation: count,
+                grown: count,
                 base: sequence,
                 acks: Vec::new(),
+                bases: Vec::new(),
+                reschemas: Vec::new(),
                 end: End::Killed,
                 upper: 0,
             });
@@ -121,6 +156,21 @@ fn of_run(run: &Run) -> Vec<Tenure> {
         };
         tenure.last_ns = at_ns;
         match entry.what {
+            // It may have grown when it was killed.
+            What::Growing | What::Rescheming => {
+                tenure.grown += 1;
+                tenure.bases.push(sequence);
+                if entry.what == What::Rescheming {
+                    tenure.reschemas.push((at_ns, sequence));
+                    tenure.schemas = vec![false, true];
+                }
+            }
+            What::Grown => tenure.grown = count,
+            What::Reschemed => {
+                tenure.grown = count;
+                tenure.schema = !tenure.schema;
+                tenure.schemas = vec![tenure.schema];
+            }
             What::Acked => tenure.acks.push((at_ns, sequence)),
             What::Closing => tenure.end = End::Closed(sequence),
             What::Abandoning => tenure.end = End::Abandoned,
@@ -129,6 +179,27 @@ fn of_run(run: &Run) -> Vec<Tenure> {
         }
     }
     tenures
+}
+
+/// Whether an owner found records of another schema than it wanted, and nobody there: then it goes on in a generation of
+/// its own. That happens when the schema changes while it waits.
+pub(super) fn replaces(before: &Tenure, tenure: &Tenure) -> bool {
+    let wanted = tenure.wanted;
+    !tenure.adopted && before.schemas.iter().any(|&schema| schema != wanted)
+}
+
+/// What an owner wrote from opening the channel to opening it again.
+pub(super) fn entries_of<'a>(tenure: &Tenure, evidence: &'a Evidence<'_>) -> &'a [Entry] {
+    let base = tenure.source & !0xffff;
+    let run = evidence.runs.iter().find(|run| run.source == base);
+    let entries = run.map_or(&[][..], |run| &run.entries[..]);
+    let is_it = |entry: &Entry| entry.what == What::Opened && entry.source == tenure.source;
+    let Some(begin) = entries.iter().position(is_it) else {
+        return &[];
+    };
+    let rest = &entries[begin + 1..];
+    let len = rest.iter().position(|entry| entry.what == What::Opened);
+    &rest[..len.unwrap_or(rest.len())]
 }
 
 /// There is one owner at a time; who finds something goes on where the one before ended.
@@ -151,7 +222,9 @@ pub(super) fn streams(evidence: &Evidence<'_>, findings: &mut Findings) -> Vec<S
         if before.last_ns > tenure.opened_ns && !removed {
             findings.problem(format!("{name} owned the channel while {old} did"));
         }
-        let goes_on = tenure.adopted && !matches!(before.end, End::Closed(_) | End::Deleted);
+        let over = matches!(before.end, End::Closed(_) | End::Deleted);
+        let replaces = !over && replaces(before, &tenure);
+        let goes_on = replaces || tenure.adopted && !over;
         let plausible = (before.acked()..=before.upper).contains(&tenure.base);
         if goes_on && (plausible || !removed) {
             if !plausible {
@@ -161,11 +234,14 @@ pub(super) fn streams(evidence: &Evidence<'_>, findings: &mut Findings) -> Vec<S
                 findings.lost(acked.saturating_sub(found).max(1), text);
             }
             before.upper = tenure.base;
+            if replaces {
+                tenure.bases.push(tenure.base);
+                tenure.reschemas.push((before.last_ns, tenure.base));
+            }
             stream.tenures.push(tenure);
             continue;
         }
-        let may_begin = removed || matches!(before.end, End::Closed(_) | End::Deleted);
-        if !may_begin {
+        if !removed && !over {
             findings.lost(1, format!("{name} did not find what {old} left"));
         }
         streams.push(Stream {

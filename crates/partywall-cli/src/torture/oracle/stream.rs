@@ -27,6 +27,7 @@ pub(super) fn check(evidence: &Evidence<'_>, streams: &[Stream], findings: &mut 
                 next: (attached.sequence > 0).then_some(attached.sequence),
                 grace,
                 resumes: slot.durable.is_some(),
+                skips: evidence.plan.pattern == Pattern::Broadcast,
             }
             .check();
         }
@@ -45,6 +46,8 @@ struct Reading<'a> {
     grace: Option<u64>,
     /// It may begin anywhere before what is written.
     resumes: bool,
+    /// It goes from its generation to the current one, whatever lies between.
+    skips: bool,
 }
 
 impl Reading<'_> {
@@ -55,6 +58,7 @@ impl Reading<'_> {
                 What::Overrun => self.overrun(entry),
                 What::Nothing | What::OwnerDied => self.nothing(looked_ns, entry),
                 What::Ended if entry.flag == Ending::Closed as u16 => self.closed(),
+                What::Ended if entry.flag == Ending::Schema as u16 => self.others(),
                 _ => {}
             }
         }
@@ -111,6 +115,9 @@ impl Reading<'_> {
                 lost,
                 format!("{run} was told that it lost {lost}, which must not be"),
             ),
+            // It came to the end of its generation, and the ones after it are gone.
+            (Some(_), Some(stream)) if self.skips && self.streams[stream].went_on_at(*next - 1) => {
+            }
             (Some(grace), Some(stream)) => {
                 let newest = self.streams[stream].acked_by(entry.at_ns) + BATCH;
                 if newest + 1 < *next + grace {
@@ -154,6 +161,8 @@ impl Reading<'_> {
             End::Closed(records) if records + 1 == next => {}
             // Whose channel is taken away closes it all the same.
             End::Deleted => {}
+            // What was lost up to a later end was told.
+            End::Closed(_) if self.skips && self.ends_later(stream, next - 1) => {}
             End::Closed(records) => {
                 let text = format!(
                     "{run} was told of the end after record {}, and there are {records}",
@@ -164,6 +173,28 @@ impl Reading<'_> {
             how => self
                 .findings
                 .problem(format!("{run} was told of a close, and it was {how:?}")),
+        }
+    }
+
+    /// Whether a stream after this one was closed with so many records.
+    fn ends_later(&self, stream: usize, records: u64) -> bool {
+        let mut later = self.streams[stream + 1..].iter();
+        later.any(|stream| stream.last().end == End::Closed(records))
+    }
+
+    /// It is told that what follows is of another schema: there, and not before.
+    fn others(&mut self) {
+        let (Some(stream), Some(next)) = (self.stream, self.next) else {
+            return;
+        };
+        let stream = &self.streams[stream];
+        let there = stream.reschemas(u64::MAX).any(|at| at == next - 1);
+        if !(there || self.skips && stream.went_on_at(next - 1)) {
+            self.findings.problem(format!(
+                "{} was told of another schema after record {}, where there was none",
+                self.visit.run,
+                next - 1
+            ));
         }
     }
 }

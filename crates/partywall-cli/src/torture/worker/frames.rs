@@ -10,18 +10,37 @@ use super::super::journal::{Entry, What};
 use super::super::plan;
 use super::{GLANCE, Order, Problem, Worker, attach, open_owner};
 
+/// Bytes; more than a pool begins with.
+const LARGEST_POOL: u64 = 64 << 20;
+
+/// No pool has more.
+const MOST_SLOTS: u64 = 256;
+
 pub(super) fn publish(worker: &mut Worker) -> Result<(), Problem> {
     loop {
-        let publisher = open_owner(worker, |worker| options(worker).open(worker.channel()))?;
+        let mut publisher = open_owner(worker, |worker| options(worker).open(worker.channel()))?;
         let source = worker.next_source();
         let mut latest = publisher.sequence();
-        let opened = Entry::new(What::Opened)
-            .flag(publisher.adopted().into())
-            .count(publisher.generation() as u32);
+        let opened = worker.opening(publisher.adopted(), publisher.generation());
         worker.note(opened.of(source, latest))?;
+        worker.has_room_for(publisher.max_frame());
         loop {
             match worker.order() {
                 Order::GoOn => {}
+                Order::Grow => {
+                    if grow(worker, &mut publisher, latest)? {
+                        break;
+                    }
+                }
+                Order::Reschema => {
+                    let gone = worker.reschema(latest, |schema| {
+                        publisher.reschema(schema)?;
+                        Ok(publisher.generation())
+                    })?;
+                    if gone {
+                        break;
+                    }
+                }
                 Order::Finish | Order::Again => {
                     worker.note(Entry::new(What::Closing).of(0, latest))?;
                     publisher.close()?;
@@ -45,7 +64,7 @@ pub(super) fn publish(worker: &mut Worker) -> Result<(), Problem> {
 
 fn options(worker: &Worker) -> PublisherOptions {
     let plan = worker.options();
-    PublisherOptions::new()
+    let options = PublisherOptions::new()
         .namespace(worker.namespace.clone())
         .frame_size(plan.record as u32)
         .seats(plan.seats)
@@ -58,7 +77,32 @@ fn options(worker: &Worker) -> PublisherOptions {
             plan::Overflow::Drop => Overflow::DropNewest,
         })
         .block_timeout(Some(GLANCE))
-        .wait(worker.wait())
+        .wait(worker.wait());
+    match worker.schema() {
+        Some(schema) => options.schema(schema),
+        None => options,
+    }
+}
+
+/// More frames, or larger ones; `true` if the channel was taken away.
+fn grow(worker: &mut Worker, publisher: &mut Publisher, latest: u64) -> Result<bool, Problem> {
+    let (slots, frame) = (publisher.slots() as u64, publisher.max_frame() as u64);
+    let varies = !worker.options().schema;
+    let (slots, frame) = if varies && worker.random.once_in(2) {
+        (0, (2 * frame).min(4 * worker.options().record))
+    } else {
+        ((2 * slots).min(MOST_SLOTS), 0)
+    };
+    if slots.max(publisher.slots() as u64) * frame.max(publisher.max_frame() as u64) > LARGEST_POOL
+    {
+        return Ok(false);
+    }
+    let gone = worker.grow(latest, || {
+        publisher.grow(slots as u32, frame as u32)?;
+        Ok(publisher.generation())
+    })?;
+    worker.has_room_for(publisher.max_frame());
+    Ok(gone)
 }
 
 /// One frame; `true` if the channel was taken away.
@@ -87,14 +131,18 @@ fn send(worker: &mut Worker, publisher: &Publisher, latest: &mut u64) -> Result<
 pub(super) fn subscribe(worker: &mut Worker) -> Result<(), Problem> {
     while let Some(mut subscriber) = attach(worker, |worker| {
         let slot = worker.slot();
-        SubscriberOptions::new()
+        let options = SubscriberOptions::new()
             .namespace(worker.namespace.clone())
             .attach_timeout(Some(GLANCE))
             .await_successor(slot.patient)
             .lossy(slot.lossy)
             .history(if slot.follow { 2 } else { 0 })
-            .wait(worker.wait())
-            .attach(worker.channel())
+            .wait(worker.wait());
+        match worker.schema() {
+            Some(schema) => options.schema(schema),
+            None => options,
+        }
+        .attach(worker.channel())
     })? {
         let attached = Entry::new(What::Attached).count(subscriber.generation() as u32);
         worker.note(attached.of(0, subscriber.next_sequence()))?;

@@ -24,7 +24,7 @@ pub(super) fn edit(worker: &mut Worker) -> Result<(), Problem> {
         worker.note(Entry::new(What::Attached).count(record.generation() as u32))?;
         loop {
             match worker.order() {
-                Order::GoOn => {}
+                Order::GoOn | Order::Grow | Order::Reschema => {}
                 Order::Finish => {
                     // Whatever befell it, the last one leaves it in order.
                     lock(worker, &mut record, true)?;

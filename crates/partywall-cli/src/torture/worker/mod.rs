@@ -14,14 +14,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 
+use partywall::inspect;
 use partywall::record::{Record, Schema};
-use partywall::{Namespace, OpenError, RecvError, SendError, WaitStrategy};
+use partywall::{GrowError, Namespace, OpenError, RecvError, SendError, WaitStrategy};
 use serde::{Deserialize, Serialize};
 
 use super::Fault;
 use super::content::{Content, HEADER};
-use super::journal::{Ending, Entry, Journal, What};
-use super::plan::{Options, Part, Random, Slot, Wait};
+use super::journal::{Ending, Entry, Journal, Tally, What};
+use super::plan::{Options, Overflow, Part, Random, Slot, Wait};
 use crate::demo::cast::Pattern;
 use crate::os;
 
@@ -35,6 +36,12 @@ const PAUSE: Duration = Duration::from_millis(2);
 
 /// Records that one call may commit.
 pub(super) const BATCH: u64 = 16;
+
+/// A plan with longer records than this wants them as long as can be.
+const LONG_RECORD: u64 = 1024;
+
+/// A channel grows to so many times what it began with, and not further.
+const GROWS_TO: u64 = 8;
 
 /// Every so many records a fault is made.
 const FAULT_EVERY: u64 = 37;
@@ -58,6 +65,8 @@ pub(super) struct Assignment {
 /// Orders on standard input, one byte each. Its end is [`FINISH`].
 pub(super) const AGAIN: u8 = b'a';
 pub(super) const ABANDON: u8 = b'b';
+pub(super) const GROW: u8 = b'g';
+pub(super) const RESCHEMA: u8 = b's';
 pub(super) const FINISH: u8 = b'f';
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +74,8 @@ enum Order {
     GoOn,
     Again,
     Abandon,
+    Grow,
+    Reschema,
     Finish,
 }
 
@@ -83,6 +94,10 @@ struct Worker {
     orders: Arc<Orders>,
     /// Times that it opened the channel.
     opened: u64,
+    /// The longest record, where they vary.
+    longest: u64,
+    /// Of the two schemas that records have in turn, the other one.
+    other: bool,
     record: Vec<u8>,
 }
 
@@ -119,6 +134,8 @@ impl Worker {
             random: Random::new(assignment.seed),
             orders: Arc::default(),
             opened: 0,
+            longest: assignment.options.record,
+            other: false,
             record: Vec::new(),
             assignment,
         })
@@ -149,7 +166,13 @@ impl Worker {
     }
 
     fn schema(&self) -> Option<Schema> {
-        self.options().schema.then(Schema::of::<Typed>)
+        // Not by who may make the channel.
+        let makes = match self.assignment.pattern {
+            Pattern::Guarded => self.slot().part == Part::Peer,
+            _ => self.slot().part == Part::Owner,
+        };
+        let raw = self.slot().raw && !makes;
+        (self.options().schema && !raw).then(|| schema(self.other))
     }
 
     fn wait(&self) -> WaitStrategy {
@@ -162,6 +185,12 @@ impl Worker {
 
     fn note(&mut self, entry: Entry) -> Result<(), Problem> {
         Ok(self.journal.note(entry)?)
+    }
+
+    /// An entry of an owner that has the channel now.
+    fn opening(&self, adopted: bool, generation: u64) -> Entry {
+        let flag = u16::from(adopted) | u16::from(self.other) << 1;
+        Entry::new(What::Opened).flag(flag).count(generation as u32)
     }
 
     /// The channel is opened once more: what is made from now on has another source.
@@ -192,13 +221,15 @@ impl Worker {
         match self.orders.next.swap(0, Ordering::Relaxed) {
             AGAIN => Order::Again,
             ABANDON => Order::Abandon,
+            GROW => Order::Grow,
+            RESCHEMA if self.options().schema => Order::Reschema,
             _ => Order::GoOn,
         }
     }
 
     /// Makes the next record, and says how often to commit it: once, if no fault is wanted.
     fn compose(&mut self, sequence: u64, birth: u64) -> usize {
-        let longest = self.options().record.max(HEADER as u64);
+        let longest = self.longest.max(HEADER as u64);
         let len = if self.options().schema {
             longest
         } else if self.random.once_in(4) {
@@ -225,6 +256,79 @@ impl Worker {
             Some(Fault::Skip) => 0,
             Some(Fault::Twice) => 2,
         }
+    }
+
+    /// The channel has room for records of so many bytes: makes such, if the plan is to make long ones at all.
+    fn has_room_for(&mut self, longest: usize) {
+        if !self.options().schema && self.options().record > LONG_RECORD {
+            self.longest = longest as u64;
+        }
+    }
+
+    /// Notes that the channel grew, to the generation that `grow` says; `true` if it was taken away.
+    fn grow(
+        &mut self,
+        latest: u64,
+        grow: impl FnOnce() -> Result<u64, GrowError>,
+    ) -> Result<bool, Problem> {
+        self.go_on(What::Growing, What::Grown, latest, grow)
+    }
+
+    /// The same with records of the other schema, which `reschema` gets.
+    fn reschema(
+        &mut self,
+        latest: u64,
+        reschema: impl FnOnce(Option<Schema>) -> Result<u64, GrowError>,
+    ) -> Result<bool, Problem> {
+        let (here, other) = (self.other, !self.other);
+        let mut done = false;
+        let gone = self.go_on(What::Rescheming, What::Reschemed, latest, || {
+            let generation = reschema(Some(schema(other)))?;
+            done = true;
+            Ok(generation)
+        });
+        self.other = if done { other } else { here };
+        gone
+    }
+
+    fn go_on(
+        &mut self,
+        before: What,
+        after: What,
+        latest: u64,
+        go_on: impl FnOnce() -> Result<u64, GrowError>,
+    ) -> Result<bool, Problem> {
+        self.note(Entry::new(before).of(0, latest))?;
+        match go_on() {
+            Ok(generation) => {
+                let done = Entry::new(after).count(generation as u32);
+                self.note(done.of(0, latest))?;
+                Ok(false)
+            }
+            // Somebody has not come over yet.
+            Err(GrowError::Unfinished { .. }) => Ok(false),
+            Err(GrowError::Owner(error)) => self.refused(error),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Which of the two schemas the channel has; the first if there is none yet.
+    fn look_at_schema(&mut self) {
+        if self.options().schema {
+            let found = inspect::schema(&self.namespace, self.channel());
+            self.other = matches!(found, Ok(Some(found)) if found == schema(true));
+        }
+    }
+
+    /// Notes how many records the channel says that its owners refused, if it is still the one of this process.
+    fn count_dropped(&mut self, generation: u64) -> Result<(), Problem> {
+        if let Ok(info) = inspect::inspect(&self.namespace, self.channel())
+            && (info.owner_pid, info.generation) == (std::process::id(), generation)
+        {
+            let dropped = info.counters.dropped;
+            self.note(Entry::counted(Tally::Dropped, 0, generation, dropped))?;
+        }
+        Ok(())
     }
 
     /// Notes what was received; the sequence as the channel says it, if it does. Gives the content, if it is whole.
@@ -270,6 +374,7 @@ impl Worker {
             RecvError::Deleted { .. } => Ending::Deleted,
             RecvError::Superseded { .. } => Ending::Superseded,
             RecvError::Evicted { .. } => Ending::Evicted,
+            RecvError::SchemaMismatch { .. } => Ending::Schema,
             error => return Err(error.into()),
         };
         self.note(Entry::new(What::Ended).flag(ending as u16))?;
@@ -279,6 +384,11 @@ impl Worker {
     /// Notes why a writer's record was not committed; `true` if the handle is at its end.
     fn refused(&mut self, error: SendError) -> Result<bool, Problem> {
         let ending = match error {
+            // What only says so by this error: a reservation.
+            SendError::Full { .. } if self.options().overflow == Overflow::Drop => {
+                self.note(Entry::new(What::Dropped))?;
+                return Ok(false);
+            }
             SendError::Full { .. } => {
                 self.note(Entry::new(What::NoRoom))?;
                 std::thread::sleep(PAUSE);
@@ -290,6 +400,7 @@ impl Worker {
             }
             SendError::Closed { .. } => Ending::Closed,
             SendError::Deleted { .. } => Ending::Deleted,
+            SendError::SchemaMismatch { .. } => Ending::Schema,
             error => return Err(error.into()),
         };
         self.note(Entry::new(What::Ended).flag(ending as u16))?;
@@ -323,9 +434,12 @@ fn open_owner<T>(
     mut open: impl FnMut(&Worker) -> Result<T, OpenError>,
 ) -> Result<T, Problem> {
     loop {
+        worker.look_at_schema();
         match open(worker) {
             Ok(opened) => return Ok(opened),
-            Err(OpenError::AlreadyOwned { .. }) => std::thread::sleep(PAUSE),
+            Err(OpenError::AlreadyOwned { .. } | OpenError::SchemaMismatch { .. }) => {
+                std::thread::sleep(PAUSE);
+            }
             Err(error) => return Err(error.into()),
         }
     }
@@ -342,8 +456,21 @@ fn attach<T>(
             Ok(attached) => return Ok(Some(attached)),
             Err(error) if finishing && is_gone(&error) => return Ok(None),
             Err(error) if busy(&error) => std::thread::sleep(PAUSE),
+            Err(OpenError::SchemaMismatch { .. }) => {
+                worker.other = !worker.other;
+                std::thread::sleep(PAUSE);
+            }
             Err(error) => return Err(error.into()),
         }
+    }
+}
+
+/// One of the two schemas that records have in turn.
+fn schema(other: bool) -> Schema {
+    if other {
+        Schema::of::<Retyped>()
+    } else {
+        Schema::of::<Typed>()
     }
 }
 
@@ -356,4 +483,15 @@ struct Typed {
     birth: u64,
     check: u64,
     body: [u64; 4],
+}
+
+/// The same under another name.
+#[derive(Record, Debug, Clone, Copy)]
+#[repr(C)]
+struct Retyped {
+    source: u64,
+    sequence: u64,
+    birth: u64,
+    check: u64,
+    tail: [u64; 4],
 }

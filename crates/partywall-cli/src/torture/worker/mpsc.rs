@@ -7,9 +7,9 @@ use partywall::mpsc::{
     Event, Overflow, Receiver, ReceiverOptions, Sender, SenderId, SenderOptions, Sent,
 };
 
-use super::super::journal::{Entry, What};
+use super::super::journal::{Entry, Tally, What};
 use super::super::plan;
-use super::{BATCH, GLANCE, Order, Problem, Worker, attach, open_owner};
+use super::{BATCH, GLANCE, GROWS_TO, Order, Problem, Worker, attach, open_owner};
 
 /// After this time without news every lane was looked at several times, and every dead sender was found.
 const QUIET: Duration = Duration::from_millis(350);
@@ -18,20 +18,33 @@ pub(super) fn receive(worker: &mut Worker) -> Result<(), Problem> {
     let mut payload = Vec::new();
     loop {
         let mut receiver = open_owner(worker, |worker| {
-            ReceiverOptions::new()
+            let options = ReceiverOptions::new()
                 .namespace(worker.namespace.clone())
                 .lane_capacity(worker.options().capacity)
                 .seats(worker.options().seats)
-                .wait(worker.wait())
-                .open(worker.channel())
+                .wait(worker.wait());
+            match worker.schema() {
+                Some(schema) => options.schema(schema),
+                None => options,
+            }
+            .open(worker.channel())
         })?;
         let source = worker.next_source();
-        let opened = Entry::new(What::Opened)
-            .flag(receiver.adopted().into())
-            .count(receiver.generation() as u32);
+        let opened = worker.opening(receiver.adopted(), receiver.generation());
         worker.note(opened.of(source, 0))?;
         loop {
             let order = worker.order();
+            let gone = match order {
+                Order::Grow => grow(worker, &mut receiver)?,
+                Order::Reschema => worker.reschema(0, |schema| {
+                    receiver.reschema(schema)?;
+                    Ok(receiver.generation())
+                })?,
+                _ => false,
+            };
+            if gone {
+                break;
+            }
             if matches!(order, Order::Again | Order::Abandon) {
                 if order == Order::Again {
                     worker.note(Entry::new(What::Closing))?;
@@ -48,6 +61,7 @@ pub(super) fn receive(worker: &mut Worker) -> Result<(), Problem> {
                 Ok(event) => told(worker, &mut receiver, &event, &payload)?,
                 // All senders have left: what they sent is received.
                 Err(RecvError::TimedOut { .. }) if finish => {
+                    count(worker, &receiver)?;
                     worker.note(Entry::new(What::Closing).flag(1))?;
                     receiver.close()?;
                     return Ok(());
@@ -60,6 +74,29 @@ pub(super) fn receive(worker: &mut Worker) -> Result<(), Problem> {
             }
         }
     }
+}
+
+/// Larger lanes; `true` if the channel was taken away.
+fn grow(worker: &mut Worker, receiver: &mut Receiver) -> Result<bool, Problem> {
+    let lane = 2 * receiver.lane_capacity();
+    if lane > GROWS_TO * worker.options().capacity {
+        return Ok(false);
+    }
+    worker.grow(0, || {
+        receiver.grow(lane)?;
+        Ok(receiver.generation())
+    })
+}
+
+/// Notes what the channel says of each lane.
+fn count(worker: &mut Worker, receiver: &Receiver) -> Result<(), Problem> {
+    for seat in 0..receiver.seats() {
+        let lane = receiver.lane(seat).unwrap_or_default();
+        let of_seat = |tally, number| Entry::counted(tally, seat, receiver.generation(), number);
+        worker.note(of_seat(Tally::Received, lane.received))?;
+        worker.note(of_seat(Tally::Dropped, lane.dropped))?;
+    }
+    Ok(())
 }
 
 fn told(
@@ -87,7 +124,7 @@ fn told(
 
 pub(super) fn send(worker: &mut Worker) -> Result<(), Problem> {
     while let Some(mut sender) = attach(worker, |worker| {
-        SenderOptions::new()
+        let options = SenderOptions::new()
             .namespace(worker.namespace.clone())
             .attach_timeout(Some(GLANCE))
             .overflow(match worker.options().overflow {
@@ -96,8 +133,12 @@ pub(super) fn send(worker: &mut Worker) -> Result<(), Problem> {
                 plan::Overflow::Drop => Overflow::DropNewest,
             })
             .block_timeout(Some(GLANCE))
-            .wait(worker.wait())
-            .attach(worker.channel())
+            .wait(worker.wait());
+        match worker.schema() {
+            Some(schema) => options.schema(schema),
+            None => options,
+        }
+        .attach(worker.channel())
     })? {
         let source = worker.next_source();
         let SenderId { seat, epoch } = sender.id();

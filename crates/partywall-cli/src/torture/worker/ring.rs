@@ -1,26 +1,42 @@
 //! A ring's producer and its consumers.
 
+use partywall::inspect;
 use partywall::ring::{
     Alone, Consumer, ConsumerOptions, Delivery, Overflow, Producer, ProducerOptions, Sent,
 };
 
-use super::super::journal::{Entry, What};
+use super::super::journal::{Entry, Tally, What};
 use super::super::plan;
-use super::{BATCH, GLANCE, Order, Problem, Worker, attach, open_owner};
+use super::{BATCH, GLANCE, GROWS_TO, Order, Problem, Worker, attach, open_owner};
 
 pub(super) fn produce(worker: &mut Worker) -> Result<(), Problem> {
     loop {
         let mut producer = open_owner(worker, |worker| options(worker).open(worker.channel()))?;
         worker.next_source();
         let mut latest = producer.records();
-        let opened = Entry::new(What::Opened)
-            .flag(producer.adopted().into())
-            .count(producer.generation() as u32);
+        let opened = worker.opening(producer.adopted(), producer.generation());
         worker.note(opened.of(worker.source(), latest))?;
+        worker.count_dropped(producer.generation())?;
+        worker.has_room_for(producer.max_record());
         loop {
             match worker.order() {
                 Order::GoOn => {}
+                Order::Grow => {
+                    if grow(worker, &mut producer, latest)? {
+                        break;
+                    }
+                }
+                Order::Reschema => {
+                    let gone = worker.reschema(latest, |schema| {
+                        producer.reschema(schema)?;
+                        Ok(producer.generation())
+                    })?;
+                    if gone {
+                        break;
+                    }
+                }
                 Order::Finish | Order::Again => {
+                    worker.count_dropped(producer.generation())?;
                     worker.note(Entry::new(What::Closing).of(0, latest))?;
                     producer.close()?;
                     break;
@@ -63,6 +79,20 @@ fn options(worker: &Worker) -> ProducerOptions {
         options = options.schema(schema);
     }
     options
+}
+
+/// `true` if the channel was taken away.
+fn grow(worker: &mut Worker, producer: &mut Producer, latest: u64) -> Result<bool, Problem> {
+    let capacity = 2 * producer.capacity();
+    if capacity > GROWS_TO * worker.options().capacity {
+        return Ok(false);
+    }
+    let gone = worker.grow(latest, || {
+        producer.grow(capacity)?;
+        Ok(producer.generation())
+    })?;
+    worker.has_room_for(producer.max_record());
+    Ok(gone)
 }
 
 /// One operation; `true` if the channel was taken away.
@@ -147,7 +177,9 @@ pub(super) fn consume(worker: &mut Worker) -> Result<(), Problem> {
             .flag(consumer.resumed().into())
             .count(consumer.generation() as u32);
         worker.note(attached)?;
+        count_losses(worker, &consumer)?;
         let ended = read(worker, &mut consumer, &mut payload)?;
+        count_losses(worker, &consumer)?;
         worker.note(Entry::new(What::Leaving))?;
         drop(consumer);
         worker.note(Entry::new(What::Left))?;
@@ -157,6 +189,20 @@ pub(super) fn consume(worker: &mut Worker) -> Result<(), Problem> {
         }
     }
     Ok(())
+}
+
+fn count_losses(worker: &mut Worker, consumer: &Consumer) -> Result<(), Problem> {
+    let (seat, generation) = (consumer.seat(), consumer.generation());
+    // Asked before: what is final then is so in the look that follows.
+    let info = inspect::inspect(&worker.namespace, worker.channel());
+    let settled = info.is_ok_and(|info| info.oldest_generation == generation);
+    let losses = consumer.losses();
+    let all = losses.abandoned + losses.evicted + losses.detached;
+    if settled {
+        let former = Entry::counted(Tally::Former, seat, generation, losses.former);
+        worker.note(former)?;
+    }
+    worker.note(Entry::counted(Tally::Losses, seat, generation, all))
 }
 
 /// Until the stream ends (`true`), or it is told to leave.

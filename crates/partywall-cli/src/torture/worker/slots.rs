@@ -3,7 +3,7 @@
 use partywall::{broadcast, snapshot};
 
 use super::super::journal::{Entry, What};
-use super::{GLANCE, Order, Problem, Worker, attach, open_owner};
+use super::{GLANCE, GROWS_TO, Order, Problem, Worker, attach, open_owner};
 
 /// The options that both have, which are two types.
 macro_rules! slot_options {
@@ -33,13 +33,32 @@ macro_rules! write {
             })?;
             let source = worker.next_source();
             let mut latest = writer.sequence();
-            let opened = Entry::new(What::Opened)
-                .flag(writer.adopted().into())
-                .count(writer.generation() as u32);
+            let opened = worker.opening(writer.adopted(), writer.generation());
             worker.note(opened.of(source, latest))?;
+            worker.has_room_for(writer.max_value());
             'open: loop {
                 match worker.order() {
                     Order::GoOn => {}
+                    Order::Grow => {
+                        let (size, slots) = larger(worker, writer.max_value(), writer.slots());
+                        let gone = worker.grow(latest, || {
+                            writer.grow(size, slots)?;
+                            Ok(writer.generation())
+                        })?;
+                        worker.has_room_for(writer.max_value());
+                        if gone {
+                            break;
+                        }
+                    }
+                    Order::Reschema => {
+                        let gone = worker.reschema(latest, |schema| {
+                            writer.reschema(schema)?;
+                            Ok(writer.generation())
+                        })?;
+                        if gone {
+                            break;
+                        }
+                    }
                     Order::Finish | Order::Again => {
                         worker.note(Entry::new(What::Closing).of(0, latest))?;
                         writer.close()?;
@@ -67,6 +86,18 @@ macro_rules! write {
             }
         }
     }};
+}
+
+/// To what to grow: for larger values, or in more slots, as long as that is not too large.
+fn larger(worker: &mut Worker, size: usize, slots: u64) -> (u32, u64) {
+    let options = worker.options();
+    let (most, longest) = (GROWS_TO * options.slots, GROWS_TO * options.record);
+    let (size, varies) = (size as u64, !options.schema);
+    if varies && worker.random.once_in(2) {
+        ((2 * size).min(longest) as u32, slots)
+    } else {
+        (0, (2 * slots).min(most))
+    }
 }
 
 pub(super) fn put(worker: &mut Worker) -> Result<(), Problem> {

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
 
-use super::super::{Doubt, Readers};
+use super::super::{Doubt, Provision, Readers, Unreachable};
 use super::{LockFile, fault_point, kernel};
 
 /// A directory, held by its descriptor.
@@ -240,6 +240,7 @@ impl Directory {
         len: u64,
         reserved: u64,
         readers: Readers,
+        _provision: Provision,
     ) -> io::Result<File> {
         let file = self.create_file(name, readers)?;
         let sized = if reserved < len {
@@ -358,7 +359,7 @@ impl Directory {
     }
 
     /// Bytes that can still be reserved here.
-    pub(crate) fn free_bytes(&self) -> io::Result<u64> {
+    pub(crate) fn free_bytes(&self, _provision: Provision) -> io::Result<u64> {
         let stat = fs::fstatvfs(&self.descriptor)?;
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
@@ -403,6 +404,12 @@ fn in_pieces(
 }
 
 impl File {
+    /// Why there is no memory behind it: the memory is the file's, so there always is.
+    #[allow(clippy::unused_self)]
+    pub(crate) fn unreachable(&self) -> Option<Unreachable> {
+        None
+    }
+
     /// Reserves memory for a part of the file: a store to it cannot fail afterwards. What was there stays.
     pub(crate) fn reserve(&self, at: u64, len: u64) -> io::Result<()> {
         fault_point();

@@ -25,6 +25,8 @@ use std::path::PathBuf;
 
 use rustix::time::{ClockId, clock_gettime};
 
+use super::Provision;
+
 /// Called before each system call that changes something outside this process.
 #[inline]
 fn fault_point() {
@@ -89,6 +91,19 @@ fn signal_this_process(signal: rustix::process::Signal) {
 /// Bytes that this process may keep out of swap; `None`: as many as it likes.
 pub(crate) fn memory_lock_limit() -> Option<u64> {
     rustix::process::getrlimit(rustix::process::Resource::Memlock).current
+}
+
+/// Segments lie in files here, whatever was asked for: and files are found from everywhere.
+pub(crate) fn provided(_page_file: bool, _global: Option<bool>) -> Provision {
+    Provision::default()
+}
+
+/// By modes of files and directories.
+pub(crate) const SHARES_WITH_OTHERS: bool = true;
+
+/// There is no such right here.
+pub(crate) fn lacks_global_right() -> bool {
+    false
 }
 
 /// A number that no other channel has.

@@ -37,6 +37,8 @@ use std::path::PathBuf;
 
 use rustix::time::{ClockId, clock_gettime};
 
+use super::Provision;
+
 /// Called before each system call that changes something outside this process.
 #[inline]
 fn fault_point() {
@@ -96,6 +98,19 @@ pub(crate) fn stop_this_process() {
 #[cfg(feature = "fault-points")]
 pub(crate) fn kill_this_process() {
     let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+}
+
+/// Segments lie in files here, whatever was asked for: and files are found from everywhere.
+pub(crate) fn provided(_page_file: bool, _global: Option<bool>) -> Provision {
+    Provision::default()
+}
+
+/// By modes of files and directories.
+pub(crate) const SHARES_WITH_OTHERS: bool = true;
+
+/// There is no such right here.
+pub(crate) fn lacks_global_right() -> bool {
+    false
 }
 
 /// A number that no other channel has.

@@ -9,9 +9,9 @@
 #![allow(unsafe_code)]
 
 use std::fs::{self, OpenOptions};
-use std::io;
+use std::io::{self, Write};
 use std::os::windows::fs::{FileExt, MetadataExt, OpenOptionsExt};
-use std::os::windows::io::AsRawHandle;
+use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -24,10 +24,12 @@ use windows_sys::Win32::Storage::FileSystem::{
     FindFirstChangeNotificationW, FindNextChangeNotification, GetDiskFreeSpaceExW, GetDriveTypeW,
     GetFileInformationByHandle, GetVolumePathNameW, MOVEFILE_REPLACE_EXISTING, MoveFileExW,
 };
+use windows_sys::Win32::System::Memory::{CreateFileMappingW, PAGE_READONLY, PAGE_READWRITE};
 use windows_sys::Win32::System::Threading::WaitForSingleObject;
 
-use super::super::{Doubt, Readers};
-use super::{LockFile, fault_point, random_word, security, sleep, wide};
+use super::super::{Doubt, Provision, Readers, Unreachable};
+use super::sections::{self, STUB, Section, Stub};
+use super::{LockFile, Mapping, fault_point, random_word, security, sleep, wide};
 
 /// Everybody may open the file meanwhile, and move or delete it.
 const SHARE: u32 = FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE;
@@ -41,7 +43,7 @@ const OWNER_ONLY: u32 = 0o700;
 fn unshared() -> io::Error {
     io::Error::new(
         io::ErrorKind::Unsupported,
-        "channels cannot be shared with other users on Windows yet",
+        "channels are not shared with other users on Windows",
     )
 }
 
@@ -55,9 +57,21 @@ pub(crate) struct Directory {
     identity: FileIdentity,
 }
 
-/// An open file that holds a segment.
+/// An open file that holds a segment, or says where it is.
 #[derive(Debug)]
-pub(crate) struct File(fs::File);
+pub(crate) struct File {
+    file: fs::File,
+    memory: Memory,
+}
+
+/// Where the bytes of a segment are.
+#[derive(Debug)]
+enum Memory {
+    /// In the file itself.
+    Here,
+    Section(Section),
+    Unreachable(Unreachable),
+}
 
 /// Which file a name or a handle means.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -94,7 +108,7 @@ impl Directory {
             return Err(unshared());
         }
         fault_point();
-        let attributes = security::OwnerOnly::new()?.attributes();
+        let attributes = security::OwnerOnly::of_directory()?.attributes();
         // SAFETY: the name ends with a zero; the attributes' descriptor lives as long as the process.
         match unsafe { CreateDirectoryW(wide(path.as_os_str()).as_ptr(), &raw const attributes) } {
             0 => Err(io::Error::last_os_error()),
@@ -133,7 +147,14 @@ impl Directory {
                 "not a regular file",
             ));
         }
-        Ok(File(file))
+        let memory = match stub_of(&file, metadata.len())? {
+            None => Memory::Here,
+            Some(stub) => match stub.open(mode == OpenMode::ReadWrite)? {
+                Ok(section) => Memory::Section(section),
+                Err(why) => Memory::Unreachable(why),
+            },
+        };
+        Ok(File { file, memory })
     }
 
     /// Opens the lock file, making it if need be. Each call gives locks of their own.
@@ -147,26 +168,36 @@ impl Directory {
         Ok(LockFile::new(file))
     }
 
-    /// Makes a new file of `len` bytes, all zero. Its space on the disk is reserved at once, all of it, so a full disk
-    /// is an error here.
+    /// Makes a new file of `len` bytes, all zero, or a section of so many and a file that names it. The space on the disk,
+    /// or in the page file, is reserved at once, all of it, so a full one is an error here.
     pub(crate) fn create_reserved(
         &self,
         name: &str,
         len: u64,
         _reserved: u64,
         readers: Readers,
+        provision: Provision,
     ) -> io::Result<File> {
         if readers.any() {
             return Err(unshared());
         }
+        let section = match provision.page_file {
+            true => Some(Section::create(len, provision.global)?),
+            false => None,
+        };
         fault_point();
-        let file = options(OpenMode::ReadWrite)
+        let mut file = options(OpenMode::ReadWrite)
             .create_new(true)
             .attributes(FILE_ATTRIBUTE_TEMPORARY)
             .open(self.path.join(name))?;
         fault_point();
-        match file.set_len(len) {
-            Ok(()) => Ok(File(file)),
+        let filled = match &section {
+            None => file.set_len(len),
+            Some((_, stub)) => file.write_all(&stub.to_bytes()),
+        };
+        let memory = section.map_or(Memory::Here, |(section, _)| Memory::Section(section));
+        match filled {
+            Ok(()) => Ok(File { file, memory }),
             Err(error) => {
                 drop(file);
                 let _ = self.remove_file(name);
@@ -226,9 +257,13 @@ impl Directory {
         FileIdentity::of(&file)
     }
 
-    /// Bytes that a file here takes.
+    /// Bytes that a file here takes, or the section that it names if that is there.
     pub(crate) fn bytes_of(&self, name: &str) -> io::Result<u64> {
-        Ok(fs::symlink_metadata(self.path.join(name))?.len())
+        let len = fs::symlink_metadata(self.path.join(name))?.len();
+        if len != STUB {
+            return Ok(len);
+        }
+        self.open_file(name, OpenMode::Read)?.len()
     }
 
     /// Which directory this was when it was opened.
@@ -302,8 +337,11 @@ impl Directory {
         Ok(())
     }
 
-    /// Bytes that can still be reserved here.
-    pub(crate) fn free_bytes(&self) -> io::Result<u64> {
+    /// Bytes that can still be reserved here, or of the page file.
+    pub(crate) fn free_bytes(&self, provision: Provision) -> io::Result<u64> {
+        if provision.page_file {
+            return sections::free_bytes();
+        }
         let mut free = 0_u64;
         let path = wide(self.path.as_os_str());
         let nowhere = std::ptr::null_mut();
@@ -323,6 +361,15 @@ fn options(mode: OpenMode) -> OpenOptions {
         .share_mode(SHARE)
         .custom_flags(FILE_FLAG_OPEN_REPARSE_POINT);
     options
+}
+
+/// What a file says about a section, if it does.
+fn stub_of(file: &fs::File, len: u64) -> io::Result<Option<Stub>> {
+    let mut bytes = [0; STUB as usize];
+    if len != STUB || file.seek_read(&mut bytes, 0)? != bytes.len() {
+        return Ok(None);
+    }
+    Ok(Stub::from_bytes(&bytes))
 }
 
 /// Deletes what nobody has open any more.
@@ -355,6 +402,14 @@ fn drive_type(path: &Path) -> io::Result<u32> {
 }
 
 impl File {
+    /// Why there is no memory behind it.
+    pub(crate) fn unreachable(&self) -> Option<Unreachable> {
+        match &self.memory {
+            Memory::Unreachable(why) => Some(why.clone()),
+            Memory::Here | Memory::Section(_) => None,
+        }
+    }
+
     /// Reserves memory for a part of the file: all of it was when it was made.
     #[allow(clippy::unused_self, clippy::unnecessary_wraps)]
     pub(crate) fn reserve(&self, _at: u64, _len: u64) -> io::Result<()> {
@@ -364,35 +419,74 @@ impl File {
 
     /// Reads from the file into a buffer; how many bytes there were.
     pub(crate) fn read_at(&self, at: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.seek_read(buffer, at)
+        match &self.memory {
+            Memory::Here => self.file.seek_read(buffer, at),
+            _ => Mapping::new(self, false)?.read(at, buffer),
+        }
     }
 
     /// Writes zeros over everything that the file holds from `from` on.
     pub(crate) fn overwrite(&self, from: u64) -> io::Result<()> {
         const ZEROS: [u8; 16384] = [0; 16384];
         fault_point();
+        let view = match &self.memory {
+            Memory::Here => None,
+            _ => Some(Mapping::new(self, true)?),
+        };
         let (mut at, end) = (from, self.len()?);
         while at < end {
-            let piece = (ZEROS.len() as u64).min(end - at) as usize;
-            match self.0.seek_write(&ZEROS[..piece], at)? {
-                0 => return Err(io::ErrorKind::WriteZero.into()),
-                written => at += written as u64,
+            let piece = &ZEROS[..(ZEROS.len() as u64).min(end - at) as usize];
+            let written = match &view {
+                None => self.file.seek_write(piece, at)?,
+                Some(view) => view.write(at, piece)?,
+            };
+            if written == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
             }
+            at += written as u64;
         }
         Ok(())
     }
 
-    pub(super) fn handle(&self) -> HANDLE {
-        self.0.as_raw_handle()
+    /// A section to map it by, and whether that has to be kept as long as the mapping.
+    pub(super) fn section(&self, writable: bool) -> io::Result<(OwnedHandle, bool)> {
+        match &self.memory {
+            Memory::Here => Ok((unnamed_section(&self.file, writable)?, false)),
+            // Its name goes with its last handle, whoever has views of it.
+            Memory::Section(section) => Ok((section.another_handle()?, true)),
+            Memory::Unreachable(why) => Err(io::Error::other(format!("{why:?}"))),
+        }
     }
 
+    /// Bytes of the segment.
     pub(super) fn len(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+        match &self.memory {
+            Memory::Section(section) => Ok(section.len()),
+            Memory::Here | Memory::Unreachable(_) => Ok(self.file.metadata()?.len()),
+        }
     }
 
     pub(super) fn identity(&self) -> io::Result<FileIdentity> {
-        FileIdentity::of(&self.0)
+        FileIdentity::of(&self.file)
     }
+}
+
+/// A section of a file. It has no name: whoever wants it opens the file, which its access control decides.
+fn unnamed_section(file: &fs::File, writable: bool) -> io::Result<OwnedHandle> {
+    let (handle, nothing) = (file.as_raw_handle(), std::ptr::null());
+    let protection = if writable {
+        PAGE_READWRITE
+    } else {
+        PAGE_READONLY
+    };
+    // SAFETY: the handle is open.
+    let section =
+        unsafe { CreateFileMappingW(handle, nothing, protection, 0, 0, std::ptr::null()) };
+    if section.is_null() {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: just made, and owned by nobody else.
+    Ok(unsafe { OwnedHandle::from_raw_handle(section) })
 }
 
 impl FileIdentity {
@@ -471,5 +565,53 @@ impl Drop for DirectoryWatch {
     fn drop(&mut self) {
         // SAFETY: closed once, here.
         unsafe { FindCloseChangeNotification(self.handle) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering::Relaxed;
+
+    use super::*;
+
+    #[test]
+    fn a_section_is_read_measured_and_overwritten_as_a_file_is() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("channel");
+        Directory::create(&path, OWNER_ONLY).unwrap();
+        let directory = Directory::open(&path).unwrap();
+        for page_file in [false, true] {
+            let provision = Provision {
+                page_file,
+                global: false,
+            };
+            let made = directory
+                .create_reserved("s", 8192, 8192, Readers::default(), provision)
+                .unwrap();
+            let mapping = Mapping::new(&made, true).unwrap();
+            for at in [0, 256, 8188] {
+                mapping.half_word(at).store(7, Relaxed);
+            }
+            drop(made);
+            assert_eq!(directory.bytes_of("s").unwrap(), 8192);
+            let found = directory.open_file("s", OpenMode::ReadWrite).unwrap();
+            assert_eq!(found.unreachable(), None);
+            let mut bytes = [0; 20];
+            assert_eq!(found.read_at(8180, &mut bytes).unwrap(), 12);
+            assert_eq!(bytes[..12], [0, 0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0]);
+            found.overwrite(256).unwrap();
+            let words = [0, 256, 8188].map(|at| mapping.half_word(at).load(Relaxed));
+            assert_eq!(words, [7, 0, 0]);
+            drop((mapping, found));
+            let left = directory.open_file("s", OpenMode::Read).unwrap();
+            let gone = page_file.then_some(Unreachable::Gone);
+            assert_eq!(left.unreachable(), gone);
+            assert_eq!(
+                directory.bytes_of("s").unwrap(),
+                if page_file { STUB } else { 8192 }
+            );
+            drop(left);
+            directory.remove_file("s").unwrap();
+        }
     }
 }

@@ -2,14 +2,16 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::os::windows::io::{FromRawHandle, OwnedHandle};
+use std::os::windows::io::{AsRawHandle, OwnedHandle};
 use std::ptr::NonNull;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use windows_sys::Win32::System::Diagnostics::Debug::{ReadProcessMemory, WriteProcessMemory};
 use windows_sys::Win32::System::Memory::{
-    CreateFileMappingW, FILE_MAP_READ, FILE_MAP_WRITE, MEMORY_MAPPED_VIEW_ADDRESS, MapViewOfFile,
-    PAGE_READONLY, PAGE_READWRITE, UnmapViewOfFile, VirtualLock,
+    FILE_MAP_READ, FILE_MAP_WRITE, MEM_COMMIT, MEMORY_BASIC_INFORMATION,
+    MEMORY_MAPPED_VIEW_ADDRESS, MapViewOfFile, UnmapViewOfFile, VirtualLock, VirtualQuery,
 };
+use windows_sys::Win32::System::Threading::GetCurrentProcess;
 
 use super::files::FileIdentity;
 use super::{File, fault_point};
@@ -25,6 +27,10 @@ pub(crate) struct Mapping {
     file: FileIdentity,
     /// Where the mapping begins in the file.
     at: u64,
+    /// Of a named section: its name is there as long as somebody has a handle, and so as long as it is mapped.
+    _section: Option<OwnedHandle>,
+    /// Events of its words are found from every session.
+    global: AtomicBool,
 }
 
 // SAFETY: the mapping is only an address range; every access goes through atomics and racing copies.
@@ -54,36 +60,110 @@ impl Mapping {
         }
         // A channel that a 64-bit process made can be larger than all that a 32-bit process can address.
         let size = usize::try_from(len).map_err(|_| io::ErrorKind::OutOfMemory)?;
-        let (protection, access) = if writable {
-            (PAGE_READWRITE, FILE_MAP_READ | FILE_MAP_WRITE)
-        } else {
-            (PAGE_READONLY, FILE_MAP_READ)
-        };
+        let access = FILE_MAP_READ | if writable { FILE_MAP_WRITE } else { 0 };
         fault_point();
-        let nothing = std::ptr::null();
-        // SAFETY: the handle is open. The section has no name: whoever wants it opens the file, which its
-        // access control decides.
-        let section = unsafe {
-            CreateFileMappingW(file.handle(), nothing, protection, 0, 0, std::ptr::null())
-        };
-        if section.is_null() {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: just made, and owned by nobody else. A view keeps the section when its handle is closed.
-        let _section = unsafe { OwnedHandle::from_raw_handle(section) };
+        // A view keeps a section when its handle is closed.
+        let (section, named) = file.section(writable)?;
+        let handle = section.as_raw_handle();
         // SAFETY: the kernel chooses the place, so no existing memory is touched. The bytes can change under us at
         // any time, which is why only `memory` accesses them.
-        let view = unsafe { MapViewOfFile(section, access, (at >> 32) as u32, at as u32, size) };
-        let base = NonNull::new(view.Value.cast()).ok_or_else(io::Error::last_os_error)?;
+        let view = unsafe { MapViewOfFile(handle, access, (at >> 32) as u32, at as u32, size) };
+        let base = NonNull::new(view.Value.cast()).ok_or_else(|| match named {
+            // The system lets nobody map more of a section than there is; what it has said of it was not so.
+            true => io::Error::new(io::ErrorKind::InvalidData, "no section of that size"),
+            false => io::Error::last_os_error(),
+        })?;
         let mut mapping = Mapping {
             base,
             len,
             writable,
             file: FileIdentity::default(),
             at,
+            _section: named.then_some(section),
+            global: AtomicBool::new(false),
         };
+        if named && !mapping.is_committed() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "a section without memory behind it",
+            ));
+        }
         mapping.file = file.identity()?;
         Ok(mapping)
+    }
+
+    /// Whether there is memory behind all of it. A section that was only reserved, as none of ours is, has none, and an
+    /// access would end the process.
+    fn is_committed(&self) -> bool {
+        let mut found = MEMORY_BASIC_INFORMATION::default();
+        let size = size_of_val(&found);
+        // SAFETY: fills a structure of our own, of the size that is said.
+        let filled = unsafe { VirtualQuery(self.base.as_ptr().cast(), &raw mut found, size) };
+        // One region: of pages that are all alike.
+        filled == size && found.State == MEM_COMMIT && found.RegionSize as u64 >= self.len
+    }
+
+    /// Lets whoever sleeps on it be found from every session, and finds those who sleep.
+    pub(crate) fn serve_all_sessions(&self) {
+        self.global.store(true, Ordering::Relaxed);
+    }
+
+    /// The table of names that its events lie in.
+    pub(super) fn sessions(&self) -> &'static str {
+        match self.global.load(Ordering::Relaxed) {
+            true => "Global",
+            false => "Local",
+        }
+    }
+
+    /// Reads as if it were a file: the system copies, so that it does not matter who writes meanwhile.
+    pub(super) fn read(&self, at: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let len = self.rest(at).min(buffer.len());
+        let mut done = 0;
+        // SAFETY: inside the mapping and inside the buffer.
+        let read = unsafe {
+            let from = self.base.as_ptr().add(at.min(self.len) as usize);
+            let to = buffer.as_mut_ptr();
+            ReadProcessMemory(
+                GetCurrentProcess(),
+                from.cast(),
+                to.cast(),
+                len,
+                &raw mut done,
+            )
+        };
+        match read {
+            0 => Err(io::Error::last_os_error()),
+            _ => Ok(done),
+        }
+    }
+
+    /// Writes as if it were a file.
+    pub(super) fn write(&self, at: u64, bytes: &[u8]) -> io::Result<usize> {
+        assert!(self.writable, "a view for reading only");
+        let len = self.rest(at).min(bytes.len());
+        let mut done = 0;
+        // SAFETY: inside the mapping and inside the bytes. Nobody but us writes there, or what is there is of no more use.
+        let written = unsafe {
+            let to = self.base.as_ptr().add(at.min(self.len) as usize);
+            let from = bytes.as_ptr();
+            WriteProcessMemory(
+                GetCurrentProcess(),
+                to.cast(),
+                from.cast(),
+                len,
+                &raw mut done,
+            )
+        };
+        match written {
+            0 => Err(io::Error::last_os_error()),
+            _ => Ok(done),
+        }
+    }
+
+    /// Bytes from `at` on.
+    fn rest(&self, at: u64) -> usize {
+        usize::try_from(self.len.saturating_sub(at)).unwrap_or(usize::MAX)
     }
 
     #[inline(always)]

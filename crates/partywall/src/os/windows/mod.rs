@@ -1,29 +1,33 @@
-//! Windows: files with owner-only access, `LockFileEx`, unnamed sections of files, named events.
+//! Windows: files with owner-only access, `LockFileEx`, sections of files and of the page file, named events.
 //!
-//! **Why segments are files, and not named sections of the page file.** A section of the page file dies with its last handle.
+//! **Why segments are files unless somebody asks for the page file.** A section of the page file dies with its last handle.
 //! If owner and peers are all killed (a crash of the service that starts them, a log-off), nothing is left to adopt, and
 //! what the channel had committed is gone without anybody being told how much; recovery would mean something else here than on
 //! Linux. A file under the user's own directory outlives them, is found by name without any kernel namespace, needs no
 //! `SeCreateGlobalPrivilege`, and cannot be squatted on by another user. It is marked temporary, so that the cache writes it out
 //! only when memory is short; the price is the lazy writer of a machine that is short of it, and a delete that waits for the last view.
+//! Who would rather have no byte in a file, and can do without what nobody was there for, has [`sections`].
 //!
-//! Named objects are the events alone ([`sleep`]): `Local\` unless `PARTYWALL_GLOBAL=1`.
+//! Named objects are those and the events ([`sleep`]): `Local\` unless the segment's header says `Global\`.
 
 mod files;
 mod locks;
 mod mapping;
+mod sections;
 mod security;
 mod sleep;
 
 pub(crate) use files::{Directory, DirectoryWatch, File, FileIdentity, OpenMode};
 pub(crate) use locks::{LockFile, LockView};
 pub(crate) use mapping::Mapping;
+pub(crate) use sections::lacks_global_right;
 pub(crate) use sleep::{fence_wakers, may_rely_on_wakers, register_waker, sleepers_fence_for_us};
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::Provision;
 use windows_sys::Win32::System::Performance::{QueryPerformanceCounter, QueryPerformanceFrequency};
 use windows_sys::Win32::System::SystemInformation::GetTickCount64;
 
@@ -115,6 +119,18 @@ pub(crate) fn namespace_of(_user: u32) -> PathBuf {
     local
         .map_or_else(std::env::temp_dir, PathBuf::from)
         .join("partywall")
+}
+
+/// Access lists that let others read have never been tried, and what was never tried must not open anything to anybody.
+pub(crate) const SHARES_WITH_OTHERS: bool = false;
+
+/// What was asked for; unless it was said, `PARTYWALL_GLOBAL=1` makes named objects `Global\`.
+pub(crate) fn provided(page_file: bool, global: Option<bool>) -> Provision {
+    let by_default = || std::env::var("PARTYWALL_GLOBAL").is_ok_and(|value| value == "1");
+    Provision {
+        page_file,
+        global: global.unwrap_or_else(by_default),
+    }
 }
 
 /// Stops this thread before the call returns, until somebody lets it go on.

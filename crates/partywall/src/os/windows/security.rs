@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use windows_sys::Win32::Foundation::{ERROR_SUCCESS, HANDLE, LocalFree};
 use windows_sys::Win32::Security::Authorization::{
     ConvertSidToStringSidW, ConvertStringSecurityDescriptorToSecurityDescriptorW, GetSecurityInfo,
-    SDDL_REVISION_1, SE_FILE_OBJECT,
+    SDDL_REVISION_1, SE_FILE_OBJECT, SE_KERNEL_OBJECT,
 };
 use windows_sys::Win32::Security::{
     ACCESS_ALLOWED_ACE, ACL, DACL_SECURITY_INFORMATION, GetAce, GetTokenInformation,
@@ -42,8 +42,7 @@ const CHANGES: u32 = FILE_WRITE_DATA
     | WRITE_OWNER
     | 0x5000_0000; // GENERIC_WRITE, GENERIC_ALL
 
-/// A security descriptor: full access for this user and the system, nothing inherited from above, passed on to what is
-/// made inside.
+/// A security descriptor: full access for this user and the system, and nothing inherited from above.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct OwnerOnly(PSECURITY_DESCRIPTOR);
 
@@ -53,13 +52,24 @@ unsafe impl Send for OwnerOnly {}
 unsafe impl Sync for OwnerOnly {}
 
 impl OwnerOnly {
-    pub(super) fn new() -> io::Result<Self> {
+    /// Of a directory: it is passed on to what is made inside.
+    pub(super) fn of_directory() -> io::Result<Self> {
         static MADE: OnceLock<OwnerOnly> = OnceLock::new();
-        if let Some(made) = MADE.get() {
+        Self::made(&MADE, "OICI")
+    }
+
+    /// Of a section or an event.
+    pub(super) fn of_object() -> io::Result<Self> {
+        static MADE: OnceLock<OwnerOnly> = OnceLock::new();
+        Self::made(&MADE, "")
+    }
+
+    /// Made once, with such flags of inheritance.
+    fn made(once: &OnceLock<Self>, inherited: &str) -> io::Result<Self> {
+        if let Some(made) = once.get() {
             return Ok(*made);
         }
-        let user = own_sids()?.user;
-        let text = format!("D:P(A;OICI;GA;;;{user})(A;OICI;GA;;;SY)");
+        let text = owner_only(&own_sids()?.user, inherited);
         let mut descriptor: PSECURITY_DESCRIPTOR = std::ptr::null_mut();
         // SAFETY: the text ends with a zero; one pointer is stored into one of our own.
         let made = unsafe {
@@ -74,7 +84,7 @@ impl OwnerOnly {
             return Err(io::Error::last_os_error());
         }
         // Another thread may have been first; then ours stays unused, a few bytes once.
-        Ok(*MADE.get_or_init(|| OwnerOnly(descriptor)))
+        Ok(*once.get_or_init(|| OwnerOnly(descriptor)))
     }
 
     pub(super) fn attributes(self) -> SECURITY_ATTRIBUTES {
@@ -84,6 +94,11 @@ impl OwnerOnly {
             bInheritHandle: 0,
         }
     }
+}
+
+/// The user and SYSTEM may do everything, and nobody else anything; a protected list, to which nothing is added by inheritance.
+fn owner_only(user: &str, inherited: &str) -> String {
+    format!("D:P(A;{inherited};GA;;;{user})(A;{inherited};GA;;;SY)")
 }
 
 /// Why an opened directory cannot be trusted: it is another's, or others may change what is in it.
@@ -156,6 +171,31 @@ fn open_to(who: String) -> Doubt {
     }
 }
 
+/// Whether an object of the kernel's is this user's. The handle must be open for reading its security.
+pub(super) fn is_own_object(object: &OwnedHandle) -> io::Result<bool> {
+    let mut owner: PSID = std::ptr::null_mut();
+    let mut descriptor: PSECURITY_DESCRIPTOR = std::ptr::null_mut();
+    // SAFETY: the handle is open; pointers are stored into our own.
+    let result = unsafe {
+        GetSecurityInfo(
+            object.as_raw_handle(),
+            SE_KERNEL_OBJECT,
+            OWNER_SECURITY_INFORMATION,
+            &raw mut owner,
+            std::ptr::null_mut(),
+            std::ptr::null_mut(),
+            std::ptr::null_mut(),
+            &raw mut descriptor,
+        )
+    };
+    if result != ERROR_SUCCESS {
+        return Err(io::Error::from_raw_os_error(result.cast_signed()));
+    }
+    let _descriptor = Local(descriptor.cast());
+    let (own, owner) = (own_sids()?, text_of(owner)?);
+    Ok(owner == own.user || owner == own.default_owner)
+}
+
 struct OwnSids {
     user: String,
     /// Who owns what this user makes: for an administrator, the administrators.
@@ -163,17 +203,22 @@ struct OwnSids {
 }
 
 fn own_sids() -> io::Result<OwnSids> {
+    let token = own_token()?;
+    Ok(OwnSids {
+        user: sid_of(&token, TokenUser)?,
+        default_owner: sid_of(&token, TokenOwner)?,
+    })
+}
+
+/// What this process may do, and as whom.
+pub(super) fn own_token() -> io::Result<OwnedHandle> {
     let mut token: HANDLE = std::ptr::null_mut();
     // SAFETY: one handle is stored into one of our own.
     if unsafe { OpenProcessToken(GetCurrentProcess(), TOKEN_QUERY, &raw mut token) } == 0 {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: just opened, and owned by nobody else.
-    let token = unsafe { OwnedHandle::from_raw_handle(token) };
-    Ok(OwnSids {
-        user: sid_of(&token, TokenUser)?,
-        default_owner: sid_of(&token, TokenOwner)?,
-    })
+    Ok(unsafe { OwnedHandle::from_raw_handle(token) })
 }
 
 /// The user, or the owner, that a token says.
@@ -198,6 +243,52 @@ fn sid_of(token: &OwnedHandle, what: TOKEN_INFORMATION_CLASS) -> io::Result<Stri
     text_of(unsafe { room.as_ptr().cast::<PSID>().read() })
 }
 
+/// Who may open an object of the kernel's, as SDDL.
+#[cfg(test)]
+pub(super) fn text_of_object(object: &OwnedHandle) -> io::Result<String> {
+    use windows_sys::Win32::Security::Authorization::ConvertSecurityDescriptorToStringSecurityDescriptorW;
+    let nowhere = std::ptr::null_mut();
+    let mut descriptor: PSECURITY_DESCRIPTOR = std::ptr::null_mut();
+    // SAFETY: the handle is open; one pointer is stored into one of our own.
+    let result = unsafe {
+        GetSecurityInfo(
+            object.as_raw_handle(),
+            SE_KERNEL_OBJECT,
+            DACL_SECURITY_INFORMATION,
+            nowhere,
+            nowhere,
+            std::ptr::null_mut(),
+            std::ptr::null_mut(),
+            &raw mut descriptor,
+        )
+    };
+    if result != ERROR_SUCCESS {
+        return Err(io::Error::from_raw_os_error(result.cast_signed()));
+    }
+    let _descriptor = Local(descriptor.cast());
+    let mut text: *mut u16 = std::ptr::null_mut();
+    // SAFETY: `_descriptor` keeps it; one pointer is stored into one of our own.
+    let made = unsafe {
+        ConvertSecurityDescriptorToStringSecurityDescriptorW(
+            descriptor,
+            SDDL_REVISION_1,
+            DACL_SECURITY_INFORMATION,
+            &raw mut text,
+            std::ptr::null_mut(),
+        )
+    };
+    match made {
+        0 => Err(io::Error::last_os_error()),
+        _ => Ok(owned_text(text)),
+    }
+}
+
+/// This user's SID.
+#[cfg(test)]
+pub(super) fn own_user() -> io::Result<String> {
+    Ok(own_sids()?.user)
+}
+
 /// A SID as people write it.
 fn text_of(sid: PSID) -> io::Result<String> {
     let mut text: *mut u16 = std::ptr::null_mut();
@@ -205,13 +296,18 @@ fn text_of(sid: PSID) -> io::Result<String> {
     if unsafe { ConvertSidToStringSidW(sid, &raw mut text) } == 0 {
         return Err(io::Error::last_os_error());
     }
+    Ok(owned_text(text))
+}
+
+/// What the system wrote for us to free, ending with a zero.
+fn owned_text(text: *mut u16) -> String {
     let _text = Local(text.cast());
     // SAFETY: it ends with a zero, and `_text` keeps it.
     let units = unsafe {
         let length = (0..).take_while(|&index| *text.add(index) != 0).count();
         std::slice::from_raw_parts(text, length)
     };
-    Ok(String::from_utf16_lossy(units))
+    String::from_utf16_lossy(units)
 }
 
 /// What the system gave us to free.
@@ -221,5 +317,24 @@ impl Drop for Local {
     fn drop(&mut self) {
         // SAFETY: the system said so, and nobody uses it any more.
         unsafe { LocalFree(self.0) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_descriptor_is_for_the_user_and_the_system_alone() {
+        assert_eq!(
+            owner_only("S-1-5-21-1-2-3-1001", "OICI"),
+            "D:P(A;OICI;GA;;;S-1-5-21-1-2-3-1001)(A;OICI;GA;;;SY)"
+        );
+        assert_eq!(
+            owner_only("S-1-5-19", ""),
+            "D:P(A;;GA;;;S-1-5-19)(A;;GA;;;SY)"
+        );
+        let user = own_user().unwrap();
+        assert!(user.starts_with("S-1-5-"), "{user}");
     }
 }

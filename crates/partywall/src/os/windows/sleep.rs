@@ -12,16 +12,14 @@
 //! either. A sleeper that is killed leaves nothing: the event goes with its last handle. A waker that is killed between the
 //! change and the setting costs what it costs everywhere: the rest of a slice.
 //!
-//! `Local\`, the names of this log-on session, unless `PARTYWALL_GLOBAL=1`: then `Global\`, for channels between a service and a
-//! desktop. (Unlike sections, events may be made there without `SeCreateGlobalPrivilege`.) All processes of a channel
-//! must agree, or they find each other's changes only at the end of a slice. If another kind of object has the name, or somebody
-//! else's event (`ERROR_INVALID_HANDLE`, `ERROR_ACCESS_DENIED`), a sleeper looks every 2 ms instead: whoever squats on names
-//! costs time, and nothing else.
+//! `Local\`, the names of this log-on session, unless the segment's header says `Global\`, for channels between a service and a
+//! desktop. (Unlike sections, events may be made there without `SeCreateGlobalPrivilege`.) So all processes of a channel
+//! agree. If another kind of object has the name, or somebody else's event (`ERROR_INVALID_HANDLE`, `ERROR_ACCESS_DENIED`), a
+//! sleeper looks every 2 ms instead: whoever squats on names costs time, and nothing else.
 #![allow(unsafe_code)]
 
 use std::io;
 use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
-use std::sync::OnceLock;
 use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
 
@@ -101,7 +99,7 @@ impl Mapping {
         // The end tells kinds of objects apart, which share one table of names.
         format!(
             "{}\\partywall-{}-{value:08x}.event",
-            sessions(),
+            self.sessions(),
             self.name_of(at)
         )
     }
@@ -109,7 +107,7 @@ impl Mapping {
 
 /// Makes an event that only this user can open, or opens it if another sleeper has made it.
 fn make(name: &str) -> io::Result<OwnedHandle> {
-    let attributes = security::OwnerOnly::new()?.attributes();
+    let attributes = security::OwnerOnly::of_object()?.attributes();
     let name = wide(name.as_ref());
     // SAFETY: the name ends with a zero; the attributes' descriptor lives as long as the process.
     let event = unsafe { CreateEventW(&raw const attributes, 1, 0, name.as_ptr()) };
@@ -118,15 +116,6 @@ fn make(name: &str) -> io::Result<OwnedHandle> {
     }
     // SAFETY: just opened, and owned by nobody else.
     Ok(unsafe { OwnedHandle::from_raw_handle(event) })
-}
-
-/// The table of names: of this session, or of all.
-fn sessions() -> &'static str {
-    static SESSIONS: OnceLock<&str> = OnceLock::new();
-    SESSIONS.get_or_init(|| match std::env::var("PARTYWALL_GLOBAL") {
-        Ok(value) if value == "1" => "Global",
-        _ => "Local",
-    })
 }
 
 /// A time-out as the system wants it: not less than was asked for, and never "for ever".

@@ -157,9 +157,9 @@ pub(crate) fn move_over<P: SharedMut>(
     let at = peers::seat_at(seat);
     let found = SeatState(peers.load(at + seat::STATE, Acquire));
     let epoch = found.next_epoch();
-    // Nobody sat here before but the same subscriber, killed in the middle of this: the index was promised to it. So
-    // what dead holders abandoned is what the old seat says.
-    let carried = old.load(at + abandoned(held.epoch()), Relaxed);
+    // Nobody sat here before but the same subscriber, killed in the middle of this: the index was promised to it. What
+    // was abandoned in the old seat its owner keeps.
+    let carried = peers.load(at + abandoned(found.epoch()), Relaxed);
     peers.store(at + abandoned(epoch), carried, Relaxed);
     clear_pins(peers, shape, at);
     peers.store(at + seat::READ_SEQ, shape.base, Relaxed);

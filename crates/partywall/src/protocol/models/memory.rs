@@ -361,10 +361,11 @@ impl World<mpsc::Shape> {
             counted(at + lanes::LANE_READ_SEQ)
                 .into_iter()
                 .chain([at + lanes::LANE_STATE, at + lanes::LANE_LEFT])
+                .chain([at + lanes::LANE_DROPPED])
         });
         let peer_words = (0..seats)
             .map(peers::seat_at)
-            .flat_map(|at| [at + seat::STATE, at + lanes::END]);
+            .flat_map(|at| [at + seat::STATE, at + lanes::END, at + lanes::DROPPED]);
         let notices = (0..seats).map(|seat| lanes::notice(seats, seat));
         let data = (0..seats).map(|seat| {
             let at = shape.lane_of(seat).data(0);
@@ -396,9 +397,15 @@ impl<S: Copy> World<S> {
         data: impl Iterator<Item = u64>,
         peer_words: impl Iterator<Item = u64>,
     ) -> Self {
-        let verdicts = (0..seats)
-            .map(verdict::at)
-            .flat_map(|at| [verdict::EVICTED, verdict::LOST_0, verdict::LOST_1].map(|w| at + w));
+        let verdicts = (0..seats).map(verdict::at).flat_map(|at| {
+            [
+                verdict::EVICTED,
+                verdict::LOST_0,
+                verdict::LOST_1,
+                verdict::FORMER,
+            ]
+            .map(|w| at + w)
+        });
         let data = data.map(|at| at..at + 8);
         let owner = Memory::new(owner_words.chain(verdicts), OWNER_HALVES.into_iter(), data);
         let peers = Memory::new(peer_words, peer_halves(seats), [].into_iter());

@@ -10,6 +10,7 @@ mod people;
 use super::plain;
 
 mod crash;
+mod ended;
 mod frames;
 mod growth;
 mod guarded;

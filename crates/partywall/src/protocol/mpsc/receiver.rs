@@ -70,6 +70,8 @@ struct Progress {
     adopted: Option<u64>,
     /// It lies in the generation before, which the receiver has not left here.
     older: bool,
+    /// Perhaps nobody has ever held the seat in this generation, and so the lane has no memory.
+    unclaimed: bool,
 }
 
 /// The receiver of a channel: of its current generation, and of what is still to be read in the one before.
@@ -120,6 +122,8 @@ impl Progress {
             endless: false,
             adopted: Some(read.position),
             older: false,
+            // Who was told to have ended may have done so in the generation before.
+            unclaimed: state != LaneState::default() && !state.is_open(),
         })
     }
 }
@@ -138,6 +142,7 @@ impl<O: SharedMut, P: Shared> Receiver<O, P> {
                 endless: false,
                 adopted: None,
                 older: false,
+                unclaimed: false,
             })
             .collect();
         Self::with_lanes(owner, peers, shape, lanes)
@@ -553,22 +558,22 @@ impl<O: SharedMut, P: Shared> Receiver<O, P> {
             })
     }
 
-    /// Whether a lane has memory to be read; not, in the generation before, if nobody ever held the seat. A sender reserves
-    /// it before it says that it is there; but words can be forged, and in a full file system the first look at a page
-    /// without memory would be our death.
+    /// Whether a lane has memory to be read; not, if nobody ever held the seat: then nothing can be there, and a look would
+    /// take memory for nobody. A sender reserves it before it says that it is there; but words can be forged, and in a
+    /// full file system the first look at a page without memory would be our death.
     #[inline]
     fn is_readable(&mut self, seat: u32) -> Result<bool, Lie> {
-        let lane = &self.lanes[seat as usize];
+        let lane = &mut self.lanes[seat as usize];
         let (peers, readable) = match &mut self.older {
-            Some(older) if lane.older => {
-                if older.is_untouched(seat) {
-                    return Ok(false);
-                }
-                (&older.peers, &mut older.readable)
-            }
+            Some(older) if lane.older => (&older.peers, &mut older.readable),
             _ => (&self.peers, &mut self.readable),
         };
         if *readable >> seat & 1 == 0 {
+            // SYNC notice: whoever sees a holder's notice sees the state that it stored before.
+            if lane.unclaimed && epoch_of(peers, seat) == 0 {
+                return Ok(false);
+            }
+            lane.unclaimed = false;
             if !peers.populate(lane.lane.offset(), lane.lane.capacity()) {
                 return Err(Lie {
                     word: "lane",
@@ -587,6 +592,11 @@ impl<O: SharedMut, P: Shared> Receiver<O, P> {
         // Where there is no memory nothing can be.
         !matches!(self.is_readable(seat), Ok(true)) || matches!(self.peek(seat), Ok(None))
     }
+}
+
+/// The how manieth holder of a seat there was last; 0: none.
+fn epoch_of(peers: &impl Shared, seat: u32) -> u64 {
+    SeatState(peers.load(peers::seat_at(seat) + seat::STATE, Acquire)).epoch()
 }
 
 /// Offset of the receiver's cursor on a lane.

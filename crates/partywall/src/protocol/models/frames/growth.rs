@@ -16,6 +16,7 @@ use crate::layout::seat::{self, Claim, SeatState};
 use crate::layout::verdict::{self, Evicted};
 use crate::layout::{frames as layout, peers};
 use crate::memory::{Shared, SharedMut};
+use crate::protocol::eviction::carry_losses;
 use crate::protocol::growth::{self, Later, Older};
 use crate::protocol::{SeatLocks, seats};
 
@@ -448,8 +449,15 @@ fn what_others_abandoned_stays_counted_over_a_growth() {
         assert!(mover.step(), "it comes over");
         let epoch = chain.state(1, 0).epoch();
         let at = peers::seat_at(0) + seats::abandoned(epoch);
-        let abandoned = mover.reader.process.peers.load(at, Acquire);
-        assert_eq!(abandoned, 1);
+        let process = chain.world(1).process(None);
+        assert_eq!(process.peers.load(at, Acquire), 0, "it begins anew");
+        let old = chain.world(0).process(None);
+        // Once more, by the successor of who was killed then.
+        for _ in 0..2 {
+            carry_losses(&old.owner, &old.peers, 1, &process.owner);
+            let former = verdict::at(0) + verdict::FORMER;
+            assert_eq!(process.owner.load(former, Acquire), 1);
+        }
     });
 }
 

@@ -230,6 +230,30 @@ fn a_lane_that_nobody_ever_held_is_not_touched() {
 }
 
 #[test]
+fn a_lane_that_nobody_has_claimed_is_not_touched_where_the_receiver_goes_on() {
+    let old = segments(OLD, 2);
+    let receiver = Receiver::create(old.0.clone(), old.1.clone(), OLD);
+    let (new, mut receiver) = grow(&old, receiver, NEW);
+    // Neither lane has memory.
+    new.1.take_away(NEW.lane_of(0).offset(), 2 * NEW.lane);
+    // Somebody came for one of them, said where the old one ends, and found no memory for the new one; the receiver leaves
+    // the other by itself.
+    end(&old, OLD, 1).unwrap();
+    assert_eq!(all(&mut receiver), []);
+    receiver.leave_free(&NoLocks);
+    assert!(receiver.older().is_none());
+    receiver.sweep();
+    assert_eq!(all(&mut receiver), []);
+    assert_eq!(receiver.find_dead(&NoLocks, &NoLocks), None);
+    // With memory, somebody is heard.
+    new.1.take_away(0, 0);
+    let ended = end(&old, OLD, 1).unwrap();
+    let mut sender = claim_after(&new, NEW, 1, ended).unwrap();
+    assert!(send(&mut sender, 0, b"heard"));
+    assert_eq!(all(&mut receiver).len(), 2);
+}
+
+#[test]
 fn a_lane_that_was_cut_off_ends_at_the_cursor_for_the_next_one() {
     let (old, receiver, sender) = begin();
     let mut receiver = receiver;

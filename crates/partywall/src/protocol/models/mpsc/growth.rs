@@ -3,6 +3,7 @@
 use super::super::{explore, kill_everywhere};
 use super::growing::{Growing, Mover};
 use super::people::{Heard, Listener, RECORD, Talker, story};
+use crate::layout::mpsc;
 use crate::layout::record::HEADER;
 use crate::protocol::{SeatLocks, park};
 
@@ -12,6 +13,11 @@ const SUCCESSOR: u16 = 0x100;
 fn attach(world: &Growing, stores: Option<u64>) -> Mover {
     let process = world.old.process(stores);
     Mover::stay(Talker::attach(&world.old, process, 0).unwrap())
+}
+
+/// Records that were refused at seat 0, as the receiver counts them.
+fn refused(listener: &Listener) -> u64 {
+    listener.receiver.counted(0, mpsc::COUNTED[0])
 }
 
 /// What is heard of a holder that was killed when it had come to `found`, and of who came after it.
@@ -229,7 +235,9 @@ fn a_receivers_successor_goes_on_in_the_right_generation() {
         let talking_world = world.clone();
         let talking = loom::thread::spawn(move || {
             let world = talking_world;
+            mover.talker.sender.count_dropped();
             mover.follow(&world);
+            mover.talker.sender.count_dropped();
             assert!(mover.send(&world, 1, 1));
             mover
         });
@@ -249,6 +257,7 @@ fn a_receivers_successor_goes_on_in_the_right_generation() {
         let told = story(0, 1, 0..3, Heard::Closed { seat: 0, epoch: 1 });
         super::crash::assert_continues(&told, &first.heard, &second.heard);
         assert_eq!(second.receiver.records(0), 3);
+        assert_eq!(refused(&second), 2);
         assert!(second.receiver.older().is_none(), "nothing is left there");
         victim.dead()
     });

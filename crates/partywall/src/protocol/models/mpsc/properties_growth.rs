@@ -18,6 +18,8 @@ enum Step {
     /// A record of about so many bytes, in whichever generation its sender is.
     Send(u16),
     GoOver,
+    /// A record is refused.
+    Refuse,
     Listen(u8),
     Leave,
     /// Its process ends.
@@ -33,6 +35,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         8 => any::<u16>().prop_map(Step::Send),
         2 => Just(Step::GoOver),
+        2 => Just(Step::Refuse),
         4 => (1..20_u8).prop_map(Step::Listen),
         1 => Just(Step::Leave),
         1 => Just(Step::Die),
@@ -48,6 +51,7 @@ struct World {
     receiver: PlainReceiver,
     senders: Vec<Option<(PlainSender, usize)>>,
     sent: Vec<Vec<(u16, Vec<u8>)>>,
+    refused: Vec<u64>,
     /// The holder that is there, as the receiver says.
     present: Vec<Option<u64>>,
     /// The last one that was told of.
@@ -69,6 +73,7 @@ impl World {
             generations: vec![(both, shape)],
             senders: (0..SEATS).map(|_| None).collect(),
             sent: vec![Vec::new(); SEATS as usize],
+            refused: vec![0; SEATS as usize],
             present: vec![None; SEATS as usize],
             last: vec![0; SEATS as usize],
         }
@@ -186,6 +191,12 @@ impl World {
                     (*sender, *at) = (go_over(sender, both, *shape), current);
                 }
             }
+            Step::Refuse => {
+                if let Some((sender, _)) = &self.senders[index] {
+                    sender.count_dropped();
+                    self.refused[index] += 1;
+                }
+            }
             Step::Listen(looks) => {
                 for _ in 0..looks {
                     let event = self.receiver.next();
@@ -214,6 +225,9 @@ impl World {
                     self.generations.push((new, shape));
                 }
             }
+        }
+        for (seat, &refused) in (0..SEATS).zip(&self.refused) {
+            assert_eq!(self.receiver.counted(seat, mpsc::COUNTED[0]), refused);
         }
     }
 }

@@ -1,12 +1,11 @@
 //! Where the receiver goes on when the channel has grown: lane by lane, from the generation before into the current one.
 
-use std::sync::atomic::Ordering::{Acquire, Release};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-use super::{Progress, Receiver, cursor_at, state_at};
+use super::{Progress, Receiver, cursor_at, epoch_of, state_at};
 use crate::layout::mpsc::{self, LaneState};
 use crate::layout::peers;
 use crate::layout::record::LaneHeader;
-use crate::layout::seat::{self, SeatState};
 use crate::memory::{Doorbell, Shared, SharedMut};
 use crate::protocol::cursor::Cursor;
 use crate::protocol::mpsc::Shape;
@@ -22,14 +21,6 @@ pub(super) struct Older<O, P> {
     lanes: u64,
     /// Lanes that have memory behind all of them, one bit each.
     pub(super) readable: u64,
-}
-
-impl<O, P: Shared> Older<O, P> {
-    /// Nobody has ever held the seat: its lane has no memory, and must not be touched.
-    pub(super) fn is_untouched(&self, seat: u32) -> bool {
-        let at = peers::seat_at(seat) + seat::STATE;
-        SeatState(self.peers.load(at, Acquire)).epoch() == 0
-    }
 }
 
 impl<O: SharedMut, P: Shared> Receiver<O, P> {
@@ -58,6 +49,7 @@ impl<O: SharedMut, P: Shared> Receiver<O, P> {
                 continue;
             }
             lane.older = true;
+            lane.unclaimed = true;
             self.lanes[seat as usize] = lane;
             self.notices[seat as usize] = old.notices[seat as usize];
             lanes |= 1 << seat;
@@ -79,6 +71,21 @@ impl<O: SharedMut, P: Shared> Receiver<O, P> {
     pub(crate) fn older(&self) -> Option<(&O, &P, Shape, u64)> {
         let older = self.older.as_ref()?;
         Some((&older.owner, &older.peers, older.shape, older.lanes))
+    }
+
+    /// What the senders of a seat have counted in one of the words of [`mpsc::COUNTED`], in all generations.
+    pub(crate) fn counted(&self, seat: u32, (word, kept): (u64, u64)) -> u64 {
+        let (word, kept) = (peers::seat_at(seat) + word, mpsc::lane_words(seat) + kept);
+        let here = self.peers.load(word, Relaxed);
+        let before = match &self.older {
+            // The sender may be here already.
+            Some(older) if self.lanes[seat as usize].older => {
+                let there = older.peers.load(word, Relaxed);
+                older.owner.load(kept, Relaxed).wrapping_add(there)
+            }
+            _ => self.owner.load(kept, Relaxed),
+        };
+        before.wrapping_add(here)
     }
 
     /// A lane of the generation before gave nothing: leaves it, if its sender says that it ends here; then `Ok(None)`.
@@ -149,8 +156,7 @@ impl<O: SharedMut, P: Shared> Receiver<O, P> {
     fn leave(&mut self, seat: u32) {
         self.publish(seat);
         let last = self.seat_state(seat).epoch();
-        let at = peers::seat_at(seat) + seat::STATE;
-        let moved = SeatState(self.peers.load(at, Acquire)).epoch();
+        let moved = epoch_of(&self.peers, seat);
         let Some(older) = &mut self.older else {
             return;
         };
@@ -167,6 +173,15 @@ impl<O: SharedMut, P: Shared> Receiver<O, P> {
         let (end, records) = (lane.next, lane.records);
         let cursor = Cursor::begin(&self.owner, cursor_at(seat), end, records);
         self.owner.store(state_at(seat), lane.state.0, Release);
+        // What was counted there stays: nobody counts there any more, so a successor that does this again comes to the
+        // same. And nobody looks at these words before the commit.
+        for (word, kept) in mpsc::COUNTED {
+            let kept = mpsc::lane_words(seat) + kept;
+            let counted = older.peers.load(peers::seat_at(seat) + word, Relaxed);
+            let before = older.owner.load(kept, Relaxed);
+            self.owner
+                .store(kept, before.wrapping_add(counted), Relaxed);
+        }
         // SYNC lane-left: the one commit point. Before it a successor goes on in the old lane, behind it here; so
         // nothing of this generation is handed out before it.
         let left = mpsc::end_word(end);
@@ -185,6 +200,8 @@ impl<O: SharedMut, P: Shared> Receiver<O, P> {
             endless: false,
             adopted: None,
             older: false,
+            // Behind the copy of the notice: who has come since changes it again.
+            unclaimed: epoch_of(&self.peers, seat) == 0,
         };
         self.noticed |= 1 << seat;
         self.published = true;

@@ -1,0 +1,106 @@
+//! A reader without a seat that comes from an older generation: was the channel closed between there and the current one?
+
+use loom::sync::atomic::Ordering::Acquire;
+use std::rc::Rc;
+
+use super::memory::{Memory, Process, World};
+use super::{explore, kill_everywhere};
+use crate::layout::header::{self, State};
+use crate::layout::root::{CLOSED, CLOSED_SEQ, CURRENT};
+use crate::memory::Shared;
+use crate::protocol::growth;
+
+/// Where the stream ends.
+const END: u64 = 40;
+
+/// A root that names generation 1 of three. The reader stands in generation 0, which is over.
+#[derive(Clone)]
+struct Channel {
+    root: Rc<Memory>,
+    generations: Vec<World>,
+}
+
+impl Channel {
+    fn new() -> Self {
+        let channel = Channel {
+            root: Memory::racing([CURRENT, CLOSED, CLOSED_SEQ].into_iter()),
+            generations: (0..3).map(|_| World::new(64, 1, 0)).collect(),
+        };
+        let process = channel.process(None);
+        channel.advance(&process, 1);
+        channel
+    }
+
+    fn process(&self, stores: Option<u64>) -> Process {
+        self.generations[0].process(stores)
+    }
+
+    fn advance(&self, process: &Process, generation: usize) {
+        let old = self.generations[generation - 1].also(process);
+        growth::advance(&process.map(&self.root), &old.owner, generation as u64);
+    }
+
+    /// As `Owned::close` does it.
+    fn close(&self, process: &Process) {
+        let here = self.generations[1].also(process);
+        growth::close(&process.map(&self.root), &here.owner, 1, END);
+    }
+
+    fn is_closed(&self, process: &Process) -> bool {
+        let here = self.generations[1].also(process);
+        State(here.owner.load32(header::STATE, Acquire)) == State::CLOSED
+    }
+
+    /// What the reader is told, if generation 2 is the current one.
+    fn look(&self, process: &Process) -> Option<Option<u64>> {
+        let root = process.map(&self.root);
+        let current = root.load(CURRENT, Acquire);
+        (current == 2).then(|| growth::closed_since(&root, 0, current))
+    }
+}
+
+#[test]
+fn who_finds_the_next_stream_finds_that_one_has_ended() {
+    explore(3, || {
+        let channel = Channel::new();
+        let other = channel.clone();
+        let closing = loom::thread::spawn(move || {
+            let process = other.process(None);
+            other.close(&process);
+            other.advance(&process, 2);
+        });
+        let process = channel.process(None);
+        if let Some(told) = channel.look(&process) {
+            assert_eq!(told, Some(END));
+        }
+        closing.join().unwrap();
+        assert_eq!(channel.look(&process), Some(Some(END)));
+    });
+}
+
+#[test]
+fn an_owner_may_die_while_it_closes() {
+    kill_everywhere(3, |stores| {
+        let channel = Channel::new();
+        let victim = channel.process(Some(stores));
+        channel.close(&victim);
+        let other = channel.clone();
+        let succeeding = loom::thread::spawn(move || {
+            let process = other.process(None);
+            // As `owner::open` does it: what is closed is followed by another stream, what is not goes on, and grows.
+            let closed = other.is_closed(&process);
+            if closed {
+                growth::note_close(&process.map(&other.root), 1);
+            }
+            other.advance(&process, 2);
+            closed
+        });
+        let process = channel.process(None);
+        let early = channel.look(&process);
+        let closed = succeeding.join().unwrap();
+        let told = channel.look(&process).expect("there is a successor");
+        assert_eq!(told, closed.then_some(END));
+        assert!(early.is_none_or(|early| early == told));
+        victim.dead()
+    });
+}
