@@ -4,6 +4,7 @@ mod common;
 
 use common::command;
 use serde_json::Value;
+use std::path::Path;
 use std::process::{Output, Stdio};
 use std::sync::Mutex;
 
@@ -298,7 +299,7 @@ fn ctrl_c_ends_all_processes_and_leaves_nothing() {
     common::interrupt(&running);
     assert_eq!(running.wait().expect("it ends").code(), Some(130));
     // They end when they notice, and cannot be waited for by us.
-    let alive = |pid: &String| std::path::Path::new("/proc").join(pid).exists();
+    let alive = |pid: &String| Path::new("/proc").join(pid).exists();
     for _ in 0..1000 {
         if !found.iter().any(alive) {
             return;
