@@ -7,7 +7,6 @@ use serde_json::Value;
 use std::path::Path;
 use std::process::{Output, Stdio};
 use std::sync::Mutex;
-use std::time::Duration;
 
 /// Two benches on the same two cores would wait for each other's turns at the scheduler.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -294,7 +293,7 @@ fn ctrl_c_ends_all_processes_and_leaves_nothing() {
     // Its handlers are there before its first child.
     let mut found = children(&running);
     while found.is_empty() {
-        std::thread::sleep(Duration::from_millis(1));
+        std::thread::sleep(std::time::Duration::from_millis(1));
         found = children(&running);
     }
     common::interrupt(&running);
@@ -305,7 +304,7 @@ fn ctrl_c_ends_all_processes_and_leaves_nothing() {
         if !found.iter().any(alive) {
             return;
         }
-        std::thread::sleep(Duration::from_millis(10));
+        std::thread::sleep(std::time::Duration::from_millis(10));
     }
     panic!("children are left: {found:?}");
 }

@@ -48,7 +48,7 @@ struct Place {
 
 impl Place {
     fn new() -> Self {
-        let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+        let directory = crate::system::directory();
         Place {
             namespace: Namespace::open(directory.path()).unwrap(),
             directory,

@@ -50,7 +50,7 @@ impl Located for SleepWorld {
 impl SleepWorld {
     /// A channel that its owner left at once, or after a commit.
     fn left(own: fn(&Namespace, bool) -> Result<u64, OpenError>, commit: bool) -> SleepWorld {
-        let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+        let directory = crate::system::directory();
         let world = SleepWorld {
             namespace: Namespace::open(directory.path()).unwrap(),
             directory,
