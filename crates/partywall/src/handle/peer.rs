@@ -348,8 +348,8 @@ impl PeerHandle {
     ///
     /// # Errors
     /// As [`Self::move_over`]; [`RecvError::Closed`] if the stream ended in a generation that lies between the two, or is
-    /// gone: then [`Self::closed_at`] says where; [`RecvError::SchemaMismatch`] does not end the handle yet, for there may be something
-    /// left to be read.
+    /// gone: then [`Self::closed_at`] says where; [`RecvError::SchemaMismatch`] does not end the handle yet, for there may
+    /// be something left to be read.
     pub(crate) fn visit_next(&mut self, patterns: &[Pattern]) -> Result<Visited, RecvError> {
         self.go_on();
         let name = self.channel().to_owned();
@@ -370,8 +370,8 @@ impl PeerHandle {
             _ if root::state(&self.root) == State::DELETED => None,
             // Removed without a mark, and made anew.
             Ok(_) => None,
-            // What is current can be read, or could be.
-            Err(_) => root::generations(&self.root).ok().map(|now| now.current),
+            // What is current can be read, or could be; of a root that lies nothing is believed.
+            Err(_) => Some(root::generations(&self.root).map_or(0, |now| now.current)),
         };
         let over =
             growth::closed_since(&self.root, self.header.generation, next.unwrap_or(u64::MAX));

@@ -308,6 +308,23 @@ fn a_successor_goes_on_where_the_dead_one_was() {
 }
 
 #[test]
+fn an_owner_may_be_killed_before_it_comes_to_close() {
+    let closes = |killed: bool| {
+        succession(Pattern::Ring, 3).with(|round| {
+            let last = round.runs[OWNER].entries.last().expect("it acknowledged");
+            let at_ns = last.at_ns + 100;
+            let closing = Entry::new(What::Closing).of(0, 3);
+            round.runs[OWNER].entries.push(Entry { at_ns, ..closing });
+            if !killed {
+                round.runs[OWNER].killed = None;
+            }
+        })
+    };
+    closes(true).finds_nothing();
+    closes(false).finds(Kind::Problem, "of another stream");
+}
+
+#[test]
 fn a_loss_that_must_not_be_is_found() {
     let overrun = |round: &mut Forged| {
         let lost = round.entry(READER, What::Got, 1);

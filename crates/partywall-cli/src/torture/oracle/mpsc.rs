@@ -147,7 +147,7 @@ fn goes_on(
     if before.last_ns > tenure.opened_ns && !removed {
         findings.problem(format!("{name} owned the channel while {old} did"));
     }
-    let over = matches!(before.end, End::Closed(_) | End::Deleted);
+    let over = before.is_over_for(tenure);
     if !tenure.adopted && !over && !removed && !replaces(before, tenure) {
         findings.lost(1, format!("{name} did not find what {old} left"));
     }

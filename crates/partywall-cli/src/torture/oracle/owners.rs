@@ -41,6 +41,8 @@ pub(super) struct Tenure {
     /// When, and where, records began to be of another schema, or may have.
     reschemas: Vec<(u64, u64)>,
     pub(super) end: End,
+    /// It was killed when it was about to close, and may not have come to it.
+    unfinished: bool,
     /// No record after this one can be its; exact once a successor has counted.
     pub(super) upper: u64,
 }
@@ -147,6 +149,7 @@ fn of_run(run: &Run) -> Vec<Tenure> {
                 bases: Vec::new(),
                 reschemas: Vec::new(),
                 end: End::Killed,
+                unfinished: false,
                 upper: 0,
             });
             continue;
@@ -178,7 +181,22 @@ fn of_run(run: &Run) -> Vec<Tenure> {
             _ => {}
         }
     }
+    if let (Some(tenure), Some(last)) = (tenures.last_mut(), run.entries.last()) {
+        tenure.unfinished = run.killed.is_some() && last.what == What::Closing;
+    }
     tenures
+}
+
+impl Tenure {
+    /// Whether whoever comes after it finds that the stream is over. One that adopts what is there finds that it is not,
+    /// and then this one has not come to close it.
+    pub(super) fn is_over_for(&self, next: &Tenure) -> bool {
+        match self.end {
+            End::Deleted => true,
+            End::Closed(_) => !(next.adopted && self.unfinished),
+            End::Abandoned | End::Killed => false,
+        }
+    }
 }
 
 /// Whether an owner found records of another schema than it wanted, and nobody there: then it goes on in a generation of
@@ -222,7 +240,7 @@ pub(super) fn streams(evidence: &Evidence<'_>, findings: &mut Findings) -> Vec<S
         if before.last_ns > tenure.opened_ns && !removed {
             findings.problem(format!("{name} owned the channel while {old} did"));
         }
-        let over = matches!(before.end, End::Closed(_) | End::Deleted);
+        let over = before.is_over_for(&tenure);
         let replaces = !over && replaces(before, &tenure);
         let goes_on = replaces || tenure.adopted && !over;
         let plausible = (before.acked()..=before.upper).contains(&tenure.base);
