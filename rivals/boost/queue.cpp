@@ -207,6 +207,7 @@ static void serve(const Seat &seat) {
                 comma = ", ";
             }
             std::cout << "]}" << std::endl;
+            break;
         }
     }
 }
@@ -215,7 +216,7 @@ int main(int count, char **arguments) {
     std::map<std::string, std::string> options;
     for (int at = 2; at + 1 < count; at += 2) options[arguments[at]] = arguments[at + 1];
     if (count > 1 && std::string(arguments[1]) == "list") {
-        std::puts("{\"name\": \"boost message_queue\", \"does\": [\"latency\", \"stream\", \"wake\"], \"at_most\": 65536}");
+        std::puts("{\"name\": \"boost message_queue\", \"does\": [\"latency\", \"stream\"], \"at_most\": 65536}");
         return 0;
     }
     try {

@@ -10,7 +10,7 @@ import sys
 import time
 
 RIVALS = [
-    {"name": "python queue", "does": ["latency", "stream", "wake"], "at_most": 65536, "followers": 0},
+    {"name": "python queue", "does": ["latency", "stream"], "at_most": 65536, "followers": 0},
     {"name": "python shared_memory", "does": ["latency"], "at_most": 65536, "followers": 0},
 ]
 
@@ -167,6 +167,7 @@ def serve(seat):
             elif command == "end":
                 faults = {"lost": 0, "torn": 0, "reordered": 0}
                 print("end", json.dumps({"faults": faults, "latencies": sorted(latencies.items())}), flush=True)
+                break
     finally:
         orders.close()
         child.terminate()

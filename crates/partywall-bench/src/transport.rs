@@ -5,7 +5,7 @@ use crate::Outcome;
 use crate::contest::{Meeting, Party, Seat};
 use crate::payload::{self, Payloads};
 use hdrhistogram::Histogram;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Records in a batch.
 pub const TOGETHER: u64 = 32;
@@ -123,6 +123,18 @@ struct Exchange<T: Transport> {
     out: Option<T::Sender>,
     back: Option<T::Receiver>,
     payloads: Payloads,
+    /// Where sleepers are woken: the time of the exchanges without that in which the other side falls asleep.
+    awake: Option<Duration>,
+}
+
+/// So long nothing is sent to somebody who is to be asleep. Without it two processes can answer each other before either
+/// has gone to sleep, and go on like that.
+pub(crate) fn let_fall_asleep() {
+    const FALLING_ASLEEP: Duration = Duration::from_micros(20);
+    let started = Instant::now();
+    while started.elapsed() < FALLING_ASLEEP {
+        std::hint::spin_loop();
+    }
 }
 
 impl<T: Transport> Exchange<T> {
@@ -133,6 +145,7 @@ impl<T: Transport> Exchange<T> {
             out: None,
             back: None,
             payloads: Payloads::new(seat.size),
+            awake: None,
         };
         // The end that must be there first; the follower can open both, for the leader has opened its own.
         if T::SENDER_FIRST {
@@ -186,9 +199,19 @@ impl<T: Transport> Party for Exchange<T> {
     }
 
     fn turn(&mut self, amount: u64, _: &Meeting) -> Outcome<u64> {
-        let leads = self.seat.leads();
+        let (leads, how) = (self.seat.leads(), self.how);
         let (out, back, payloads) = self.ends()?;
-        if leads {
+        if leads && how == How::Asleep {
+            let mut awake = Duration::ZERO;
+            for payload in payloads.turn(amount) {
+                let_fall_asleep();
+                let started = Instant::now();
+                out.send(payload)?;
+                back.receive(|found| payload::check(payload, found))?;
+                awake += started.elapsed();
+            }
+            self.awake = Some(awake);
+        } else if leads {
             send_and_await(out, back, payloads, amount)?;
         } else {
             answer(out, back, payloads, amount)?;
@@ -205,14 +228,22 @@ impl<T: Transport> Party for Exchange<T> {
         if !self.seat.leads() {
             return self.turn(amount, meeting);
         }
+        let how = self.how;
         let (out, back, payloads) = self.ends()?;
         for payload in payloads.turn(amount) {
+            if how == How::Asleep {
+                let_fall_asleep();
+            }
             let started = Instant::now();
             out.send(payload)?;
             back.receive(|found| payload::check(payload, found))?;
             latencies.saturating_record(started.elapsed().as_nanos() as u64 / 2);
         }
         Ok(2 * amount)
+    }
+
+    fn own_time(&mut self) -> Option<Duration> {
+        self.awake.take()
     }
 }
 

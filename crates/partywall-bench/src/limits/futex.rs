@@ -4,15 +4,17 @@ use crate::Outcome;
 use crate::contest::{Meeting, Party, Seat};
 use crate::mapped::{LINE, Mapped};
 use crate::os;
+use crate::transport::let_fall_asleep;
 use hdrhistogram::Histogram;
 use std::sync::atomic::{AtomicU32, Ordering::Acquire, Ordering::Release};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 #[derive(Debug)]
 pub(super) struct FutexPing {
     words: Mapped,
     leads: bool,
     round: u32,
+    awake: Option<Duration>,
 }
 
 impl FutexPing {
@@ -22,7 +24,17 @@ impl FutexPing {
             words,
             leads: seat.leads(),
             round: 0,
+            awake: None,
         })
+    }
+
+    fn timed(&mut self) -> Outcome<Duration> {
+        if self.leads {
+            let_fall_asleep();
+        }
+        let started = Instant::now();
+        self.exchange()?;
+        Ok(started.elapsed())
     }
 
     fn exchange(&mut self) -> Outcome<()> {
@@ -53,17 +65,22 @@ fn hear(word: &AtomicU32, before: u32) -> Outcome<()> {
 
 impl Party for FutexPing {
     fn turn(&mut self, amount: u64, _: &Meeting) -> Outcome<u64> {
+        let mut awake = Duration::ZERO;
         for _ in 0..amount {
-            self.exchange()?;
+            awake += self.timed()?;
         }
+        self.awake = self.leads.then_some(awake);
         Ok(2 * amount)
+    }
+
+    fn own_time(&mut self) -> Option<Duration> {
+        self.awake.take()
     }
 
     fn sample(&mut self, amount: u64, _: &Meeting, latencies: &mut Histogram<u64>) -> Outcome<u64> {
         for _ in 0..amount {
-            let started = Instant::now();
-            self.exchange()?;
-            latencies.saturating_record(started.elapsed().as_nanos() as u64 / 2);
+            let taken = self.timed()?;
+            latencies.saturating_record(taken.as_nanos() as u64 / 2);
         }
         Ok(2 * amount)
     }
