@@ -594,7 +594,7 @@ fn write(region: &Region<Writable>, header: &Header) {
     region.store(header::MAGIC, MAGIC_VALUE, Relaxed);
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))] // elsewhere a lane takes its memory when the channel is made
 mod tests {
     use super::super::namespace::Namespace;
     use super::*;
@@ -627,7 +627,6 @@ mod tests {
         }
     }
 
-    #[cfg(unix)] // elsewhere it takes its memory when the channel is made
     #[test]
     fn a_lane_takes_memory_when_it_is_claimed_and_is_all_that_a_sender_maps_of_the_lanes() {
         let directory = tempfile::tempdir_in("/dev/shm").unwrap();
@@ -669,7 +668,6 @@ mod tests {
         assert_eq!(all.load(at + lane - 8, Relaxed), 42);
     }
 
-    #[cfg(unix)] // the same
     #[test]
     fn the_missing_right_is_told_where_it_is_needed_and_missing() {
         for page_file in [false, true] {
