@@ -10,7 +10,7 @@ mod streams;
 
 /// Their names.
 pub(crate) const NAMES: &[&str] = &[
-    #[cfg(unix)]
+    #[cfg(target_os = "linux")]
     PIPE,
     #[cfg(unix)]
     UNIX_STREAM,
@@ -21,7 +21,7 @@ pub(crate) const NAMES: &[&str] = &[
 ];
 
 /// A named pipe.
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 const PIPE: &str = "pipe";
 /// A stream socket.
 #[cfg(unix)]
@@ -37,6 +37,7 @@ pub(crate) const QUEUE: &str = "posix queue";
 pub(crate) fn party(seat: &Seat) -> Option<Outcome<Box<dyn Party>>> {
     #[cfg(unix)]
     match seat.who.as_str() {
+        #[cfg(target_os = "linux")]
         PIPE => return crate::transport::party::<streams::Pipe>(seat),
         UNIX_STREAM => return crate::transport::party::<streams::UnixStreams>(seat),
         #[cfg(target_os = "linux")]

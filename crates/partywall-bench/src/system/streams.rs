@@ -3,7 +3,9 @@
 use crate::Outcome;
 use crate::contest::Seat;
 use crate::transport::{How, Receiving, Sending, Transport};
+#[cfg(target_os = "linux")]
 use rustix::fs::{CWD, Mode};
+#[cfg(target_os = "linux")]
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -59,6 +61,7 @@ impl<W: Write> Out<W> {
     }
 }
 
+#[cfg(target_os = "linux")]
 impl Sending for Out<File> {
     fn send(&mut self, payload: &[u8]) -> Outcome<()> {
         self.write(payload)
@@ -111,12 +114,15 @@ impl<R: Read> Receiving for In<R> {
     }
 }
 
+#[cfg(target_os = "linux")]
 #[derive(Debug)]
 pub(super) struct Pipe;
 
 /// As large as a user may make it.
+#[cfg(target_os = "linux")]
 const PIPE_SIZE: usize = 1 << 20;
 
+#[cfg(target_os = "linux")]
 impl Pipe {
     fn open(seat: &Seat, name: &str) -> Outcome<File> {
         let path = seat.file(name);
@@ -126,12 +132,12 @@ impl Pipe {
         }
         // For both, so that opening waits for nobody.
         let file = OpenOptions::new().read(true).write(true).open(path)?;
-        #[cfg(target_os = "linux")]
         rustix::pipe::fcntl_setpipe_size(&file, PIPE_SIZE)?;
         Ok(file)
     }
 }
 
+#[cfg(target_os = "linux")]
 impl Transport for Pipe {
     type Sender = Out<File>;
     type Receiver = In<File>;
