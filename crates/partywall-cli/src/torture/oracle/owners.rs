@@ -193,7 +193,8 @@ impl Tenure {
     pub(super) fn is_over_for(&self, next: &Tenure) -> bool {
         match self.end {
             End::Deleted => true,
-            End::Closed(_) => !(next.adopted && self.unfinished),
+            // A later generation is one of somebody who was killed before he could write down that he made it.
+            End::Closed(_) => !(next.adopted && self.unfinished && next.generation <= self.grown),
             End::Abandoned | End::Killed => false,
         }
     }
