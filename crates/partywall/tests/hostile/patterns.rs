@@ -416,6 +416,8 @@ pub(crate) fn producer(namespace: &Namespace, live: bool) -> ring::ProducerOptio
         .namespace(namespace.clone())
         .capacity(4096)
         .seats(2)
+        // A batch waits by this one; and a durable consumer whom lies keep out would be waited for as long as it takes.
+        .block_timeout(Some(moment(live)))
         .heartbeat(live)
 }
 
