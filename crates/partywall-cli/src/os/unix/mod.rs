@@ -25,7 +25,7 @@ pub(crate) const ENDING: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
 /// As shells say that a signal ended a command: so much and its number.
 const KILLED: i32 = 128;
 
-/// This very program: not argv[0], which may be anything; the file itself, even if it was replaced meanwhile.
+/// This very program: not `argv[0]`, which may be anything; the file itself, even if it was replaced meanwhile.
 pub(crate) fn this_program() -> Command {
     let mut command = Command::new("/proc/self/exe");
     command.arg0("partywall");
