@@ -417,7 +417,7 @@ pub(crate) fn producer(namespace: &Namespace, live: bool) -> ring::ProducerOptio
         .capacity(4096)
         .seats(2)
         // A batch waits by this one; and a durable consumer whom lies keep out would be waited for as long as it takes.
-        .block_timeout(Some(moment(live)))
+        .block_timeout(live.then(|| moment(live)))
         .heartbeat(live)
 }
 
