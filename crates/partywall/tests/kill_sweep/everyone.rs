@@ -10,7 +10,7 @@ use partywall::mpsc::Event;
 use partywall::{LockError, ManageError, Namespace, OpenError, WaitStrategy, inspect, manage};
 
 use crate::stopped::{nobody_is_robbed, owner_is_locked};
-use crate::system::At;
+use crate::system::{self, At};
 use crate::victim::{Report, Stage, say};
 use crate::world::CHANNEL;
 use crate::{Located, Swept, frames, guarded, mpsc, slots};
@@ -87,13 +87,13 @@ impl SleepWorld {
             Ok(_) | Err(ManageError::Open(OpenError::Missing { .. })) => {}
             Err(error) => panic!("{error}"),
         }
-        assert_eq!(std::fs::read_dir(self.path()).unwrap().count(), 0);
+        assert!(system::names(self.path()).is_empty());
     }
 
     /// What was not removed is removed by the next who does, and a new channel of that name knows nothing of it.
     fn goes_and_comes_anew(self, report: &Report) {
         if report.points.is_some() {
-            assert_eq!(std::fs::read_dir(self.path()).unwrap().count(), 0);
+            assert!(system::names(self.path()).is_empty());
         }
         self.nothing_is_left();
         assert_eq!(
