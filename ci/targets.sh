@@ -120,7 +120,7 @@ suite() {
 foreign=()
 # What is run where programs start slowly, unless everything is asked for.
 usual_windows=(demo collect lock schema stream tools values frames
-    growth_ended frames_growth mpsc page_file ring slots typed races bad_input corpus allocations clocks)
+    growth_ended frames_growth mpsc page_file ring slots typed waiting wrap bad_input corpus allocations clocks)
 usual_aarch64=(ring guarded halves)
 [ -z "${PARTYWALL_WHOLE_SUITE:-}" ] || usual_windows=() usual_aarch64=()
 
