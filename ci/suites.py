@@ -14,10 +14,12 @@ import json
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 import threading
 import time
+import tempfile
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
 
@@ -105,15 +107,20 @@ class Suite:
         return [test.removeprefix(name + "::") for test in self.settings.get("skipped", {}) if test.startswith(name + "::")]
 
     def output(self, command, crate):
-        running = subprocess.Popen(command, cwd=crate, env=self.environment, stdin=subprocess.DEVNULL, text=True,
-                                   errors="replace", stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        try:
-            text, _ = running.communicate(timeout=SECONDS)
-        except subprocess.TimeoutExpired:
-            running.kill()
-            text, _ = running.communicate()
-            return -1, f"{text}\n{command[0]} did not end in {SECONDS} s"
-        return running.returncode, text.replace("\r\n", "\n")
+        # Into a file: who holds the end of a pipe open after its parent has gone would be waited for without end.
+        with tempfile.TemporaryFile() as said:
+            running = subprocess.Popen(command, cwd=crate, env=self.environment, stdin=subprocess.DEVNULL,
+                                       stdout=said, stderr=subprocess.STDOUT, start_new_session=True)
+            late = ""
+            try:
+                running.wait(timeout=SECONDS)
+            except subprocess.TimeoutExpired:
+                os.killpg(running.pid, signal.SIGKILL)
+                running.wait()
+                late = f"\n{command[0]} did not end in {SECONDS} s"
+            said.seek(0)
+            text = said.read().decode(errors="replace").replace("\r\n", "\n")
+        return (-1 if late else running.returncode), text + late
 
     def named(self, table):
         return {f"partywall/{name}" if "/" not in name else name for name in self.settings.get(table, {})}
