@@ -1,12 +1,11 @@
 //! Taking a seat: choose one, claim it, and make sure that it was worth it.
 
 use std::io;
-use std::time::Instant;
 
 use super::directory::ChannelDirectory;
 use super::generation;
 use super::joining::{AN_OWNER, Attempt, Entrance, Request, THE_CHANNEL, enter, until_attached};
-use super::liveness::{NAMES, PATIENCE, PAUSE, lock_patiently, seat_byte};
+use super::liveness::{NAMES, Tries, lock_patiently, seat_byte};
 use super::moving::{Move, Moved};
 use super::root::{self, Generations};
 use super::schema;
@@ -273,7 +272,7 @@ impl<'a> Claiming<'a> {
         let Some(promised) = self.promised_seats::<P>()? else {
             return Ok(Seat::Changed);
         };
-        let end = Instant::now() + PATIENCE;
+        let mut tries = Tries::begin();
         loop {
             let mut busy = false;
             for dead_ones in [false, true] {
@@ -293,13 +292,12 @@ impl<'a> Claiming<'a> {
             }
             // A seat that looked usable was locked: by a live holder, or for a moment by somebody who only
             // looked at it.
-            if !busy || Instant::now() >= end {
+            if !busy || !tries.pause() {
                 return Err(OpenError::NoFreeSeat {
                     channel: self.channel.name().to_owned(),
                     seats: opened.header.seat_count,
                 });
             }
-            std::thread::sleep(PAUSE);
         }
     }
 

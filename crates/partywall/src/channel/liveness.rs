@@ -24,6 +24,35 @@ pub(crate) const PATIENCE: Duration = Duration::from_millis(50);
 /// Between two tries.
 pub(crate) const PAUSE: Duration = Duration::from_micros(200);
 
+/// How often a claimant tries at least, which a slow machine does not come to in [`PATIENCE`].
+const TRIES: u32 = 100;
+
+/// The tries of a claimant who cannot tell who holds the bytes that it needs for moments from who is there to stay.
+#[derive(Debug)]
+pub(crate) struct Tries {
+    end: Instant,
+    left: u32,
+}
+
+impl Tries {
+    pub(crate) fn begin() -> Self {
+        Tries {
+            end: Instant::now() + PATIENCE,
+            left: TRIES,
+        }
+    }
+
+    /// Sleeps until it is time for the next one; `false` if there is none.
+    pub(crate) fn pause(&mut self) -> bool {
+        if self.left == 0 && Instant::now() >= self.end {
+            return false;
+        }
+        self.left = self.left.saturating_sub(1);
+        std::thread::sleep(PAUSE);
+        true
+    }
+}
+
 /// The byte of a seat.
 pub(crate) fn seat_byte(generation: u64, seat: u32) -> u64 {
     generation

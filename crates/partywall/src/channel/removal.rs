@@ -58,7 +58,7 @@ pub(crate) fn users_of(
     Ok(users)
 }
 
-/// Whether somebody may sit in a generation whose seats cannot be looked at.
+/// Whether somebody may sit in a generation, by its locks alone.
 pub(crate) fn sits(lock: &LockFile, generation: u64) -> bool {
     let free = |seat| matches!(lock.is_locked(seat_byte(generation, seat)), Ok(false));
     !(0..MAX_SEATS).all(free)
@@ -67,7 +67,8 @@ pub(crate) fn sits(lock: &LockFile, generation: u64) -> bool {
 /// Removes a channel whose owner lock the caller holds, and that of its files, if nobody needs it; whether it did.
 ///
 /// Every seat is locked while that is decided, so that nobody can sit down meanwhile; a seat that is just
-/// being looked at counts as needed, and the channel stays for the next who leaves.
+/// being looked at counts as needed, and the channel stays for the next who leaves. Where somebody sits no seat is
+/// locked: who looks again and again would keep out who wants to sit down.
 pub(crate) fn remove_if_unused(
     channel: &ChannelDirectory,
     lock: &LockFile,
@@ -92,6 +93,10 @@ pub(crate) fn remove_if_unused(
                 break;
             }
         };
+        if sits(lock, number) {
+            unused = false;
+            break;
+        }
         for seat in 0..header.seat_count {
             let byte = seat_byte(number, seat);
             if !matches!(lock.try_lock(byte), Ok(true)) {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Record, TypedRecord};
-use crate::channel::liveness::{PATIENCE, PAUSE};
+use crate::channel::liveness::{PAUSE, Tries};
 use crate::channel::namespace::Namespace;
 use crate::channel::owner;
 use crate::channel::visit::{self, Visited};
@@ -88,7 +88,7 @@ impl RecordOptions {
         let end = Instant::now() + MAKING;
         // What was just made: its memory may go with the last who has it.
         let mut _made;
-        let mut taken_since = None;
+        let mut tries = None;
         loop {
             if let Some(visited) = self.find(&namespace, channel)?
                 && owner::mismatch(&visited.channel, &visited.header, &visited.owner, &wanted)
@@ -108,9 +108,7 @@ impl RecordOptions {
                 let stands = opening.is_now();
                 if stands && matches!(opened, Err(OpenError::NoFreeSeat { .. })) {
                     // For good, or for a moment by somebody who only looks whether it is used.
-                    let since = *taken_since.get_or_insert_with(Instant::now);
-                    if since.elapsed() < PATIENCE {
-                        std::thread::sleep(PAUSE);
+                    if tries.get_or_insert_with(Tries::begin).pause() {
                         continue;
                     }
                 }
