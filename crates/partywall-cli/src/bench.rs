@@ -18,6 +18,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, String> {
 /// One of the processes that it starts.
 pub(crate) fn serve(seat: &Seat) -> Result<ExitCode, String> {
     os::die_with_parent().map_err(|error| error.to_string())?;
+    if os::has_gone(&std::io::stdin()) {
+        return Ok(ExitCode::SUCCESS);
+    }
     partywall_bench::serve(seat).map_err(|error| error.to_string())?;
     Ok(ExitCode::SUCCESS)
 }

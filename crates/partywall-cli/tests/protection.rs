@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::Output;
 
-use common::Place;
+use common::{Place, system};
 
 /// Another user than the one who runs the tests. No account is needed for a number.
 const STRANGER: u32 = 47_112;
@@ -161,7 +161,7 @@ fn another_user_reads_what_is_shared_by_naming_its_owner() {
     assert_eq!(mode(shared.clone()), 0o755, "made for those who will read");
     succeeded(&in_shared(&["put", "mine", "not for you"]));
     let stranger = |arguments: &[&str]| {
-        let mut command = std::process::Command::new(&program);
+        let mut command = system::process(&program);
         command.args(arguments).env("PARTYWALL_DIR", &shared);
         command.env("HOME", "/").current_dir("/");
         command.uid(STRANGER).gid(STRANGER).output().unwrap()

@@ -5,7 +5,7 @@ mod common;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use common::Place;
+use common::{Place, system};
 use partywall::Namespace;
 use partywall::record::{Record, Schema, bytes_of};
 use partywall::ring::{Alone, ProducerOptions, TypedProducer};
@@ -91,7 +91,7 @@ fn declared(place: &Place, language: &str) -> String {
 
 /// Whether a tool is there. Where the tests must be complete, those that every system has must be.
 fn has(tool: &str, required: bool) -> bool {
-    let there = Command::new(tool).arg("--version").output();
+    let there = system::process(tool).arg("--version").output();
     if there.is_ok_and(|output| output.status.success()) {
         return true;
     }
@@ -130,7 +130,7 @@ impl Workshop {
 }
 
 fn run(program: &str, arguments: &[&Path]) -> String {
-    let mut command = Command::new(program);
+    let mut command = system::process(program);
     command.args(arguments);
     output(command)
 }
@@ -230,7 +230,7 @@ int main(int count, char **arguments) {
         if !has(compiler, false) {
             continue;
         }
-        let mut compile = Command::new(compiler);
+        let mut compile = system::process(compiler);
         compile
             .args(strict)
             .args(flags)
@@ -239,7 +239,7 @@ int main(int count, char **arguments) {
             .arg(&source);
         output(compile);
         let shown = output({
-            let mut show = Command::new(&program);
+            let mut show = system::process(&program);
             show.arg(&bytes);
             show
         });
@@ -249,7 +249,7 @@ int main(int count, char **arguments) {
     if !cfg!(target_arch = "x86_64") {
         return;
     }
-    let mut narrow = Command::new("gcc");
+    let mut narrow = system::process("gcc");
     narrow.args(strict).args([
         "-std=c11",
         "-m32",
@@ -348,7 +348,7 @@ public static class Show {
 "#,
     );
     let program = workshop.path("show.exe");
-    let mut compile = Command::new("mcs");
+    let mut compile = system::process("mcs");
     compile
         .args(["-unsafe", "-warnaserror-", "-out:show.exe"])
         .arg(&declaration)

@@ -5,6 +5,8 @@ mod common;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+#[cfg(target_os = "linux")]
+use std::process::Child;
 use std::process::{Command, Output, Stdio};
 
 use common::command;
@@ -152,40 +154,54 @@ fn every_oracle_finds_every_fault_and_the_round_is_kept() {
     }
 }
 
+/// A torture that is at work, the numbers of its processes, and what it has open in memory.
 #[cfg(target_os = "linux")] // /proc tells its files and children
-#[test]
-fn ctrl_c_ends_it_with_a_report_and_nothing_is_left() {
-    use std::time::{Duration, Instant};
-
-    let kept = tempfile::tempdir().expect("a directory");
-    let child = torture(kept.path(), &["--seconds", "600"])
+fn at_work(kept: &Path) -> (Child, Vec<u32>, Vec<String>) {
+    let child = torture(kept, &["--seconds", "600"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .expect("it starts");
+    let children = || {
+        let of = format!("/proc/{0}/task/{0}/children", child.id());
+        let numbers = fs::read_to_string(of).unwrap_or_default();
+        let numbers = numbers.split_whitespace();
+        numbers.map(|one| one.parse().expect("a number")).collect()
+    };
     // It is at work once its processes write down what they do.
     let ours = |name: &String| {
         let notes = Path::new("/dev/shm").join(name).join("notes");
-        let running = fs::read_to_string(format!("/proc/{0}/task/{0}/children", child.id()));
-        notes.exists() && running.is_ok_and(|children| children.split(' ').count() > 2)
+        let running: Vec<u32> = children();
+        notes.exists() && running.len() > 1
     };
-    let began = Instant::now();
-    while !left_in_memory().iter().any(ours) {
-        assert!(
-            began.elapsed() < Duration::from_secs(60),
-            "it does not begin"
-        );
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    let running = fs::read_to_string(format!("/proc/{0}/task/{0}/children", child.id()));
-    let running = running.expect("it has children");
+    wait_until("it begins", || left_in_memory().iter().any(ours));
+    let running = children();
     let open: Vec<String> = fs::read_dir(format!("/proc/{}/fd", child.id()))
         .expect("it has files")
         .filter_map(|file| fs::read_link(file.ok()?.path()).ok())
         .map(|path| path.to_string_lossy().into_owned())
         .filter(|path| path.starts_with("/dev/shm/partywall-torture-"))
         .collect();
-    assert!(!open.is_empty());
+    assert!(!running.is_empty() && !open.is_empty());
+    (child, running, open)
+}
+
+#[cfg(target_os = "linux")]
+fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    use std::time::{Duration, Instant};
+
+    let end = Instant::now() + Duration::from_secs(60);
+    while !condition() {
+        assert!(Instant::now() < end, "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn ctrl_c_ends_it_with_a_report_and_nothing_is_left() {
+    let kept = tempfile::tempdir().expect("a directory");
+    let (child, running, open) = at_work(kept.path());
     common::interrupt(&child);
     let output = child.wait_with_output().expect("it ends");
     assert_eq!(output.status.code(), Some(130), "{output:?}");
@@ -195,8 +211,36 @@ fn ctrl_c_ends_it_with_a_report_and_nothing_is_left() {
     for path in open {
         assert!(!Path::new(&path).exists(), "{path}");
     }
-    for process in running.split_whitespace() {
-        assert!(!Path::new("/proc").join(process).exists(), "{process}");
+    for process in running {
+        let there = Path::new("/proc").join(process.to_string()).exists();
+        assert!(!there, "{process}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn nobody_outlives_a_conductor_that_is_killed() {
+    use rustix::process::{Pid, Signal, kill_process};
+
+    let kept = tempfile::tempdir().expect("a directory");
+    let (mut child, running, open) = at_work(kept.path());
+    // Not even one that stands still, as some do whom the conductor has stopped.
+    for process in &running {
+        let process = Pid::from_raw(process.cast_signed()).expect("not 0");
+        // It may have ended meanwhile.
+        let _ = kill_process(process, Signal::STOP);
+    }
+    common::system::kill(&child);
+    child.wait().expect("it ends");
+    // Who has ended, and was not waited for, has no memory any more.
+    let runs = |process: &u32| {
+        let memory = fs::read_to_string(format!("/proc/{process}/statm"));
+        memory.is_ok_and(|pages| !pages.starts_with("0 "))
+    };
+    wait_until("its children have gone", || !running.iter().any(runs));
+    for path in open {
+        // What the next torture would sweep up.
+        let _ = fs::remove_dir_all(path);
     }
 }
 

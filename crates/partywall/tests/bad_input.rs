@@ -238,10 +238,9 @@ fn a_full_tmpfs_is_an_error_with_the_numbers_in_it() {
         println!("skipped: only root can mount a small tmpfs");
         return;
     }
-    use std::process::Command;
     let point = system::directory();
     let mount = |arguments: &[&str]| {
-        Command::new("mount")
+        system::process("mount")
             .args(arguments)
             .arg(point.path())
             .status()
@@ -271,7 +270,7 @@ fn a_full_tmpfs_is_an_error_with_the_numbers_in_it() {
         drop(fits);
     });
     assert!(
-        Command::new("umount")
+        system::process("umount")
             .arg(point.path())
             .status()
             .unwrap()
@@ -288,7 +287,6 @@ fn another_user_gets_in_nowhere() {
         return;
     }
     use std::os::unix::process::CommandExt;
-    use std::process::Command;
     let place = Place::new();
     let _producer = place.producer().open("c").unwrap();
     for path in ["c", "c/root", "c/lock", "c/1.owner", "c/1.peers"] {
@@ -298,7 +296,7 @@ fn another_user_gets_in_nowhere() {
             .mode();
         assert_eq!(mode & 0o077, 0, "{path} is private");
     }
-    let mut stranger = Command::new("cat");
+    let mut stranger = system::process("cat");
     stranger.arg(place.path().join("c/root"));
     // SAFETY: between fork and exec only setuid, which is async-signal-safe.
     unsafe {

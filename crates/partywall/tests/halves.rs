@@ -14,7 +14,8 @@ mod word;
 use std::ffi::{c_int, c_long, c_void};
 use std::fs::File;
 use std::os::fd::AsRawFd;
-use std::path::{Path, PathBuf};
+use std::os::unix::process::parent_id;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -52,6 +53,11 @@ fn map(file: &File, protection: c_int) -> *const AtomicU64 {
     base.cast_const().cast()
 }
 
+/// The file of the test that is this process.
+fn name(process: u32) -> PathBuf {
+    PathBuf::from(format!("/dev/shm/partywall-halves-{process}"))
+}
+
 /// Gone, with its child, when it is dropped.
 struct Writer {
     child: Child,
@@ -62,7 +68,7 @@ impl Writer {
     fn start() -> Writer {
         let program =
             std::env::var_os(OTHER).map_or_else(|| std::env::current_exe().unwrap(), PathBuf::from);
-        let path = Path::new("/dev/shm").join(format!("partywall-halves-{}", std::process::id()));
+        let path = name(std::process::id());
         let file = File::options()
             .read(true)
             .write(true)
@@ -117,13 +123,13 @@ fn a_word_that_another_process_stores_is_never_read_in_halves() {
     }
 }
 
-/// Does nothing unless the test has started it; then it stores until it is killed.
+/// Does nothing unless the test has started it; then it stores until it is killed, or the test was.
 #[test]
 fn the_child() {
     let Some(path) = std::env::var_os(PLACE) else {
         return;
     };
-    let file = File::options().read(true).write(true).open(path).unwrap();
+    let file = File::options().read(true).write(true).open(&path).unwrap();
     let words = map(&file, PROT_READ | PROT_WRITE);
     for value in (1..=u64::from(u32::MAX)).cycle() {
         for at in [0, PAGE / 8 - 1] {
@@ -131,6 +137,9 @@ fn the_child() {
             let word = unsafe { &*words.add(at) };
             // As all words of a segment are stored.
             word.store(value << 32 | value, Ordering::Release);
+        }
+        if value % (1 << 20) == 0 && name(parent_id()) != path {
+            return;
         }
     }
 }

@@ -1,11 +1,14 @@
 //! `bindings/python/read_ring.py`, written from `PROTOCOL.md` alone, reads live rings.
 #![cfg(unix)] // the reader maps files of a POSIX system, and is killed by a signal
 
+mod common;
+
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use common::system;
 use partywall::ring::{Alone, ConsumerOptions, Producer, ProducerOptions};
 use partywall::{Namespace, RecvError, WaitStrategy, inspect};
 use rustix::process::{Pid, Signal, kill_process};
@@ -26,7 +29,7 @@ const LONG: Duration = Duration::from_secs(60);
 
 /// Whether there is a Python to test with. Where the tests must be complete, there has to be.
 fn python_is_there() -> bool {
-    let version = Command::new("python3").arg("--version").output();
+    let version = system::process("python3").arg("--version").output();
     if version.is_ok_and(|output| output.status.success()) {
         return true;
     }
@@ -65,7 +68,7 @@ impl Place {
     }
 
     fn python(&self, command: &str) -> Command {
-        let mut python = Command::new("python3");
+        let mut python = system::process("python3");
         python
             .arg(SCRIPT)
             .arg(command)

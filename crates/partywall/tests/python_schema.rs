@@ -1,9 +1,12 @@
 //! `bindings/python`, written from `PROTOCOL.md` alone: the schema of a typed ring, and its records by it.
 #![cfg(unix)] // the reader maps files of a POSIX system
 
+mod common;
+
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
+use common::system;
 use partywall::Namespace;
 use partywall::record::{Record, Schema};
 use partywall::ring::{ProducerOptions, TypedProducer};
@@ -45,7 +48,7 @@ fn book(time: u64) -> Book {
 
 /// Whether there is a Python to test with. Where the tests must be complete, there has to be.
 fn python_is_there() -> bool {
-    let version = Command::new("python3").arg("--version").output();
+    let version = system::process("python3").arg("--version").output();
     if version.is_ok_and(|output| output.status.success()) {
         return true;
     }
@@ -74,7 +77,7 @@ impl Place {
     }
 
     fn python(&self, arguments: &[&str]) -> Command {
-        let mut python = Command::new("python3");
+        let mut python = system::process("python3");
         python
             .arg("-B")
             .arg(format!("{BINDINGS}/read_ring.py"))
@@ -169,7 +172,7 @@ for line in sys.stdin:
     except schema.SchemaError:
         print('no')
 ";
-    let mut python = Command::new("python3")
+    let mut python = system::process("python3")
         .args(["-B", "-c", script])
         .env("PYTHONPATH", BINDINGS)
         .stdin(Stdio::piped())

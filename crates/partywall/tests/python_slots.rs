@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 
-use common::Place;
+use common::{Place, system};
 use partywall::broadcast::SenderOptions;
 use partywall::guarded::RecordOptions;
 use partywall::snapshot::WriterOptions;
@@ -21,7 +21,7 @@ const DAMAGED: i32 = 5;
 
 /// Whether there is a Python to test with. Where the tests must be complete, there has to be.
 fn python_is_there() -> bool {
-    let version = Command::new("python3").arg("--version").output();
+    let version = system::process("python3").arg("--version").output();
     if version.is_ok_and(|output| output.status.success()) {
         return true;
     }
@@ -34,7 +34,7 @@ fn python_is_there() -> bool {
 }
 
 fn python(place: &Place, command: &str, options: &[&str]) -> Command {
-    let mut python = Command::new("python3");
+    let mut python = system::process("python3");
     python
         .arg(SCRIPT)
         .arg(command)

@@ -3,9 +3,7 @@
 
 mod common;
 
-use std::process::Command;
-
-use common::Place;
+use common::{Place, system};
 use partywall::{OpenError, broadcast, frames, guarded, mpsc, ring, snapshot};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -15,7 +13,7 @@ const CASE: &str = "PARTYWALL_RESOURCE";
 /// Limits belong to a process, so each test has one of its own.
 fn in_child(case: &str) {
     let program = std::env::current_exe().unwrap();
-    let output = Command::new(program)
+    let output = system::process(program)
         .args(["--exact", "the_child", "--nocapture"])
         .env(CASE, case)
         .output()

@@ -141,8 +141,7 @@ impl Cue {
 }
 
 pub(super) fn run(args: &DemoArgs, part: Part, source: Source) -> Result<ExitCode, String> {
-    // A conductor that is killed takes its children along, and one that died before this has closed the pipe.
-    os::die_with_parent().map_err(|error| error.to_string())?;
+    // A conductor that died before this has closed the pipe.
     if os::has_gone(&stdin()) {
         return Ok(ExitCode::SUCCESS);
     }

@@ -57,7 +57,7 @@ impl Place {
 
 /// The command.
 pub(crate) fn command() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_partywall"))
+    system::process(env!("CARGO_BIN_EXE_partywall"))
 }
 
 /// Asks a command to end, as Ctrl-C does. Wine delivers no console events to one process, so on Windows nobody is asked.

@@ -2,7 +2,8 @@
 //! killed by force. Tests of what only one system has ask for it themselves, and say so at their `cfg`.
 #![allow(dead_code, unused_imports, reason = "each test uses some of it")]
 
-use std::process::{Child, ExitStatus};
+use std::ffi::OsStr;
+use std::process::{Child, Command, ExitStatus};
 
 #[cfg(unix)]
 pub(crate) use std::os::unix::fs::FileExt as At;
@@ -65,6 +66,20 @@ impl At for std::fs::File {
     }
 }
 
+/// A program that a test starts; every test starts its processes by this. On Linux it is killed when the thread that
+/// started it ends, however that ends: nothing runs on, or stands still, for a test that was killed.
+pub(crate) fn process(program: impl AsRef<OsStr>) -> Command {
+    #[cfg(target_os = "linux")]
+    return unix::taken_along(Command::new(program));
+    #[cfg(not(target_os = "linux"))]
+    Command::new(program)
+}
+
+/// This program once more.
+pub(crate) fn this_program() -> Command {
+    process(std::env::current_exe().unwrap())
+}
+
 /// Whether a process was ended by force: by SIGKILL, or by `TerminateProcess` with the number that only
 /// `partywall::fault` and [`kill`] give.
 pub(crate) fn was_killed(status: ExitStatus) -> bool {
@@ -101,7 +116,31 @@ pub(crate) fn go_on(child: &Child) {
 
 #[cfg(unix)]
 pub(crate) mod unix {
-    use std::process::Child;
+    #![allow(unsafe_code)]
+
+    use std::process::{Child, Command};
+
+    /// A process that the kernel kills when the thread that started it has ended.
+    #[cfg(target_os = "linux")]
+    pub(super) fn taken_along(mut command: Command) -> Command {
+        use std::os::unix::process::CommandExt;
+
+        use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal};
+
+        let parent = Some(getpid());
+        // SAFETY: between fork and exec it makes two system calls and nothing else.
+        unsafe {
+            command.pre_exec(move || {
+                set_parent_process_death_signal(Some(Signal::KILL))?;
+                // Killed in the meantime: nobody would send that signal any more, nor hear of an error.
+                match getppid() == parent {
+                    true => Ok(()),
+                    false => Err(rustix::io::Errno::SRCH.into()),
+                }
+            });
+        }
+        command
+    }
 
     /// Sends a signal to a child that was not waited for.
     pub(crate) fn signal(child: &Child, signal: rustix::process::Signal) {

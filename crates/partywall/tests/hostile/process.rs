@@ -4,9 +4,11 @@
 use std::env;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
+
+use crate::common::system;
 
 const ROLE: &str = "PARTYWALL_HOSTILE_ROLE";
 /// No handle needs so long for anything that it is asked here, on the slowest machine: it hangs.
@@ -40,7 +42,7 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn start(role: &str) -> Self {
-        let mut child = Command::new(env::current_exe().unwrap())
+        let mut child = system::this_program()
             .env(ROLE, role)
             .env("MALLOC_ARENA_MAX", "1")
             .stdin(Stdio::null())

@@ -1,7 +1,7 @@
 //! Operations in which a ring grows, and somebody dies of those who make it grow or come over.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -177,7 +177,7 @@ pub(crate) fn receive_to_the_end(stage: &Stage) {
 /// A process is stopped while the channel goes through three generations, and misses nothing.
 pub(crate) fn stopped_through_three_generations(_full: bool) {
     let mut world = World::producing();
-    let mut child = Command::new(std::env::current_exe().unwrap());
+    let mut child = system::this_program();
     let mut child = victim::stage_of(&mut child, "receive_to_the_end", world.path())
         .stdout(Stdio::piped())
         .spawn()

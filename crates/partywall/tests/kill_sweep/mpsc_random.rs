@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -128,7 +128,7 @@ pub(crate) fn kill_receivers(full: bool) {
         .collect();
     let mut account = Account::default();
     for _ in 0..if full { 60 } else { 8 } {
-        let mut victim = Command::new(std::env::current_exe().unwrap())
+        let mut victim = system::this_program()
             .env("PARTYWALL_SWEEP_ROLE", "collect_without_end")
             .env("PARTYWALL_SWEEP_PLACE", world.path())
             .stdin(Stdio::null())

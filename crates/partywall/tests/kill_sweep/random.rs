@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::Located;
+use crate::system;
 use crate::victim::Stage;
 use crate::world::{CHANNEL, LONG, Payload, World, consumer_options, receive};
 
@@ -103,7 +104,7 @@ pub(crate) fn start(role: &str, place: &Path) -> Child {
 
 /// The same, before it begins; nobody hears what it says.
 pub(crate) fn command(role: &str, place: &Path) -> Command {
-    let mut command = Command::new(std::env::current_exe().unwrap());
+    let mut command = system::this_program();
     command
         .env("PARTYWALL_SWEEP_ROLE", role)
         .env("PARTYWALL_SWEEP_PLACE", place)

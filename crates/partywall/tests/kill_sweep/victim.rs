@@ -67,7 +67,7 @@ pub(crate) fn stage_of<'a>(command: &'a mut Command, role: &str, place: &Path) -
 
 /// A victim that has not begun yet.
 pub(crate) fn command(role: &str, place: &Path, fault: Fault) -> Command {
-    let mut command = Command::new(env::current_exe().unwrap());
+    let mut command = system::this_program();
     stage_of(&mut command, role, place).stdout(Stdio::piped());
     match fault {
         Fault::None => {}

@@ -2,11 +2,13 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::time::Duration;
 
 use partywall::ring::Alone;
 use partywall::{Backing, Namespace, broadcast, frames, guarded, mpsc, ring, snapshot};
+
+use crate::system;
 
 /// The one channel.
 pub(crate) const CHANNEL: &str = "c";
@@ -66,7 +68,7 @@ impl Actor {
 
     /// One that kills itself before the n-th point of its first `owner` verb.
     pub(crate) fn with_fault(place: &Path, at: Option<u64>) -> Self {
-        let mut command = Command::new(std::env::current_exe().unwrap());
+        let mut command = system::this_program();
         command.arg("actor").arg(place);
         if let Some(at) = at {
             command.env("PARTYWALL_FAULT", format!("kill:{at}"));

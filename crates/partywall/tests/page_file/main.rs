@@ -5,6 +5,8 @@
 //! This program is its own tests and the processes that they kill (`actor`).
 
 mod actor;
+#[path = "../common/system.rs"]
+mod system;
 #[cfg(windows)]
 mod vanishing;
 

@@ -1,11 +1,10 @@
 //! One owner of a channel at any time, proven by what `/proc` says; and a remover that is stopped in the middle.
 
-use std::env;
 use std::fs::{File, OpenOptions, read_to_string};
 use std::io::{Seek, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use partywall::ring::Alone;
@@ -95,7 +94,7 @@ pub(crate) fn a_forced_remover_that_was_stopped_anywhere_takes_no_other_channel_
         };
         let first = open().unwrap();
         let role = format!("{} - ring c rm 1", place.path().display());
-        let mut remover = Command::new(env::current_exe().unwrap());
+        let mut remover = system::this_program();
         remover.env(ROLE, role).env(FAULT, format!("stop:{point}"));
         let mut remover = remover.stdin(Stdio::null()).spawn().unwrap();
         let pid = rustix::process::Pid::from_child(&remover);

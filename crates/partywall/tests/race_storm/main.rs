@@ -14,7 +14,7 @@ mod common;
 
 use std::env;
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Child, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 #[cfg(target_os = "linux")]
@@ -85,7 +85,7 @@ fn storm() {
             witnesses.path().display(),
             random.below(u64::MAX),
         );
-        let mut command = Command::new(env::current_exe().unwrap());
+        let mut command = system::this_program();
         command.env(ROLE, &role).env_remove(FAULT);
         command.stdin(Stdio::null()).stdout(Stdio::null());
         if random.below(3) == 0 {

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use partywall::ring::{Alone, ConsumerOptions, ProducerOptions};
@@ -13,6 +13,7 @@ use partywall::snapshot::{ReaderOptions, WriterOptions};
 use partywall::{Namespace, manage, mpsc};
 
 use crate::acts::{say, told};
+use crate::common::system;
 use crate::stage::{Actor, OWNER, Stage, Test, act, is_root, skip_unless};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -125,7 +126,7 @@ impl Dumper {
         if fs::write(PATTERN, "core\n").is_ok() {
             return Some(Dumper::Kernel(Some(pattern)));
         }
-        let debugger = Command::new("gcore")
+        let debugger = system::process("gcore")
             .arg("--version")
             .stdout(Stdio::null())
             .status();
@@ -143,7 +144,7 @@ impl Dumper {
         assert_eq!(actor.hear(), "ready");
         if let Dumper::Debugger = self {
             let file = cores.path().join("core");
-            let debugger = Command::new("gcore")
+            let debugger = system::process("gcore")
                 .arg("-o")
                 .arg(&file)
                 .arg(actor.pid().to_string())

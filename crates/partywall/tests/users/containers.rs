@@ -1,8 +1,9 @@
 //! Containers: processes that share a directory of shared memory and nothing else, neither mounts nor process ids.
 
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
+use crate::common::system;
 use crate::stage::{Actor, OWNER, STRANGER, Stage, Test, Who, is_root, set_mode, skip_unless};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -34,7 +35,7 @@ const NEW: [&str; 5] = [
 
 /// Whether namespaces can be had here.
 fn can_unshare(more: &[&str]) -> bool {
-    let tried = Command::new("unshare")
+    let tried = system::process("unshare")
         .args(NEW)
         .args(more)
         .arg("true")
@@ -58,7 +59,7 @@ fn program(stage: &Stage) -> PathBuf {
 
 /// An actor in a container of its own, which has the stage at `at` instead of what lies there, and its own processes.
 fn contained(stage: &Stage, at: &str, who: Option<Who>, more: &[&str], act: &[&str]) -> Actor {
-    let mut command = Command::new("unshare");
+    let mut command = system::process("unshare");
     command.args(NEW).args(more);
     let script = "mount --bind \"$0\" \"$1\" && shift && exec \"$@\"";
     command.args(["sh", "-c", script]).arg(stage.path()).arg(at);

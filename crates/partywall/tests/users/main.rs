@@ -7,6 +7,9 @@
 #[cfg(unix)]
 mod acts;
 #[cfg(unix)]
+#[path = "../common/mod.rs"]
+mod common;
+#[cfg(unix)]
 mod confidential;
 #[cfg(unix)]
 mod containers;

@@ -2,7 +2,6 @@
 
 use std::fs::{self, File};
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use partywall::{
@@ -12,6 +11,7 @@ use partywall::{
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
 
 use crate::acts::say;
+use crate::common::system;
 use crate::stage::{Actor, Test, act, is_root, skip_unless};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -46,12 +46,14 @@ fn a_file_system_without_room_for_files_says_so_and_nothing_is_left() {
 
 /// Does something where a file system like that is mounted, and nobody else sees it.
 fn alone_with(options: &str, name: &str) {
-    let tried = Command::new("unshare").args(["--mount", "true"]).status();
+    let tried = system::process("unshare")
+        .args(["--mount", "true"])
+        .status();
     let possible = tried.is_ok_and(|status| status.success());
     if !is_root() || !skip_unless(possible, "`unshare` cannot make mount namespaces here") {
         return;
     }
-    let mut command = Command::new("unshare");
+    let mut command = system::process("unshare");
     let script = "mount -t tmpfs -o \"$0\" tmpfs \"$1\" && exec \"$2\"";
     command.args(["--mount", "sh", "-c", script, options, POINT]);
     let program = act(name, &[]);

@@ -7,6 +7,8 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
+use crate::common::system;
+
 /// A test, by its name.
 pub(crate) type Test = (&'static str, fn());
 
@@ -100,7 +102,7 @@ pub(crate) fn mode_of(path: &Path) -> u32 {
 /// This program, about to act.
 pub(crate) fn act(name: &str, arguments: &[&str]) -> Command {
     // By this name everybody may run it, wherever it lies.
-    let mut command = Command::new("/proc/self/exe");
+    let mut command = system::process("/proc/self/exe");
     command.env("PARTYWALL_ACT", name).args(arguments);
     command
 }

@@ -1,4 +1,5 @@
 //! Linux: signals, `poll`, and what /proc knows.
+#![allow(unsafe_code)]
 
 pub(crate) mod output;
 pub(crate) mod signals;
@@ -16,7 +17,9 @@ use rustix::fs::{
     CWD, FlockOperation, Mode, OFlags, RenameFlags, flock, fstat, open, renameat_with, stat,
 };
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
+use rustix::process::{
+    Pid, Signal, getpid, getppid, kill_process, set_parent_process_death_signal,
+};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 /// What ends a command that does not look after it itself.
@@ -32,9 +35,22 @@ pub(crate) fn this_program() -> Command {
     command
 }
 
-/// Ctrl-C on the terminal does not reach the child.
+/// Ctrl-C on the terminal does not reach the child. It is killed when the thread that started it has ended, however that
+/// ended: also if it stands still then, and from its first moment on.
 pub(crate) fn set_apart(command: &mut Command) {
+    let parent = Some(getpid());
     command.process_group(0);
+    // SAFETY: between fork and exec it makes two system calls and nothing else.
+    unsafe {
+        command.pre_exec(move || {
+            die_with_parent()?;
+            // Nobody would send that signal any more, nor hear of an error.
+            match getppid() == parent {
+                true => Ok(()),
+                false => Err(Errno::SRCH.into()),
+            }
+        });
+    }
 }
 
 /// Whoever started this process takes it along when he is killed.

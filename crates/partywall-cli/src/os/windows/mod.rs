@@ -28,12 +28,13 @@ pub(crate) fn this_program() -> Command {
     Command::new(std::env::current_exe().unwrap_or_else(|_| PathBuf::from("partywall")))
 }
 
-/// Ctrl-C on the console does not reach the child.
+/// Ctrl-C on the console does not reach the child. Nothing here takes children along: they find out by the end of their
+/// input.
 pub(crate) fn set_apart(command: &mut Command) {
     command.creation_flags(CREATE_NEW_PROCESS_GROUP);
 }
 
-/// Nothing here takes children along: they find out by the end of their input.
+/// Nothing here does.
 #[allow(clippy::unnecessary_wraps)]
 pub(crate) fn die_with_parent() -> io::Result<()> {
     Ok(())
