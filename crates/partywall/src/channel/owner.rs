@@ -104,6 +104,13 @@ pub(crate) trait OwnerRole: Sized {
         }
     }
 
+    /// A page of this generation, or of one before it that is kept, that was accessed and is gone.
+    fn lost_page(&self) -> Option<u64> {
+        self.owner()
+            .lost_page()
+            .or_else(|| self.peers().lost_page())
+    }
+
     /// Whether the owner itself still needs the generations before this one.
     fn needs_older(&self) -> bool {
         false
@@ -1014,10 +1021,7 @@ impl<R: OwnerRole> Owned<R> {
 
     /// A page that was accessed and is gone, of any segment.
     pub(crate) fn lost_page(&self) -> Option<u64> {
-        let owner = self.role.owner().lost_page();
-        owner
-            .or_else(|| self.role.peers().lost_page())
-            .or_else(|| self.root.lost_page())
+        self.role.lost_page().or_else(|| self.root.lost_page())
     }
 
     /// The state word of a seat.

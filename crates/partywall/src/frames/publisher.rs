@@ -157,6 +157,11 @@ impl Publisher {
                 None => return Ok(None),
             },
         };
+        // Where seats are gone nobody seems to need a frame.
+        if let Err(lost) = handle.check_pages() {
+            handle.role_mut().abort(slot);
+            return Err(lost);
+        }
         let at = handle.role().data_at(&slot);
         Ok(Some(Loan::new(self, slot, at, len)))
     }
@@ -181,6 +186,7 @@ impl Publisher {
         {
             return Ok(Some(slot));
         }
+        handle.check_pages()?;
         let timeout = match (patience, self.overflow) {
             (Patience::None, _) | (Patience::Policy, Overflow::Fail) => {
                 handle.note(LastError::Full);

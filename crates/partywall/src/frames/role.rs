@@ -106,6 +106,15 @@ impl OwnerRole for MappedPublisher {
     fn older(&mut self) -> Option<&mut Vec<Older<Self>>> {
         Some(frames::Publisher::older(self))
     }
+
+    fn lost_page(&self) -> Option<u64> {
+        let older = self.kept().iter().map(|older| &older.role);
+        std::iter::once(self).chain(older).find_map(|role| {
+            role.owner()
+                .lost_page()
+                .or_else(|| role.peers().lost_page())
+        })
+    }
 }
 
 impl PeerRole for MappedSubscriber {

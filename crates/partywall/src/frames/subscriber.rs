@@ -163,16 +163,20 @@ impl Subscriber {
                 Ok(frame)
             }
             Next::Missed(lost) => {
+                self.handle().check_pages()?;
                 self.missed = self.missed.wrapping_add(lost);
                 Err(RecvError::Overrun {
                     channel: self.channel().to_owned(),
                     lost,
                 })
             }
-            Next::HandsFull => Err(RecvError::TooManyHeld {
-                channel: self.channel().to_owned(),
-                held: self.role.shape().pool.held,
-            }),
+            Next::HandsFull => {
+                self.handle().check_pages()?;
+                Err(RecvError::TooManyHeld {
+                    channel: self.channel().to_owned(),
+                    held: self.role.shape().pool.held,
+                })
+            }
         }
     }
 
@@ -197,6 +201,7 @@ impl Subscriber {
             skipped += role.skip_to_the_end();
             self.move_over()?;
         }
+        self.handle().check_pages()?;
         if skipped > 0 {
             self.tell_publisher();
         }

@@ -170,6 +170,9 @@ impl<'a> Guard<'a> {
             return Err(SendError::TooLarge { channel, len, max });
         }
         let there = self.record.handle.state();
+        if let Err(LockError::Damaged { channel, lie }) = self.record.check_pages() {
+            return Err(SendError::Damaged { channel, lie });
+        }
         let (Some(held), Ok(_)) = (&mut self.held, there) else {
             return Err(SendError::Deleted {
                 channel: channel(self.record),

@@ -190,6 +190,7 @@ impl Record {
                     });
                 }
                 Step::Stopped => {
+                    self.check_pages()?;
                     return Err(LockError::Stopped {
                         channel: self.channel().to_owned(),
                     });
@@ -203,7 +204,9 @@ impl Record {
 
     /// Somebody has the lock: of a record that is still there?
     fn look_around(&mut self) -> Result<(), LockError> {
-        match self.handle.state() {
+        let state = self.handle.state();
+        self.check_pages()?;
+        match state {
             Ok(State::READY) => Ok(()),
             _ => Err(LockError::Deleted {
                 channel: self.channel().to_owned(),
@@ -264,6 +267,7 @@ impl Record {
         let held = self.take(purpose);
         if held.is_err() {
             self.unlock();
+            self.check_pages()?;
         }
         held.map(Some)
     }

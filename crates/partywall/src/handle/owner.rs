@@ -195,9 +195,11 @@ impl<R: OwnerRole> OwnerHandle<R> {
     /// Is the channel still there, and still as we wrote it?
     pub(crate) fn look_at_channel(&mut self) -> Result<(), SendError> {
         self.looked_ms = os::coarse_ms();
+        let stands = self.owned.stands();
+        // Zeros in the place of what is gone look like another's words.
         self.check_pages()?;
         let channel = || self.channel().to_owned();
-        match self.owned.stands() {
+        match stands {
             Ok(Standing::Ours) => Ok(()),
             Ok(Standing::Deleted) => {
                 self.note(LastError::Deleted);
@@ -228,7 +230,11 @@ impl<R: OwnerRole> OwnerHandle<R> {
         }
         let mut wanted = self.owned.as_it_is()?;
         change(&mut wanted);
-        self.owned.grow(&wanted)?;
+        let grown = self.owned.grow(&wanted);
+        if grown.is_err() {
+            self.check_pages()?;
+        }
+        grown?;
         if self.heartbeat.take().is_some() {
             self.heartbeat = Some(Heartbeat::of_producer(self.owner().clone()));
         }
@@ -277,8 +283,21 @@ impl<R: OwnerRole> OwnerHandle<R> {
     }
 
     /// Waits until `look` finds something. What it gives else are the seats that are in the way, one bit each; with
-    /// none of them everybody who comes is waited for.
+    /// none of them everybody who comes is waited for. A page that was found gone meanwhile is told before anything else
+    /// that ends the wait.
     pub(crate) fn wait<T>(
+        &mut self,
+        waiting: &Waiting<'_>,
+        look: &mut impl FnMut(&mut Self) -> Result<T, u64>,
+    ) -> Result<T, SendError> {
+        let waited = self.wait_for(waiting, look);
+        if waited.is_err() {
+            self.check_pages()?;
+        }
+        waited
+    }
+
+    fn wait_for<T>(
         &mut self,
         waiting: &Waiting<'_>,
         look: &mut impl FnMut(&mut Self) -> Result<T, u64>,

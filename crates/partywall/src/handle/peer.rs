@@ -461,8 +461,20 @@ impl PeerHandle {
         }
     }
 
-    /// Nothing was there: can there be more? Once a slice it looks around.
+    /// Nothing was there: can there be more? Once a slice it looks around. A page that was found gone is told before
+    /// anything else.
     pub(crate) fn look_for_the_end<F>(
+        &mut self,
+        peek: &mut impl FnMut() -> Result<Option<F>, Lie>,
+    ) -> Result<Option<F>, RecvError> {
+        let found = self.look_behind(peek);
+        if !matches!(found, Ok(Some(_))) {
+            self.check_pages()?;
+        }
+        found
+    }
+
+    fn look_behind<F>(
         &mut self,
         peek: &mut impl FnMut() -> Result<Option<F>, Lie>,
     ) -> Result<Option<F>, RecvError> {
@@ -476,8 +488,21 @@ impl PeerHandle {
         self.look_at_state(peek)
     }
 
-    /// Waits until `peek` finds something.
+    /// Waits until `peek` finds something. A page that was found gone meanwhile is told before anything else that ends the
+    /// wait.
     pub(crate) fn wait<F>(
+        &mut self,
+        timeout: Option<Duration>,
+        peek: &mut impl FnMut() -> Result<Option<F>, Lie>,
+    ) -> Result<F, RecvError> {
+        let waited = self.wait_for(timeout, peek);
+        if waited.is_err() {
+            self.check_pages()?;
+        }
+        waited
+    }
+
+    fn wait_for<F>(
         &mut self,
         timeout: Option<Duration>,
         peek: &mut impl FnMut() -> Result<Option<F>, Lie>,
@@ -702,6 +727,10 @@ impl PeerHandle {
     }
 
     fn end(&mut self, ended: Ended) -> RecvError {
+        // What zeros in the place of a page led to is not the end.
+        if let Err(lost) = self.check_pages() {
+            return lost;
+        }
         match ended {
             Ended::Damaged(_) => self.note(LastError::Damaged),
             Ended::Evicted(_) => self.note(LastError::Evicted),

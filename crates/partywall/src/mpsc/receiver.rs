@@ -264,7 +264,9 @@ impl Receiver {
 
     fn go_on_with(&mut self, change: impl FnOnce(&mut Wanted)) -> Result<(), GrowError> {
         self.leave_free_lanes();
-        if let Some(generation) = self.handle.unfinished() {
+        let unfinished = self.handle.unfinished();
+        self.handle.check_pages()?;
+        if let Some(generation) = unfinished {
             return Err(GrowError::Unfinished {
                 channel: self.channel().to_owned(),
                 generation,
@@ -411,6 +413,7 @@ impl Receiver {
                 }
                 Step::Park(longest) => self.park(longest),
                 Step::TimedOut => {
+                    self.check_pages()?;
                     self.handle.note(LastError::TimedOut);
                     return Err(RecvError::TimedOut {
                         channel: self.channel().to_owned(),
@@ -418,6 +421,7 @@ impl Receiver {
                     });
                 }
                 Step::Stopped => {
+                    self.check_pages()?;
                     return Err(RecvError::Stopped {
                         channel: self.channel().to_owned(),
                     });

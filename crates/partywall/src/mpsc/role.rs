@@ -86,6 +86,14 @@ impl OwnerRole for MappedReceiver {
         }
     }
 
+    fn lost_page(&self) -> Option<u64> {
+        let here = (Receiver::owner(self), Receiver::peers(self));
+        let before = Receiver::older(self).map(|older| (older.0, older.1));
+        std::iter::once(here)
+            .chain(before)
+            .find_map(|(owner, peers)| owner.lost_page().or_else(|| peers.lost_page()))
+    }
+
     fn needs_older(&self) -> bool {
         Receiver::older(self).is_some()
     }

@@ -191,7 +191,7 @@ impl Sender {
     #[inline(never)]
     fn make_room(&mut self, len: usize, patience: Patience) -> Result<Room, SendError> {
         match look(&mut self.role, |role| role.room(len as u64)) {
-            Ok(None) => {}
+            Ok(None) => self.check_pages()?,
             Ok(Some(Looked::Found(claimed))) => return Ok(Room::Claimed(claimed)),
             Ok(Some(Looked::CutOff)) => return Err(self.cut_off()),
             Err(lie) => return Err(self.damaged(lie)),
@@ -235,20 +235,32 @@ impl Sender {
                 Err(lie) => Err(self.handle.damaged(lie)),
             };
             match found {
-                Ok(Looked::Found(found)) => return Ok(found),
+                Ok(Looked::Found(found)) => {
+                    self.check_pages()?;
+                    return Ok(found);
+                }
                 Ok(Looked::CutOff) => return Err(self.cut_off()),
                 // The generation is over, and the next one is there.
                 Err(RecvError::Superseded { .. }) => self.go_over()?,
-                Err(error) => return Err(send_error(error, awaited)),
+                Err(error) => {
+                    self.check_pages()?;
+                    return Err(send_error(error, awaited));
+                }
             }
         }
     }
 
     fn damaged(&mut self, lie: Lie) -> SendError {
+        if let Err(lost) = self.check_pages() {
+            return lost;
+        }
         send_error(self.handle.damaged(lie), "room")
     }
 
     fn cut_off(&mut self) -> SendError {
+        if let Err(lost) = self.check_pages() {
+            return lost;
+        }
         self.handle.note(LastError::Evicted);
         SendError::Evicted {
             channel: self.channel().to_owned(),

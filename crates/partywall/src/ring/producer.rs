@@ -87,6 +87,8 @@ impl Producer {
     fn make_room(&mut self, len: usize, patience: Patience) -> Result<Room, SendError> {
         self.handle.look_at_channel_once_a_slice()?;
         let scan = self.scan();
+        // Where seats are gone nobody seems to sit.
+        self.handle.check_pages()?;
         if let Some(claimed) = self.handle.role_mut().claim(len as u64) {
             return Ok(Room::Claimed(claimed));
         }
@@ -238,6 +240,7 @@ impl Producer {
                 Some(Some(producer.unread_by_all()))
             },
         )?;
+        self.handle.check_pages()?;
         // Whoever has everything has come over from older generations too.
         self.handle.reclaim();
         match unread {

@@ -19,19 +19,19 @@ use crate::process::{run, said};
 
 const MOMENT: Option<Duration> = Some(Duration::from_millis(500));
 
-fn cut(place: &Path, name: &str, len: u64) {
+pub(crate) fn cut(place: &Path, name: &str, len: u64) {
     let path = place.join(CHANNEL).join(name);
     let file = OpenOptions::new().write(true).open(path).unwrap();
     file.set_len(len).unwrap();
 }
 
 /// What a handle tells: whether it is an error that says what happened.
-type Ask = Box<dyn FnMut() -> Result<bool, String>>;
+pub(crate) type Ask = Box<dyn FnMut() -> Result<bool, String>>;
 
 /// Opens both sides: the owner's, and a peer's.
 type Open = fn(&Namespace) -> (Ask, Ask);
 
-fn sending<T>(told: Result<T, SendError>) -> Result<bool, String> {
+pub(crate) fn sending<T>(told: Result<T, SendError>) -> Result<bool, String> {
     match told {
         Ok(_) => Ok(false),
         Err(SendError::Damaged { .. }) => Ok(true),
@@ -39,7 +39,7 @@ fn sending<T>(told: Result<T, SendError>) -> Result<bool, String> {
     }
 }
 
-fn receiving<T>(told: Result<T, RecvError>) -> Result<bool, String> {
+pub(crate) fn receiving<T>(told: Result<T, RecvError>) -> Result<bool, String> {
     match told {
         Ok(_) => Ok(false),
         Err(RecvError::Damaged { .. }) => Ok(true),

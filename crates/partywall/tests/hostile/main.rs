@@ -11,6 +11,8 @@ mod at_rest;
 mod common;
 #[cfg(unix)] // SIGBUS; Windows shortens no file that is mapped
 mod cut_short;
+#[cfg(unix)]
+mod cut_waits;
 mod lies;
 mod live;
 mod mapped;
@@ -59,6 +61,7 @@ fn main() -> ExitCode {
     #[cfg(unix)]
     let of_the_system = tests![
         cut_short::a_file_that_is_cut_short_under_its_handles_is_told_by_them,
+        cut_waits::the_call_that_meets_a_page_that_is_gone_tells_of_it,
         cut_short::a_sigbus_that_is_not_ours_ends_the_process_as_before,
         cut_short::a_handler_that_was_there_before_gets_what_is_not_ours,
         cut_short::who_declines_the_handler_dies_of_a_file_that_is_cut_short,

@@ -84,6 +84,11 @@ impl<O: SharedMut, P: Shared> RingProducer<O, P> {
         &mut self.older
     }
 
+    /// The same, to look at.
+    pub(crate) fn kept(&self) -> &[Older<Self>] {
+        &self.older
+    }
+
     /// Decides as another producer did, for consumers do not notice that there is another generation.
     pub(crate) fn decide_as(&mut self, before: &Self) {
         self.discard_when_alone = before.discard_when_alone;

@@ -33,6 +33,11 @@ impl<O: SharedMut, P: Shared> Publisher<O, P> {
         &mut self.older
     }
 
+    /// The same, to look at.
+    pub(crate) fn kept(&self) -> &[Older<Self>] {
+        &self.older
+    }
+
     /// The seats of reliable subscribers that have not come over from an older generation, one bit each.
     pub(super) fn look_at_older(&mut self) -> u64 {
         // SYNC move: the oldest first, for who moves goes from one to the next.
