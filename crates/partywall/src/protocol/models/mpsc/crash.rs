@@ -161,37 +161,52 @@ pub(super) fn assert_continues(heard: &[Heard], first: &[Heard], second: &[Heard
     );
 }
 
-/// The receiver is killed; its successor listens on, while senders come, send and go.
-#[test]
-fn a_receivers_successor_misses_nothing() {
-    kill_everywhere(1, |stores| {
+/// The receiver is killed; its successor listens on, while a sender that has sent one record does what `talk` says,
+/// which gives all that there is to be heard. It may have left before.
+fn receiver_dies(left: bool, talk: fn(&Lanes, Option<Talker>) -> Vec<Heard>) {
+    kill_everywhere(1, move |stores| {
         // Long enough that a record alone does not make the receiver store its cursor.
         let world = Lanes::mpsc(512, 1);
         drop(Listener::create(&world));
         let victim = world.process(Some(stores));
         let mut talker = Talker::attach(&world, world.process(None), 0).unwrap();
         assert!(talker.send(0, 8, 1));
+        let mut talker = Some(talker);
+        if left {
+            talker.take().unwrap().leave(&world);
+        }
         let talking_world = world.clone();
-        let talking = loom::thread::spawn(move || {
-            let world = talking_world;
-            let sent = 1 + u16::from(talker.send(1, 8, 1));
-            talker.leave(&world);
-            let closed = Heard::Closed { seat: 0, epoch: 1 };
-            let mut told = story(0, 1, 0..sent, closed);
-            let mut talker = Talker::attach(&world, world.process(None), 0).unwrap();
-            talker.look();
-            if talker.sender.greeted() {
-                told.extend(story(0, 2, 0..0, None));
-            }
-            told
-        });
+        let talking = loom::thread::spawn(move || talk(&talking_world, talker));
         let mut first = Listener::adopt(&world, victim.clone());
-        first.listen(5);
+        first.listen(4);
         let mut second = Listener::adopt(&world, world.process(None));
         let told = talking.join().unwrap();
         second.drain();
         assert_continues(&told, &first.heard, &second.heard);
         victim.dead()
+    });
+}
+
+#[test]
+fn a_receivers_successor_misses_nothing() {
+    receiver_dies(false, |world, talker| {
+        let mut talker = talker.unwrap();
+        let sent = 1 + u16::from(talker.send(1, 8, 1));
+        talker.leave(world);
+        story(0, 1, 0..sent, Heard::Closed { seat: 0, epoch: 1 })
+    });
+}
+
+#[test]
+fn a_receivers_successor_hears_who_comes() {
+    receiver_dies(true, |world, _| {
+        let mut told = story(0, 1, 0..1, Heard::Closed { seat: 0, epoch: 1 });
+        let mut talker = Talker::attach(world, world.process(None), 0).unwrap();
+        talker.look();
+        if talker.sender.greeted() {
+            told.extend(story(0, 2, 0..0, None));
+        }
+        told
     });
 }
 

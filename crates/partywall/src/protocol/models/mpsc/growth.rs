@@ -288,7 +288,6 @@ fn mover_and_receiver_may_both_die() {
                 (mover, stand, sent)
             });
             let (mut second, grown) = Listener::adopt_growing(&world, world.old.process(None));
-            second.listen(1);
             if !grown {
                 second = second.grow(&world);
             }
