@@ -77,7 +77,8 @@ impl From<OpenError> for Failure {
             | OpenError::ConsumerInUse { .. }
             | OpenError::Mismatch { .. } => Exit::InUse,
             OpenError::Missing { .. } => Exit::Missing,
-            OpenError::Foreign { .. }
+            OpenError::Misplaced { .. }
+            | OpenError::Foreign { .. }
             | OpenError::WrongAbi { .. }
             | OpenError::UnknownFeatures { .. }
             | OpenError::WrongSize { .. }

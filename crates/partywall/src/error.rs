@@ -154,6 +154,21 @@ pub enum OpenError {
         /// How many there are.
         files: u64,
     },
+    /// Something of another kind is where a channel's directory, or a file of it, should be.
+    #[error(
+        "channel {channel}: {} is {found}, expected {expected}; somebody put it there: remove it by hand",
+        path.display()
+    )]
+    Misplaced {
+        /// The channel's name.
+        channel: String,
+        /// Where.
+        path: PathBuf,
+        /// What is there.
+        found: &'static str,
+        /// What should be there.
+        expected: &'static str,
+    },
     /// A file that is not Partywall's has a place that a channel's file should have.
     #[error(
         "channel {channel}: {file} is not a Partywall segment (expected magic \"PRTYWALL\", found {found:#018x}); remove it by `partywall rm --force {channel}`"

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use crate::channel::directory::ChannelDirectory;
 use crate::channel::liveness::{FILES, OWNER, lock_patiently, seat_byte};
 use crate::channel::namespace::Namespace;
+use crate::channel::removal::Fate;
 use crate::channel::root::{self, Found};
 use crate::channel::{generation, owner, removal};
 use crate::error::{Denied, ManageError, OpenError};
@@ -83,14 +84,16 @@ pub fn remove(namespace: &Namespace, channel: &str, force: bool) -> Result<Remov
     }
     match root::open_writable(&claimed.channel)? {
         Found::Absent | Found::Deleted => removal::remove(&claimed.channel, None)?,
-        Found::Ready(..) => {
-            if !removal::remove_if_unused(&claimed.channel, &claimed.lock)? {
+        Found::Ready(..) => match removal::remove_unless_needed(&claimed.channel, &claimed.lock)? {
+            Fate::Removed => {}
+            Fate::Needed => {
                 return Err(ManageError::InUse {
                     channel: channel.to_owned(),
                     by: "consumers that are attached, or durable ones that are away".to_owned(),
                 });
             }
-        }
+            Fate::Unclear(error) => return Err(error.into()),
+        },
     }
     Ok(removed())
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use common::Place;
 use common::system::{self, At};
-use partywall::{Namespace, OpenError, inspect, manage};
+use partywall::{ManageError, Namespace, OpenError, inspect, manage};
 
 /// The text must name the channel, or whatever was given for it.
 fn says(error: &OpenError, what: &str) {
@@ -157,7 +157,7 @@ fn a_directory_a_link_or_a_pipe_in_a_files_place() {
     for name in ["root", "lock", "1.owner", "1.peers"] {
         // Elsewhere a link needs a privilege, and a pipe has no place among files.
         let kinds: &[&str] = if cfg!(unix) {
-            &["directory", "link", "pipe"]
+            &["directory", "link", "pipe", "socket"]
         } else {
             &["directory"]
         };
@@ -181,15 +181,52 @@ fn a_directory_a_link_or_a_pipe_in_a_files_place() {
                     let made = rustix::fs::mkfifoat(rustix::fs::CWD, &path, mode);
                     made.unwrap();
                 }
+                #[cfg(unix)]
+                "socket" => drop(std::os::unix::net::UnixListener::bind(&path).unwrap()),
                 other => panic!("{other}"),
             }
             let attach = place
                 .consumer()
                 .attach_timeout(Some(Duration::from_millis(1)));
-            assert!(attach.attach("c").is_err(), "{name} is a {kind}");
-            let opened = place.producer().open("c");
-            assert!(opened.is_err(), "{name} is a {kind}: {opened:?}");
+            let expect = |error: OpenError| {
+                let OpenError::Misplaced { path: said, .. } = &error else {
+                    panic!("{name} is a {kind}: {error}")
+                };
+                assert_eq!(*said, path);
+                says(&error, kind);
+            };
+            expect(attach.attach("c").unwrap_err());
+            expect(place.producer().open("c").unwrap_err());
+            // Who cannot be seen is not said to be there.
+            match manage::remove(&place.namespace, "c", false).unwrap_err() {
+                ManageError::Open(error) => expect(error),
+                other => panic!("{name} is a {kind}: {other}"),
+            }
+            // By force everything goes but what may have something in it; and without a lock nothing does.
+            match manage::remove(&place.namespace, "c", true) {
+                Ok(_) => assert!(kind != "directory" && name != "lock", "{name} is a {kind}"),
+                Err(ManageError::Open(error)) => expect(error),
+                Err(other) => panic!("{name} is a {kind}: {other}"),
+            }
         }
+    }
+}
+
+#[test]
+fn a_directory_in_the_place_of_a_file_to_be_made() {
+    for name in ["root", "1.owner", "1.peers.new"] {
+        let place = Place::new();
+        let channel = place.path().join("c");
+        fs::create_dir_all(channel.join(name)).unwrap();
+        let refused = place.producer().open("c").unwrap_err();
+        let OpenError::Misplaced { path, .. } = &refused else {
+            panic!("{name}: {refused}")
+        };
+        assert_eq!(*path, channel.join(name));
+        // Nothing is left but what was in the way.
+        fs::remove_dir(path).unwrap();
+        place.producer().open("c").unwrap().close().unwrap();
+        assert_eq!(place.files(), Vec::<String>::new());
     }
 }
 

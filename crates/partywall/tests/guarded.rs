@@ -372,3 +372,22 @@ fn who_opens_a_record_while_it_is_removed_gets_it_or_the_next() {
     let _ = manage::remove(&place.namespace, "r", true);
     assert_eq!(place.files(), Vec::<String>::new());
 }
+
+#[test]
+fn a_state_that_nobody_honest_stores_is_damage_and_no_removal() {
+    use common::system::At;
+
+    const STATE: u64 = 12;
+    let place = Place::new();
+    let mut record = options(&place).open("c").unwrap();
+    let mut other = options(&place).open("c").unwrap();
+    let file = common::file(&place, "1.owner");
+    let held = other.lock().unwrap().consistent();
+    file.write_all_at(&0x4141_4141_u32.to_le_bytes(), STATE)
+        .unwrap();
+    let busy = record.lock_timeout(Duration::ZERO).map(drop);
+    assert!(matches!(busy, Err(LockError::Damaged { .. })), "{busy:?}");
+    drop(held);
+    let free = record.try_lock().map(drop);
+    assert!(matches!(free, Err(LockError::Damaged { .. })), "{free:?}");
+}

@@ -1,13 +1,14 @@
 //! A channel's directory and the names in it.
 
 use std::io;
+use std::path::PathBuf;
 
 use super::liveness::Witness;
 use super::namespace::{Namespace, check_name};
 use super::segment;
 use crate::error::{Denied, OpenError};
 use crate::layout::header;
-use crate::os::{self, Directory, FileIdentity, LockFile, LockView, OpenMode, Readers};
+use crate::os::{self, Directory, FileIdentity, FileKind, LockFile, LockView, OpenMode, Readers};
 
 /// The root page's file.
 pub(crate) const ROOT: &str = "root";
@@ -55,6 +56,14 @@ fn system(
         return OpenError::NoInodes { channel, files };
     }
     if source.kind() != io::ErrorKind::PermissionDenied {
+        if let Some((path, found, expected)) = place.misplaced(namespace, &channel) {
+            return OpenError::Misplaced {
+                channel,
+                path,
+                found: found.name(),
+                expected: expected.name(),
+            };
+        }
         return OpenError::System {
             channel,
             operation,
@@ -91,6 +100,29 @@ enum Place<'a> {
     Namespace,
     Channel,
     File(&'a Directory, &'a str),
+}
+
+impl Place<'_> {
+    /// Something of another kind is in this place: where, what it is, and what it should be.
+    fn misplaced(
+        &self,
+        namespace: &Namespace,
+        channel: &str,
+    ) -> Option<(PathBuf, FileKind, FileKind)> {
+        let path = namespace.path().join(channel);
+        let (path, found, expected) = match *self {
+            Place::Namespace => return None,
+            Place::Channel => {
+                let found = namespace.directory().kind_of(channel);
+                (path, found, FileKind::Directory)
+            }
+            Place::File(directory, file) => {
+                (path.join(file), directory.kind_of(file), FileKind::File)
+            }
+        };
+        let found = found.ok().filter(|&found| found != expected)?;
+        Some((path, found, expected))
+    }
 }
 
 impl ChannelDirectory {

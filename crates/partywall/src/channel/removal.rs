@@ -64,31 +64,58 @@ pub(crate) fn sits(lock: &LockFile, generation: u64) -> bool {
     !(0..MAX_SEATS).all(free)
 }
 
+/// What became of a channel that was to be removed unless somebody needs it.
+#[derive(Debug)]
+pub(crate) enum Fate {
+    Removed,
+    /// Somebody sits in it, or is expected back.
+    Needed,
+    /// Nobody can see who needs it: for a person to decide.
+    Unclear(OpenError),
+}
+
 /// Removes a channel whose owner lock the caller holds, and that of its files, if nobody needs it; whether it did.
-///
-/// Every seat is locked while that is decided, so that nobody can sit down meanwhile; a seat that is just
-/// being looked at counts as needed, and the channel stays for the next who leaves. Where somebody sits no seat is
-/// locked: who looks again and again would keep out who wants to sit down.
 pub(crate) fn remove_if_unused(
     channel: &ChannelDirectory,
     lock: &LockFile,
 ) -> Result<bool, OpenError> {
+    remove_unless_needed(channel, lock).map(|fate| matches!(fate, Fate::Removed))
+}
+
+/// The same, with the reason why not.
+///
+/// Every seat is locked while that is decided, so that nobody can sit down meanwhile; a seat that is just
+/// being looked at counts as needed, and the channel stays for the next who leaves. Where somebody sits no seat is
+/// locked: who looks again and again would keep out who wants to sit down.
+pub(crate) fn remove_unless_needed(
+    channel: &ChannelDirectory,
+    lock: &LockFile,
+) -> Result<Fate, OpenError> {
     let Found::Ready(root, root_header) = root::open_writable(channel)? else {
-        return Ok(false);
+        return Ok(Fate::Needed);
     };
-    let Ok(generations) = root::generations(&root) else {
-        return Ok(false);
+    let generations = match root::generations(&root) {
+        Ok(generations) => generations,
+        Err(lie) => {
+            return Ok(Fate::Unclear(OpenError::Damaged {
+                channel: channel.name().to_owned(),
+                file: ROOT.to_owned(),
+                lie,
+            }));
+        }
     };
     let mut locked = Vec::new();
     let mut unused = true;
+    let mut unclear = None;
     'generations: for number in generations.oldest..=generations.current {
         let opened = generation::open_for_reading(channel, number, root_header.instance);
         let (header, _, peers) = match opened {
             Ok(opened) => opened,
             // Who sits there would have its memory.
             Err(error) if error.is_of_vanished_memory() && !sits(lock, number) => continue,
-            Err(_) => {
-                // Damaged, or already gone: for a person to decide.
+            Err(error) => {
+                // Damaged, or already gone.
+                unclear = Some(error);
                 unused = false;
                 break;
             }
@@ -119,7 +146,11 @@ pub(crate) fn remove_if_unused(
     for byte in locked {
         let _ = lock.unlock(byte);
     }
-    Ok(unused)
+    Ok(match unclear {
+        _ if unused => Fate::Removed,
+        Some(error) => Fate::Unclear(error),
+        None => Fate::Needed,
+    })
 }
 
 /// Removes a channel, used or not. The caller holds the lock of its files. Whoever still has it open goes on in
@@ -143,7 +174,7 @@ pub(crate) fn remove(
     let files = channel.files();
     let remove = |name: &str| match channel.discard(name) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(channel.error(Denied::Delete, "remove a file of the channel", error))
+            Err(channel.error_at(name, Denied::Delete, "remove a file of the channel", error))
         }
         _ => Ok(()),
     };

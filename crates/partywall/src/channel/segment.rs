@@ -526,7 +526,14 @@ pub(crate) fn create(
     let files = channel.files();
     match files.remove_file(&unfinished) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(channel.error(Denied::Delete, "remove what a dead creator left", error));
+            let operation = "remove what a dead creator left";
+            return Err(named(
+                channel,
+                &unfinished,
+                Denied::Delete,
+                operation,
+                error,
+            ));
         }
         _ => {}
     }
@@ -552,10 +559,25 @@ pub(crate) fn create(
     fill(&region);
     // SYNC publish
     region.store32(header::STATE, header.state.0, Release);
-    files
-        .rename(&unfinished, file)
-        .map_err(|error| channel.error(Denied::Make, "name a segment", error))?;
+    files.rename(&unfinished, file).map_err(|error| {
+        let _ = files.remove_file(&unfinished);
+        named(channel, file, Denied::Make, "name a segment", error)
+    })?;
     Ok(region)
+}
+
+/// Names cannot be changed: it is the directory that forbids it, or something else has the name.
+fn named(
+    channel: &ChannelDirectory,
+    file: &str,
+    denied: Denied,
+    operation: &'static str,
+    error: io::Error,
+) -> OpenError {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => channel.error(denied, operation, error),
+        _ => channel.error_at(file, denied, operation, error),
+    }
 }
 
 fn write(region: &Region<Writable>, header: &Header) {

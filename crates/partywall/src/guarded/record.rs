@@ -208,9 +208,27 @@ impl Record {
         self.check_pages()?;
         match state {
             Ok(State::READY) => Ok(()),
-            _ => Err(LockError::Deleted {
-                channel: self.channel().to_owned(),
-            }),
+            other => Err(self.over(other.ok())),
+        }
+    }
+
+    /// The error of a record whose generation is not READY any more, or whose names are another's.
+    fn over(&self, state: Option<State>) -> LockError {
+        let channel = self.channel().to_owned();
+        match state {
+            None | Some(State::READY | State::RETIRED | State::CLOSED) => {
+                LockError::Deleted { channel }
+            }
+            // No holder says so, and no remover.
+            Some(state) => LockError::Damaged {
+                channel,
+                lie: Lie {
+                    word: "state",
+                    place: header::STATE,
+                    expected: "READY, RETIRED or CLOSED",
+                    found: state.0.into(),
+                },
+            },
         }
     }
 
@@ -278,7 +296,7 @@ impl Record {
         match self.handle.state() {
             // A damaged channel is removed without a mark.
             Ok(State::READY) if self.handle.still_named() => {}
-            _ => return Err(LockError::Deleted { channel }),
+            other => return Err(self.over(other.ok())),
         }
         let seated = self.handle.seat().expect("every record has a seat");
         let number = guarded::holder_number(seated.seat, seated.state);

@@ -55,6 +55,32 @@ pub(crate) use macos::*;
 #[cfg(not(any(target_os = "linux", target_os = "macos", windows)))]
 compile_error!("Partywall runs on Linux and Windows, and compiles for macOS");
 
+/// What a name in a directory is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(windows, allow(dead_code, reason = "not everything is there"))]
+pub(crate) enum FileKind {
+    File,
+    Directory,
+    Link,
+    Pipe,
+    Socket,
+    Device,
+}
+
+impl FileKind {
+    /// As people call it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            FileKind::File => "a file",
+            FileKind::Directory => "a directory",
+            FileKind::Link => "a symbolic link",
+            FileKind::Pipe => "a pipe",
+            FileKind::Socket => "a socket",
+            FileKind::Device => "a device",
+        }
+    }
+}
+
 /// Why a directory cannot be trusted with channels.
 #[derive(Debug)]
 pub(crate) struct Doubt {

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
 
-use super::super::{Doubt, Provision, Readers, Unreachable};
+use super::super::{Doubt, FileKind, Provision, Readers, Unreachable};
 use super::{LockFile, fault_point, kernel};
 
 /// A directory, held by its descriptor.
@@ -178,6 +178,19 @@ impl Directory {
     pub(crate) fn owner_and_mode_of(&self, name: &str) -> io::Result<(u32, u32)> {
         let stat = fs::statat(&self.descriptor, name, AtFlags::SYMLINK_NOFOLLOW)?;
         Ok((stat.st_uid, kernel::permissions(&stat)))
+    }
+
+    /// What a name here is.
+    pub(crate) fn kind_of(&self, name: &str) -> io::Result<FileKind> {
+        let stat = fs::statat(&self.descriptor, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        Ok(match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => FileKind::File,
+            FileType::Directory => FileKind::Directory,
+            FileType::Symlink => FileKind::Link,
+            FileType::Fifo => FileKind::Pipe,
+            FileType::Socket => FileKind::Socket,
+            _ => FileKind::Device,
+        })
     }
 
     /// Removes an empty directory.

@@ -27,7 +27,7 @@ use windows_sys::Win32::Storage::FileSystem::{
 use windows_sys::Win32::System::Memory::{CreateFileMappingW, PAGE_READONLY, PAGE_READWRITE};
 use windows_sys::Win32::System::Threading::WaitForSingleObject;
 
-use super::super::{Doubt, Provision, Readers, Unreachable};
+use super::super::{Doubt, FileKind, Provision, Readers, Unreachable};
 use super::sections::{self, STUB, Section, Stub};
 use super::{LockFile, Mapping, fault_point, random_word, security, sleep, wide};
 
@@ -329,6 +329,18 @@ impl Directory {
     pub(crate) fn owner_and_mode_of(&self, name: &str) -> io::Result<(u32, u32)> {
         fs::symlink_metadata(self.path.join(name))?;
         Ok((super::user_id(), 0o600))
+    }
+
+    /// What a name here is.
+    pub(crate) fn kind_of(&self, name: &str) -> io::Result<FileKind> {
+        let found = fs::symlink_metadata(self.path.join(name))?.file_type();
+        Ok(if found.is_symlink() {
+            FileKind::Link
+        } else if found.is_dir() {
+            FileKind::Directory
+        } else {
+            FileKind::File
+        })
     }
 
     /// Whether this user may remove and make names here: what was opened as his own is his own.
