@@ -246,7 +246,7 @@ impl Playing<'_> {
         match due {
             Due::Start(slot) => self.start(slot)?,
             Due::GoOn(slot) => {
-                if let Some(player) = &self.playing[slot] {
+                if let Some(player) = &mut self.playing[slot] {
                     player.go_on();
                 }
             }
@@ -260,7 +260,7 @@ impl Playing<'_> {
                 }
             }
             Due::Deed(Deed::Stop { slot, still_us }) => {
-                if let Some(player) = &self.playing[slot] {
+                if let Some(player) = &mut self.playing[slot] {
                     player.stop();
                     self.round.stops += 1;
                     let back = now + Duration::from_micros(still_us);
@@ -318,7 +318,7 @@ impl Playing<'_> {
     /// Brings everybody back, and has them come to an end: those first whose end the others wait for.
     fn finish(&mut self) -> Result<(), String> {
         for slot in 0..self.plan.slots.len() {
-            match &self.playing[slot] {
+            match &mut self.playing[slot] {
                 Some(player) => player.go_on(),
                 None => self.start(slot)?,
             }

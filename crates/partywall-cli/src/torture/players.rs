@@ -31,6 +31,7 @@ pub(super) struct Player {
     slot: usize,
     source: u64,
     killed: Option<u64>,
+    stopped: bool,
     /// Runs the other program.
     pub(super) is_other: bool,
     notes: PathBuf,
@@ -79,18 +80,27 @@ impl Player {
             slot,
             source,
             killed: None,
+            stopped: false,
             is_other: other.is_some(),
             notes: file("journal"),
             complaints,
         })
     }
 
-    pub(super) fn stop(&self) {
-        os::stop(&self.child);
+    /// Stops it until the next [`Self::go_on`], however often it is told to: Windows would count, and have it told to go on
+    /// as often.
+    pub(super) fn stop(&mut self) {
+        if !self.stopped {
+            os::stop(&self.child);
+            self.stopped = true;
+        }
     }
 
-    pub(super) fn go_on(&self) {
-        os::go_on(&self.child);
+    pub(super) fn go_on(&mut self) {
+        if self.stopped {
+            os::go_on(&self.child);
+            self.stopped = false;
+        }
     }
 
     /// SIGKILL, and no return before the kernel has taken everything from it.
