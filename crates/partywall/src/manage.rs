@@ -58,13 +58,14 @@ pub fn remove(namespace: &Namespace, channel: &str, force: bool) -> Result<Remov
         bytes,
     };
     let claimed = match owner::claim(namespace, channel, false) {
-        Ok(Some(claimed)) => claimed,
         // A directory without a lock file: what a remover left that died before its last step, or what a
         // creator is just making. Whoever gets the lock decides.
-        Ok(None) => match owner::claim(namespace, channel, true)? {
-            Some(claimed) => claimed,
-            None => return Ok(removed()),
-        },
+        Ok(None) => owner::claim(namespace, channel, true),
+        claimed => claimed,
+    };
+    let claimed = match claimed {
+        Ok(Some(claimed)) => claimed,
+        Ok(None) => return Ok(removed()),
         Err(OpenError::AlreadyOwned { pid, .. }) if !force => {
             return Err(ManageError::InUse {
                 channel: channel.to_owned(),

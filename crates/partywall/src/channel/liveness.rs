@@ -19,7 +19,7 @@ pub(crate) const NAMES: u64 = 1;
 pub(crate) const FILES: u64 = 2;
 
 /// How long a claimant tries: whoever evicts, removes or claims holds a byte for moments only.
-pub(crate) const PATIENCE: Duration = Duration::from_millis(50);
+const PATIENCE: Duration = Duration::from_millis(50);
 
 /// Between two tries.
 pub(crate) const PAUSE: Duration = Duration::from_micros(200);
@@ -64,17 +64,16 @@ pub(crate) fn seat_byte(generation: u64, seat: u32) -> u64 {
 
 /// Locks a byte that others hold only for moments, unless its holder is there to stay.
 pub(crate) fn lock_patiently(lock: &LockFile, byte: u64) -> io::Result<bool> {
-    let end = Instant::now() + PATIENCE;
+    let mut tries = Tries::begin();
     while !lock.try_lock(byte)? {
         // Only looked at while it is held, so that it is tried a number of times that does not depend on the clock.
         loop {
-            if Instant::now() >= end {
+            if !tries.pause() {
                 return Ok(false);
             }
             if !lock.is_locked(byte)? {
                 break;
             }
-            std::thread::sleep(PAUSE);
         }
     }
     Ok(true)
