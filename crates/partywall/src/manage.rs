@@ -16,9 +16,9 @@ use crate::memory::Shared;
 use crate::os::LockFile;
 use crate::protocol::seats;
 
-/// How long a removal by force waits for whoever is just making or removing the files. Stopped in the middle of that, he
-/// would keep the channel for ever.
-const STOPPED: Duration = Duration::from_secs(1);
+/// How long a removal by force waits for whoever is just making or removing the files, and how often it tries at least, since
+/// on a slow machine he may only be slow. Stopped in the middle of that, he would keep the channel for ever.
+const STOPPED: (Duration, u32) = (Duration::from_secs(1), 20);
 
 /// A channel that was removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,8 +98,10 @@ pub fn remove(namespace: &Namespace, channel: &str, force: bool) -> Result<Remov
 
 /// Removes a channel whose owner lives, and does not let go.
 fn remove_from_owner(namespace: &Namespace, channel: &str) -> Result<(), OpenError> {
-    let end = Instant::now() + STOPPED;
+    let end = Instant::now() + STOPPED.0;
+    let mut tries = 0;
     loop {
+        tries += 1;
         let Some(directory) = ChannelDirectory::open(namespace, channel, false)? else {
             // Somebody else has removed it.
             return Ok(());
@@ -114,7 +116,7 @@ fn remove_from_owner(namespace: &Namespace, channel: &str) -> Result<(), OpenErr
             None => None,
         };
         let ours = matches!(&locked, Some(lock) if directory.still_named(lock));
-        if ours || Instant::now() >= end {
+        if ours || tries >= STOPPED.1 && Instant::now() >= end {
             return mark_and_remove(&directory);
         }
     }

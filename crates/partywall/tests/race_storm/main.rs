@@ -34,8 +34,8 @@ const ROLE: &str = "PARTYWALL_STORM_ROLE";
 const FAULT: &str = "PARTYWALL_FAULT";
 const PATTERNS: [&str; 6] = ["ring", "snapshot", "broadcast", "frames", "mpsc", "guarded"];
 
-/// So many live at a time.
-const AT_ONCE: usize = 40;
+/// So many live at a time; fewer where each takes Wine's server for all it does, and many at once cannot even be started.
+const AT_ONCE: usize = if cfg!(windows) { 12 } else { 40 };
 /// Nothing that is asked for here waits longer than milliseconds: on the slowest machine, this is a hang.
 const HANG: Duration = Duration::from_secs(100);
 
@@ -189,12 +189,9 @@ impl Actor {
             }
             _ => {
                 for row in manage::clean(&self.namespace).unwrap() {
-                    // On Windows a directory stays while somebody has it open.
-                    let passing = "cannot remove the channel's directory";
                     let known = row.removed
                         || row.reason.contains("stay")
-                        || row.reason.contains("kept for")
-                        || cfg!(windows) && row.reason.contains(passing);
+                        || row.reason.contains("kept for");
                     assert!(known, "clean: {row:?}");
                 }
                 inspect::list(&self.namespace).unwrap();
