@@ -15,6 +15,10 @@ use crate::demo::event::now_ns;
 use crate::demo::record::mix;
 use crate::os;
 
+/// How often a process is started at most, and how long after the try before.
+const TRIES: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(50);
+
 /// Where the processes of a round do what they do.
 #[derive(Debug)]
 pub(super) struct Place<'a> {
@@ -68,13 +72,12 @@ impl Player {
         let mut program = other.map_or_else(os::this_program, Command::new);
         // Ctrl-C is for the conductor, who ends the others in good order.
         os::set_apart(&mut program);
-        let child = program
+        program
             .args(["torture", "--worker", &assignment])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
-            .stderr(File::create(&complaints).map_err(problem)?)
-            .spawn()
-            .map_err(problem)?;
+            .stderr(File::create(&complaints).map_err(problem)?);
+        let child = spawn(&mut program).map_err(problem)?;
         Ok(Player {
             child,
             slot,
@@ -157,6 +160,17 @@ impl Player {
             entries: journal::read(&self.notes)?,
         })
     }
+}
+
+/// Wine cannot start a process at times when it is busy.
+fn spawn(program: &mut Command) -> std::io::Result<Child> {
+    for _ in 0..TRIES {
+        if let Ok(child) = program.spawn() {
+            return Ok(child);
+        }
+        std::thread::sleep(PAUSE);
+    }
+    program.spawn()
 }
 
 impl Drop for Player {

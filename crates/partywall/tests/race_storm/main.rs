@@ -96,7 +96,14 @@ fn storm() {
             // Before a store or a system call of its own.
             command.env(FAULT, format!("kill:{}", 1 + random.below(90)));
         }
-        alive.push((command.spawn().unwrap(), Instant::now(), role));
+        let child = loop {
+            match command.spawn() {
+                // Wine cannot start a process at times when it is busy.
+                Err(_) if cfg!(windows) && !alive.is_empty() => reap(&mut alive, &mut tally),
+                child => break child.unwrap(),
+            }
+        };
+        alive.push((child, Instant::now(), role));
         if random.below(12) == 0 {
             // Anywhere else.
             let one = random.below(alive.len() as u64) as usize;
