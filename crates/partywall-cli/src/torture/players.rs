@@ -90,6 +90,11 @@ impl Player {
         })
     }
 
+    /// Whether it has begun to write down what it does.
+    pub(super) fn is_at_work(&self) -> bool {
+        self.notes.exists()
+    }
+
     /// Stops it until the next [`Self::go_on`], however often it is told to: Windows would count, and have it told to go on
     /// as often.
     pub(super) fn stop(&mut self) {
