@@ -1,9 +1,9 @@
 //! Removing channels and giving up durable consumers.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::channel::directory::ChannelDirectory;
-use crate::channel::liveness::{FILES, OWNER, lock_patiently, seat_byte};
+use crate::channel::liveness::{FILES, OWNER, Tries, lock_patiently, seat_byte};
 use crate::channel::namespace::Namespace;
 use crate::channel::root::{self, Found};
 use crate::channel::{generation, owner, removal};
@@ -98,10 +98,8 @@ pub fn remove(namespace: &Namespace, channel: &str, force: bool) -> Result<Remov
 
 /// Removes a channel whose owner lives, and does not let go.
 fn remove_from_owner(namespace: &Namespace, channel: &str) -> Result<(), OpenError> {
-    let end = Instant::now() + STOPPED.0;
-    let mut tries = 0;
+    let mut tries = Tries::of(STOPPED.0, STOPPED.1);
     loop {
-        tries += 1;
         let Some(directory) = ChannelDirectory::open(namespace, channel, false)? else {
             // Somebody else has removed it.
             return Ok(());
@@ -116,7 +114,7 @@ fn remove_from_owner(namespace: &Namespace, channel: &str) -> Result<(), OpenErr
             None => None,
         };
         let ours = matches!(&locked, Some(lock) if directory.still_named(lock));
-        if ours || tries >= STOPPED.1 && Instant::now() >= end {
+        if ours || !tries.pause() {
             return mark_and_remove(&directory);
         }
     }

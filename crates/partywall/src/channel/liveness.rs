@@ -22,7 +22,7 @@ pub(crate) const FILES: u64 = 2;
 const PATIENCE: Duration = Duration::from_millis(50);
 
 /// Between two tries.
-pub(crate) const PAUSE: Duration = Duration::from_micros(200);
+const PAUSE: Duration = Duration::from_micros(200);
 
 /// How often a claimant tries at least, which a slow machine does not come to in [`PATIENCE`].
 const TRIES: u32 = 100;
@@ -36,9 +36,14 @@ pub(crate) struct Tries {
 
 impl Tries {
     pub(crate) fn begin() -> Self {
+        Self::of(PATIENCE, TRIES)
+    }
+
+    /// For so long, and so often at least.
+    pub(crate) fn of(patience: Duration, least: u32) -> Self {
         Tries {
-            end: Instant::now() + PATIENCE,
-            left: TRIES,
+            end: Instant::now() + patience,
+            left: least,
         }
     }
 
