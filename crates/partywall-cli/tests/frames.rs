@@ -129,6 +129,33 @@ fn any_bytes_come_out_as_they_went_in_in_either_starting_order() {
 }
 
 #[test]
+fn a_publisher_protects_its_channel_as_every_owner_may() {
+    let place = Place::new();
+    let protected = [
+        "--size",
+        "100",
+        "--confidential",
+        "--lock-memory",
+        "--page-file",
+    ];
+    let mut sending = publisher(&place, &protected);
+    place.wait_until("the channel is told to be confidential", || {
+        info(&place)["confidential"] == true
+    });
+    // Where memory can be of the page file, its name stands in a small file instead.
+    let segment = std::fs::metadata(place.path().join("cam").join("1.owner")).unwrap();
+    assert_eq!(segment.len() < 1000, cfg!(windows), "{segment:?}");
+    let receiving = subscriber(&place, &[]);
+    feed(&mut sending, frame(0, 100)).join().unwrap();
+    assert!(ended(receiving, 0).stdout == frame(0, 100));
+    ended(sending, 0);
+    // What goes with the last process cannot be kept.
+    let refused = publisher(&place, &["--size", "100", "--keep", "--page-file"]);
+    let told = String::from_utf8(ended(refused, 1).stderr).unwrap();
+    assert!(told.contains("page file"), "{told}");
+}
+
+#[test]
 fn files_become_frames_and_files_again_which_are_never_overwritten() {
     let place = Place::new();
     let from = tempfile::tempdir().unwrap();

@@ -74,6 +74,7 @@ fn modes_that_would_let_others_write_or_take_seats_are_refused() {
         &["send", "c", "--mode", "0644"][..],
         &["collect", "c", "--mode", "0640"],
         &["lock", "c", "--value", "x", "--mode", "0644"],
+        &["frames", "publish", "c", "--size", "8", "--mode", "0644"],
     ] {
         let mut refused = place.command(command);
         let refused = refused.stdin(std::process::Stdio::null()).output().unwrap();

@@ -1,9 +1,9 @@
 //! Removing channels and giving up durable consumers.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::channel::directory::ChannelDirectory;
-use crate::channel::liveness::{FILES, OWNER, lock_patiently, seat_byte};
+use crate::channel::liveness::{FILES, OWNER, Tries, lock_patiently, seat_byte};
 use crate::channel::namespace::Namespace;
 use crate::channel::removal::Fate;
 use crate::channel::root::{self, Found};
@@ -17,9 +17,9 @@ use crate::memory::Shared;
 use crate::os::LockFile;
 use crate::protocol::seats;
 
-/// How long a removal by force waits for whoever is just making or removing the files. Stopped in the middle of that, he
-/// would keep the channel for ever.
-const STOPPED: Duration = Duration::from_secs(1);
+/// How long a removal by force waits for whoever is just making or removing the files, and how often it tries at least, since
+/// on a slow machine he may only be slow. Stopped in the middle of that, he would keep the channel for ever.
+const STOPPED: (Duration, u32) = (Duration::from_secs(1), 20);
 
 /// A channel that was removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,13 +59,14 @@ pub fn remove(namespace: &Namespace, channel: &str, force: bool) -> Result<Remov
         bytes,
     };
     let claimed = match owner::claim(namespace, channel, false) {
-        Ok(Some(claimed)) => claimed,
         // A directory without a lock file: what a remover left that died before its last step, or what a
         // creator is just making. Whoever gets the lock decides.
-        Ok(None) => match owner::claim(namespace, channel, true)? {
-            Some(claimed) => claimed,
-            None => return Ok(removed()),
-        },
+        Ok(None) => owner::claim(namespace, channel, true),
+        claimed => claimed,
+    };
+    let claimed = match claimed {
+        Ok(Some(claimed)) => claimed,
+        Ok(None) => return Ok(removed()),
         Err(OpenError::AlreadyOwned { pid, .. }) if !force => {
             return Err(ManageError::InUse {
                 channel: channel.to_owned(),
@@ -100,7 +101,7 @@ pub fn remove(namespace: &Namespace, channel: &str, force: bool) -> Result<Remov
 
 /// Removes a channel whose owner lives, and does not let go.
 fn remove_from_owner(namespace: &Namespace, channel: &str) -> Result<(), OpenError> {
-    let end = Instant::now() + STOPPED;
+    let mut tries = Tries::of(STOPPED.0, STOPPED.1);
     loop {
         let Some(directory) = ChannelDirectory::open(namespace, channel, false)? else {
             // Somebody else has removed it.
@@ -116,7 +117,7 @@ fn remove_from_owner(namespace: &Namespace, channel: &str) -> Result<(), OpenErr
             None => None,
         };
         let ours = matches!(&locked, Some(lock) if directory.still_named(lock));
-        if ours || Instant::now() >= end {
+        if ours || !tries.pause() {
             return mark_and_remove(&directory);
         }
     }

@@ -11,6 +11,11 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::sync::atomic::AtomicU32;
 
+/// Whether there is a call that sleeps on a word: the limit of waking (W5) is made of it.
+pub(crate) const HAS_FUTEXES: bool = true;
+/// Whether memory can be asked for in larger pages (W10).
+pub(crate) const HAS_HUGE_PAGES: bool = true;
+
 /// The cores that this process may use.
 pub(crate) fn cores() -> io::Result<Vec<usize>> {
     let allowed = sched_getaffinity(None)?;

@@ -9,16 +9,16 @@ mod windows;
 
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{
-    allocated, ask_for_huge_pages, ask_for_priority, bind, cores, run_when_idle, sleep,
-    this_program, wake,
+    HAS_FUTEXES, HAS_HUGE_PAGES, allocated, ask_for_huge_pages, ask_for_priority, bind, cores,
+    run_when_idle, sleep, this_program, wake,
 };
 #[cfg(not(any(target_os = "linux", windows)))]
 pub(crate) use other::{
-    allocated, ask_for_huge_pages, ask_for_priority, bind, cores, run_when_idle, sleep,
-    this_program, wake,
+    HAS_FUTEXES, HAS_HUGE_PAGES, allocated, ask_for_huge_pages, ask_for_priority, bind, cores,
+    run_when_idle, sleep, this_program, wake,
 };
 #[cfg(windows)]
 pub(crate) use windows::{
-    allocated, ask_for_huge_pages, ask_for_priority, bind, cores, run_when_idle, sleep,
-    this_program, wake,
+    HAS_FUTEXES, HAS_HUGE_PAGES, allocated, ask_for_huge_pages, ask_for_priority, bind, cores,
+    run_when_idle, sleep, this_program, wake,
 };

@@ -8,6 +8,11 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::sync::atomic::AtomicU32;
 
+/// Whether there is a call that sleeps on a word: the limit of waking (W5) is made of it.
+pub(crate) const HAS_FUTEXES: bool = false;
+/// Whether memory can be asked for in larger pages (W10).
+pub(crate) const HAS_HUGE_PAGES: bool = false;
+
 pub(crate) fn cores() -> io::Result<Vec<usize>> {
     Ok((0..std::thread::available_parallelism()?.get()).collect())
 }

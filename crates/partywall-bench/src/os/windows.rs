@@ -12,6 +12,11 @@ use windows_sys::Win32::System::Threading::{
     SetThreadAffinityMask,
 };
 
+/// Whether there is a call that sleeps on a word: the limit of waking (W5) is made of it.
+pub(crate) const HAS_FUTEXES: bool = false;
+/// Whether memory can be asked for in larger pages (W10).
+pub(crate) const HAS_HUGE_PAGES: bool = false;
+
 pub(crate) fn cores() -> io::Result<Vec<usize>> {
     let (mut allowed, mut all) = (0_usize, 0_usize);
     // SAFETY: stores two numbers into two of our own; the handle means this process.

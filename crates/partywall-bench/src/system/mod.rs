@@ -31,7 +31,31 @@ const UNIX_STREAM: &str = "unix stream";
 const SEQPACKET: &str = "unix seqpacket";
 /// A POSIX message queue.
 #[cfg(target_os = "linux")]
-pub(crate) const QUEUE: &str = "posix queue";
+const QUEUE: &str = "posix queue";
+
+/// Whether one of them carries bytes, in which nobody sees where a record ends.
+pub(crate) fn is_stream(name: &str) -> bool {
+    match name {
+        #[cfg(target_os = "linux")]
+        PIPE => true,
+        #[cfg(unix)]
+        UNIX_STREAM => true,
+        _ => false,
+    }
+}
+
+/// The largest record of one of them, in bytes.
+pub(crate) fn at_most(name: &str) -> usize {
+    match name {
+        // As large as users may make a message.
+        #[cfg(target_os = "linux")]
+        QUEUE => 8192,
+        // Larger ones need a larger buffer in the kernel than it has by itself.
+        #[cfg(target_os = "linux")]
+        SEQPACKET => 65_536,
+        _ => usize::MAX,
+    }
+}
 
 /// The party of a seat, if it is one of these.
 pub(crate) fn party(seat: &Seat) -> Option<Outcome<Box<dyn Party>>> {

@@ -4,6 +4,7 @@ use super::rivals::Rival;
 use super::{Entry, Group, Work};
 use crate::conductor::Run;
 use crate::limits::{HUGE, TWO_LINES};
+use crate::os;
 use std::time::Duration;
 
 const TURN: Duration = Duration::from_millis(1);
@@ -195,7 +196,7 @@ fn snapshots(run: &Run<'_>, quick: bool) -> Vec<Group> {
 }
 
 fn waking(run: &Run<'_>, quick: bool) -> Vec<Group> {
-    if !cfg!(target_os = "linux") {
+    if !os::HAS_FUTEXES {
         return Vec::new();
     }
     let cores: &[bool] = if quick { &[true] } else { &[true, false] };
@@ -285,7 +286,7 @@ fn large(quick: bool) -> Vec<Group> {
         "ns per frame",
         (name, Entry::limit("frames", 1)),
     );
-    if cfg!(target_os = "linux") {
+    if os::HAS_HUGE_PAGES {
         let huge = Entry::new(HUGE, "frames", 1);
         group
             .contenders

@@ -68,26 +68,15 @@ impl Rival {
 /// What the operating system has.
 fn of_the_system() -> Vec<Rival> {
     let rival = |&name: &&str| {
-        let streams = ["pipe", "unix stream"].contains(&name);
         let mut does = vec!["latency", "stream", "wake"];
-        if streams {
+        if system::is_stream(name) {
             does.extend(["batch", "frames"]);
         }
-        #[cfg(target_os = "linux")]
-        let at_most = match name {
-            // As large as users may make a message.
-            system::QUEUE => 8192,
-            // Larger ones need a larger buffer in the kernel than it has by itself.
-            _ if !streams => 65_536,
-            _ => usize::MAX,
-        };
-        #[cfg(not(target_os = "linux"))]
-        let at_most = usize::MAX;
         Rival {
             name: name.to_owned(),
             does: does.into_iter().map(str::to_owned).collect(),
             at_least: 0,
-            at_most,
+            at_most: system::at_most(name),
             followers: 1,
             program: None,
         }

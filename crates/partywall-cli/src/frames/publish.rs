@@ -14,7 +14,7 @@ use crate::ended::{self, Ended, complain};
 use crate::exit::{Exit, Failure};
 use crate::in_place;
 use crate::input::Input;
-use crate::options::{Place, Wait, WhenAlone, WhenFull, seconds, size};
+use crate::options::{Place, Protection, Wait, WhenAlone, WhenFull, protected, seconds, size};
 use crate::signals::Signals;
 
 /// Options of `partywall frames publish`.
@@ -85,6 +85,9 @@ pub(crate) struct PublishArguments {
     /// Give up when there is no free slot, or no subscriber, for so long
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     timeout: Option<Duration>,
+
+    #[command(flatten)]
+    protection: Protection,
 }
 
 /// Runs the command. At its end the channel is closed, unless it is to be kept.
@@ -139,7 +142,9 @@ fn publish_all(
         options = options.slots(slots);
     }
     let mut frames = Frames {
-        publisher: in_place::publish_in_place(options.open(&arguments.channel)?),
+        publisher: in_place::publish_in_place(
+            protected!(options, arguments.protection).open(&arguments.channel)?,
+        ),
         arguments,
         aside: Vec::new(),
         dropped,

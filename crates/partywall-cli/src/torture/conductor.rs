@@ -23,6 +23,11 @@ use crate::demo::scratch::{Scratch, random};
 /// For anything that takes a moment on an idle machine. Generous: the machine may be a busy one.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// From the start of the first process to the first that works: where it takes longer, rounds do.
+const USUAL_START: Duration = Duration::from_millis(25);
+const SLOWEST_START: Duration = Duration::from_secs(2);
+const SLOWEST_PACE: u32 = 4;
+
 pub(super) fn run(arguments: &TortureArguments, dir: Option<&Path>) -> Result<ExitCode, String> {
     let signal = Arc::new(AtomicUsize::new(0));
     for number in crate::os::ENDING {
@@ -129,6 +134,8 @@ struct Playing<'a> {
     arguments: &'a TortureArguments,
     signal: &'a AtomicUsize,
     began: Instant,
+    /// The plan's time goes so many times slower than the clock.
+    pace: u32,
     due: Vec<(Duration, Due)>,
     /// Who has each slot now.
     playing: Vec<Option<Player>>,
@@ -160,6 +167,7 @@ impl Round {
             arguments,
             signal,
             began: Instant::now(),
+            pace: 1,
             due: Vec::new(),
             playing: plan.slots.iter().map(|_| None).collect(),
             started: vec![0; plan.slots.len()],
@@ -190,6 +198,7 @@ impl Playing<'_> {
         for slot in 0..self.plan.slots.len() {
             self.start(slot)?;
         }
+        self.take_the_pace();
         let events = self.plan.events.iter();
         self.due = events
             .map(|event| (Duration::from_micros(event.at_us), Due::Deed(event.deed)))
@@ -200,7 +209,7 @@ impl Playing<'_> {
             if self.signal.load(Ordering::Relaxed) != 0 {
                 return Ok(false);
             }
-            let now = self.began.elapsed();
+            let now = self.now();
             if now >= end {
                 return Ok(true);
             }
@@ -212,10 +221,26 @@ impl Playing<'_> {
                 }
                 next => {
                     let until = next.map_or(end, |(at, _)| (*at).min(end));
-                    std::thread::sleep((until - now).min(Duration::from_millis(20)));
+                    std::thread::sleep(((until - now) * self.pace).min(Duration::from_millis(20)));
                 }
             }
         }
+    }
+
+    /// A plan is for processes that are there in some milliseconds. Where they take longer, all of it does: else they would be
+    /// killed, and the round be over, before they came to do anything.
+    fn take_the_pace(&mut self) {
+        let someone_works = || self.playing.iter().flatten().any(Player::is_at_work);
+        while !someone_works() && self.began.elapsed() < SLOWEST_START {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let taken = self.began.elapsed().as_millis() / USUAL_START.as_millis();
+        self.pace = (taken as u32).clamp(1, SLOWEST_PACE);
+    }
+
+    /// By the plan's time.
+    fn now(&self) -> Duration {
+        self.began.elapsed() / self.pace
     }
 
     fn start(&mut self, slot: usize) -> Result<(), String> {
@@ -242,11 +267,11 @@ impl Playing<'_> {
     }
 
     fn bring_about(&mut self, due: Due) -> Result<(), String> {
-        let now = self.began.elapsed();
+        let now = self.now();
         match due {
             Due::Start(slot) => self.start(slot)?,
             Due::GoOn(slot) => {
-                if let Some(player) = &self.playing[slot] {
+                if let Some(player) = &mut self.playing[slot] {
                     player.go_on();
                 }
             }
@@ -260,7 +285,7 @@ impl Playing<'_> {
                 }
             }
             Due::Deed(Deed::Stop { slot, still_us }) => {
-                if let Some(player) = &self.playing[slot] {
+                if let Some(player) = &mut self.playing[slot] {
                     player.stop();
                     self.round.stops += 1;
                     let back = now + Duration::from_micros(still_us);
@@ -318,7 +343,7 @@ impl Playing<'_> {
     /// Brings everybody back, and has them come to an end: those first whose end the others wait for.
     fn finish(&mut self) -> Result<(), String> {
         for slot in 0..self.plan.slots.len() {
-            match &self.playing[slot] {
+            match &mut self.playing[slot] {
                 Some(player) => player.go_on(),
                 None => self.start(slot)?,
             }

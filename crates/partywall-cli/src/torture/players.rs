@@ -15,6 +15,10 @@ use crate::demo::event::now_ns;
 use crate::demo::record::mix;
 use crate::os;
 
+/// How often a process is started at most, and how long after the try before.
+const TRIES: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(50);
+
 /// Where the processes of a round do what they do.
 #[derive(Debug)]
 pub(super) struct Place<'a> {
@@ -31,6 +35,7 @@ pub(super) struct Player {
     slot: usize,
     source: u64,
     killed: Option<u64>,
+    stopped: bool,
     /// Runs the other program.
     pub(super) is_other: bool,
     notes: PathBuf,
@@ -67,30 +72,43 @@ impl Player {
         let mut program = other.map_or_else(os::this_program, Command::new);
         // Ctrl-C is for the conductor, who ends the others in good order.
         os::set_apart(&mut program);
-        let child = program
+        program
             .args(["torture", "--worker", &assignment])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
-            .stderr(File::create(&complaints).map_err(problem)?)
-            .spawn()
-            .map_err(problem)?;
+            .stderr(File::create(&complaints).map_err(problem)?);
+        let child = spawn(&mut program).map_err(problem)?;
         Ok(Player {
             child,
             slot,
             source,
             killed: None,
+            stopped: false,
             is_other: other.is_some(),
             notes: file("journal"),
             complaints,
         })
     }
 
-    pub(super) fn stop(&self) {
-        os::stop(&self.child);
+    /// Whether it has begun to write down what it does.
+    pub(super) fn is_at_work(&self) -> bool {
+        self.notes.exists()
     }
 
-    pub(super) fn go_on(&self) {
-        os::go_on(&self.child);
+    /// Stops it until the next [`Self::go_on`], however often it is told to: Windows would count, and have it told to go on
+    /// as often.
+    pub(super) fn stop(&mut self) {
+        if !self.stopped {
+            os::stop(&self.child);
+            self.stopped = true;
+        }
+    }
+
+    pub(super) fn go_on(&mut self) {
+        if self.stopped {
+            os::go_on(&self.child);
+            self.stopped = false;
+        }
     }
 
     /// SIGKILL, and no return before the kernel has taken everything from it.
@@ -147,6 +165,17 @@ impl Player {
             entries: journal::read(&self.notes)?,
         })
     }
+}
+
+/// Wine cannot start a process at times when it is busy.
+fn spawn(program: &mut Command) -> std::io::Result<Child> {
+    for _ in 0..TRIES {
+        if let Ok(child) = program.spawn() {
+            return Ok(child);
+        }
+        std::thread::sleep(PAUSE);
+    }
+    program.spawn()
 }
 
 impl Drop for Player {

@@ -38,6 +38,8 @@ pub(crate) struct ChannelDirectory {
     pub(crate) readers: Readers,
     /// What is mapped here is kept out of swap.
     pub(crate) lock_memory: bool,
+    /// The lock file under which files are made here.
+    claim: Option<FileIdentity>,
 }
 
 /// An error of the system about one channel, as the error that fits it best.
@@ -147,6 +149,7 @@ impl ChannelDirectory {
                         directory,
                         readers: Readers::default(),
                         lock_memory: false,
+                        claim: None,
                     }));
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -284,6 +287,23 @@ impl ChannelDirectory {
             self.directory.identity(),
             self.namespace.directory().identity_of(&self.name),
         ) && same(lock, self.directory.identity_of(LOCK))
+    }
+
+    /// Files are made here under this lock from now on, as long as it has its name.
+    pub(crate) fn claim_by(&mut self, lock: &LockFile) {
+        self.claim = lock.identity().ok();
+    }
+
+    /// Whoever was stopped in the middle of making files until the channel was removed by force must not go on where another
+    /// makes it anew: nothing gets a name, or loses one, under a lock that has lost its own.
+    ///
+    /// # Errors
+    /// As if the directory was gone.
+    pub(crate) fn expect_the_claim_to_stand(&self) -> io::Result<()> {
+        match self.claim {
+            Some(lock) if !self.still_names(Ok(lock)) => Err(io::ErrorKind::NotFound.into()),
+            _ => Ok(()),
+        }
     }
 
     /// An error of the system about this channel: about its directory, if it is one of permissions.

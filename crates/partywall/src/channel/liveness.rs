@@ -19,10 +19,10 @@ pub(crate) const NAMES: u64 = 1;
 pub(crate) const FILES: u64 = 2;
 
 /// How long a claimant tries: whoever evicts, removes or claims holds a byte for moments only.
-pub(crate) const PATIENCE: Duration = Duration::from_millis(50);
+const PATIENCE: Duration = Duration::from_millis(50);
 
 /// Between two tries.
-pub(crate) const PAUSE: Duration = Duration::from_micros(200);
+const PAUSE: Duration = Duration::from_micros(200);
 
 /// How often a claimant tries at least, which a slow machine does not come to in [`PATIENCE`].
 const TRIES: u32 = 100;
@@ -36,9 +36,14 @@ pub(crate) struct Tries {
 
 impl Tries {
     pub(crate) fn begin() -> Self {
+        Self::of(PATIENCE, TRIES)
+    }
+
+    /// For so long, and so often at least.
+    pub(crate) fn of(patience: Duration, least: u32) -> Self {
         Tries {
-            end: Instant::now() + PATIENCE,
-            left: TRIES,
+            end: Instant::now() + patience,
+            left: least,
         }
     }
 
@@ -64,17 +69,16 @@ pub(crate) fn seat_byte(generation: u64, seat: u32) -> u64 {
 
 /// Locks a byte that others hold only for moments, unless its holder is there to stay.
 pub(crate) fn lock_patiently(lock: &LockFile, byte: u64) -> io::Result<bool> {
-    let end = Instant::now() + PATIENCE;
+    let mut tries = Tries::begin();
     while !lock.try_lock(byte)? {
         // Only looked at while it is held, so that it is tried a number of times that does not depend on the clock.
         loop {
-            if Instant::now() >= end {
+            if !tries.pause() {
                 return Ok(false);
             }
             if !lock.is_locked(byte)? {
                 break;
             }
-            std::thread::sleep(PAUSE);
         }
     }
     Ok(true)

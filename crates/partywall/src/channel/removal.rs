@@ -8,11 +8,10 @@
 
 use std::io;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
 
 use super::directory::{ChannelDirectory, LOCK, ROOT, UNFINISHED, owner_file, peers_file};
 use super::generation;
-use super::liveness::{FILES, OWNER, PATIENCE, PAUSE, lock_patiently, seat_byte};
+use super::liveness::{FILES, OWNER, Tries, lock_patiently, seat_byte};
 use super::root::{self, Found};
 use crate::error::{Denied, OpenError};
 use crate::layout::header::State;
@@ -263,12 +262,11 @@ pub(crate) fn remove_if_closed_and_unused(channel: &ChannelDirectory, lock: &Loc
     };
     // Busy: another who leaves is just looking, or the producer has not let go yet: then it is our turn in a
     // moment. Or there is a new owner: then it is closed no longer.
-    let end = Instant::now() + PATIENCE;
+    let mut tries = Tries::begin();
     while !matches!(lock.try_lock(OWNER), Ok(true)) {
-        if Instant::now() >= end || closed() != Some(true) {
+        if closed() != Some(true) || !tries.pause() {
             return;
         }
-        std::thread::sleep(PAUSE);
     }
     if matches!(lock_patiently(lock, FILES), Ok(true)) {
         if channel.still_named(lock) && closed() == Some(true) {

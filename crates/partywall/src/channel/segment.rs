@@ -524,6 +524,11 @@ pub(crate) fn create(
 ) -> Result<Region<Writable>, OpenError> {
     let unfinished = format!("{file}{UNFINISHED}");
     let files = channel.files();
+    let stands = || {
+        let stands = channel.expect_the_claim_to_stand();
+        stands.map_err(|error| channel.error(Denied::Make, "go on making a segment", error))
+    };
+    stands()?;
     match files.remove_file(&unfinished) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             let operation = "remove what a dead creator left";
@@ -559,6 +564,7 @@ pub(crate) fn create(
     fill(&region);
     // SYNC publish
     region.store32(header::STATE, header.state.0, Release);
+    stands()?;
     files.rename(&unfinished, file).map_err(|error| {
         let _ = files.remove_file(&unfinished);
         named(channel, file, Denied::Make, "name a segment", error)

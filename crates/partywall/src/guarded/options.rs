@@ -1,9 +1,9 @@
 //! How a guarded record is opened.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{Record, TypedRecord};
-use crate::channel::liveness::{PAUSE, Tries};
+use crate::channel::liveness::Tries;
 use crate::channel::namespace::Namespace;
 use crate::channel::owner;
 use crate::channel::visit::{self, Visited};
@@ -17,8 +17,9 @@ use crate::memory::{Region, Shared, SharedMut, Writable};
 use crate::record;
 use crate::wait::{StopToken, WaitStrategy};
 
-/// How long to try while somebody else makes the record, or holds it.
-const MAKING: Duration = Duration::from_secs(5);
+/// How long to try while somebody else makes the record, or holds it, and how often at least, on a slow machine: each try has
+/// patience of its own.
+const MAKING: (Duration, u32) = (Duration::from_secs(5), 100);
 
 #[derive(Debug)]
 pub(super) struct Records;
@@ -85,7 +86,7 @@ impl RecordOptions {
         };
         let wanted = self.slots.wanted(&settings)?;
         owner::check_readers(Pattern::Guarded, &wanted)?;
-        let end = Instant::now() + MAKING;
+        let mut making = Tries::of(MAKING.0, MAKING.1);
         // What was just made: its memory may go with the last who has it.
         let mut _made;
         let mut tries = None;
@@ -112,7 +113,7 @@ impl RecordOptions {
                         continue;
                     }
                 }
-                if stands || Instant::now() >= end {
+                if stands || !making.pause() {
                     return opened;
                 }
                 continue;
@@ -123,9 +124,7 @@ impl RecordOptions {
                     drop(owned.reclaim());
                     _made = owned.role;
                 }
-                Err(OpenError::AlreadyOwned { .. }) if Instant::now() < end => {
-                    std::thread::sleep(PAUSE);
-                }
+                Err(OpenError::AlreadyOwned { .. }) if making.pause() => {}
                 Err(error) => return Err(error),
             }
         }

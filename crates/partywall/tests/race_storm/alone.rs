@@ -8,10 +8,10 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use partywall::ring::Alone;
-use partywall::{OpenError, SendError};
+use partywall::{ManageError, OpenError, SendError, manage};
 use rustix::fs::{FlockOperation, flock};
 
-use crate::common::{Place, system};
+use crate::common::{Place, Random, system};
 use crate::{Actor, FAULT, HANG, ROLE};
 
 pub(crate) struct Witness(File);
@@ -140,6 +140,46 @@ pub(crate) fn a_forced_remover_that_was_stopped_anywhere_takes_no_other_channel_
     }
     println!("waited for the remover, stayed, went: {met:?}");
     assert!(met[0] > 5 && met[2] > 0, "{met:?}");
+}
+
+/// Its maker stands still in the middle of it, the channel is removed by force, and another makes it anew: when the first one goes
+/// on, it changes nothing there, and gets in afterwards, or is told whose the channel is.
+/// Each stop takes a second, for which force waits: unless all are asked for, one in seven, others each time.
+pub(crate) fn a_maker_that_was_stopped_anywhere_changes_nothing_of_what_another_made() {
+    let full = std::env::var("PARTYWALL_SWEEP").is_ok_and(|sweep| sweep == "full");
+    let step = if full { 1 } else { 7 };
+    let first = 1 + Random::from_environment().below(step);
+    let mut waited = 0;
+    for point in (first..).step_by(step as usize) {
+        let place = Place::new();
+        let role = format!("{} - ring c make 1", place.path().display());
+        let mut maker = system::this_program();
+        maker.env(ROLE, role).env(FAULT, format!("stop:{point}"));
+        let mut maker = maker.stdin(Stdio::null()).spawn().unwrap();
+        if !stopped(rustix::process::Pid::from_child(&maker)) {
+            assert!(maker.wait().unwrap().success());
+            break;
+        }
+        let begun = Instant::now();
+        match manage::remove(&place.namespace, "c", true) {
+            Ok(_) | Err(ManageError::Open(OpenError::Missing { .. })) => {}
+            Err(error) => panic!("point {point}: {error}"),
+        }
+        // It had the lock on the files, so it was waited for.
+        waited += u32::from(begun.elapsed() > Duration::from_millis(900));
+        let options = place.producer().heartbeat(false).alone(Alone::Discard);
+        let mut producer = options.open("c").unwrap();
+        system::go_on(&maker);
+        assert!(maker.wait().unwrap().success(), "point {point}");
+        let mut consumer = place.consumer().heartbeat(false).attach("c").unwrap();
+        producer.send(b"a record").unwrap();
+        assert_eq!(&consumer.recv().unwrap()[..], b"a record", "point {point}");
+        drop(consumer);
+        producer.close().unwrap();
+        assert_eq!(place.files(), Vec::<String>::new(), "point {point}");
+    }
+    println!("waited for the maker {waited} times");
+    assert!(waited > 5, "{waited}");
 }
 
 /// Whether a child of ours has stopped; if not it has ended.

@@ -69,6 +69,8 @@ pub(crate) fn claim(
             });
         }
         if channel.still_named(&lock) {
+            let mut channel = channel;
+            channel.claim_by(&lock);
             return Ok(Some(Claimed { channel, lock }));
         }
     }
@@ -138,7 +140,10 @@ fn open_with_files<R: OwnerRole>(
             None => claimed.channel.files().readers_of(ROOT).unwrap_or_default(),
         };
         let found = root::open_writable(&claimed.channel);
-        if found.is_err() && !claimed.channel.has_root() {
+        if found.is_err()
+            && !claimed.channel.has_root()
+            && claimed.channel.still_named(&claimed.lock)
+        {
             removal::unmake(&claimed.channel);
         }
         match found? {
@@ -146,7 +151,10 @@ fn open_with_files<R: OwnerRole>(
                 // Its remover died in the middle.
                 removal::remove(&claimed.channel, None)?;
             }
-            Found::Absent => return create_first(claimed, wanted),
+            Found::Absent => match create_first(claimed, wanted)? {
+                Some(owned) => return Ok(owned),
+                None => continue,
+            },
             Found::Ready(root, root_header) => {
                 expect_pattern(name, &root_header, &[R::PATTERN])?;
                 let generations = root::generations(&root).map_err(|lie| OpenError::Damaged {
@@ -214,7 +222,11 @@ fn open_with_files<R: OwnerRole>(
     })
 }
 
-fn create_first<R: OwnerRole>(claimed: Claimed, wanted: &Wanted) -> Result<Owned<R>, OpenError> {
+/// Makes a channel; `None` if it was removed by force meanwhile, and may be another's by now.
+fn create_first<R: OwnerRole>(
+    claimed: Claimed,
+    wanted: &Wanted,
+) -> Result<Option<Owned<R>>, OpenError> {
     let Claimed { channel, lock } = claimed;
     let made = generation::create(&channel, 1, os::random_word(), wanted, Base::default())
         .and_then(|(header, role)| {
@@ -222,6 +234,7 @@ fn create_first<R: OwnerRole>(claimed: Claimed, wanted: &Wanted) -> Result<Owned
         });
     let (header, role, root) = match made {
         Ok(made) => made,
+        Err(_) if !channel.still_named(&lock) => return Ok(None),
         Err(error) => {
             // Nothing is left of what could not be made; that this fails too is not the error that counts.
             removal::unmake(&channel);
@@ -240,7 +253,7 @@ fn create_first<R: OwnerRole>(claimed: Claimed, wanted: &Wanted) -> Result<Owned
     };
     owned.let_readers_in()?;
     owned.take_office();
-    Ok(owned)
+    Ok(Some(owned))
 }
 
 /// Makes the generation after one whose memory went with the last process that had it. What was in it is lost, and nobody

@@ -6,6 +6,9 @@
 //! A file that somebody has open or mapped keeps its name after `DeleteFile` until he closes it, and with a view it
 //! cannot be deleted at all. So a file is first moved aside, into a directory of removed files, and deleted there if that
 //! is possible; what is not is deleted by whoever opens the namespace, or removes something, after the last view has gone.
+//!
+//! Directories are not moved: one that is deleted while somebody has it open keeps its name for that moment, and every use of
+//! the name is denied. That is no matter of rights, and whoever comes by then finds it gone ([`unless_going`]).
 #![allow(unsafe_code)]
 
 use std::fs::{self, OpenOptions};
@@ -15,7 +18,9 @@ use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use windows_sys::Win32::Foundation::{HANDLE, INVALID_HANDLE_VALUE};
+use windows_sys::Win32::Foundation::{
+    ERROR_ACCESS_DENIED, ERROR_SHARING_VIOLATION, HANDLE, INVALID_HANDLE_VALUE,
+};
 use windows_sys::Win32::Storage::FileSystem::{
     BY_HANDLE_FILE_INFORMATION, CreateDirectoryW, FILE_ATTRIBUTE_REPARSE_POINT,
     FILE_ATTRIBUTE_TEMPORARY, FILE_FLAG_BACKUP_SEMANTICS, FILE_FLAG_OPEN_REPARSE_POINT,
@@ -36,6 +41,20 @@ const SHARE: u32 = FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE;
 
 /// Where removed files wait for their last view to go. No channel has such a name.
 const REMOVED: &str = ".removed";
+
+/// How often something is tried at most that others prevent for moments.
+const TRIES: u32 = 64;
+
+/// `STATUS_DELETE_PENDING` of ntstatus.h.
+const DELETE_PENDING: i32 = 0xC000_0056_u32.cast_signed();
+
+/// How long whoever has something open that is being deleted may need to close it.
+const PAUSE: Duration = Duration::from_millis(1);
+
+#[link(name = "ntdll")]
+unsafe extern "system" {
+    fn RtlGetLastNtStatus() -> i32;
+}
 
 /// What a directory of the user's own would have as its mode.
 const OWNER_ONLY: u32 = 0o700;
@@ -110,8 +129,13 @@ impl Directory {
         fault_point();
         let attributes = security::OwnerOnly::of_directory()?.attributes();
         // SAFETY: the name ends with a zero; the attributes' descriptor lives as long as the process.
-        match unsafe { CreateDirectoryW(wide(path.as_os_str()).as_ptr(), &raw const attributes) } {
-            0 => Err(io::Error::last_os_error()),
+        let made =
+            unsafe { CreateDirectoryW(wide(path.as_os_str()).as_ptr(), &raw const attributes) };
+        match made {
+            0 => match io::Error::last_os_error() {
+                error if is_going(&error) => Err(io::ErrorKind::AlreadyExists.into()),
+                error => Err(error),
+            },
             _ => Ok(()),
         }
     }
@@ -131,7 +155,8 @@ impl Directory {
     /// Removes an empty directory.
     pub(crate) fn remove_child(&self, name: &str) -> io::Result<()> {
         fault_point();
-        let removed = fs::remove_dir(self.path.join(name));
+        let path = self.path.join(name);
+        let removed = patiently(|| unless_going(fs::remove_dir(&path)));
         // The last views of earlier removals may have gone meanwhile.
         sweep(&self.path.join(REMOVED));
         removed
@@ -139,7 +164,7 @@ impl Directory {
 
     /// Opens an existing regular file; never follows a link.
     pub(crate) fn open_file(&self, name: &str, mode: OpenMode) -> io::Result<File> {
-        let file = options(mode).open(self.path.join(name))?;
+        let file = unless_going(options(mode).open(self.path.join(name)))?;
         let metadata = file.metadata()?;
         if !metadata.is_file() || metadata.file_attributes() & FILE_ATTRIBUTE_REPARSE_POINT != 0 {
             return Err(io::Error::new(
@@ -162,9 +187,8 @@ impl Directory {
         if create {
             fault_point();
         }
-        let file = options(OpenMode::ReadWrite)
-            .create(create)
-            .open(self.path.join(name))?;
+        let mut options = options(OpenMode::ReadWrite);
+        let file = unless_going(options.create(create).open(self.path.join(name)))?;
         Ok(LockFile::new(file))
     }
 
@@ -209,42 +233,84 @@ impl Directory {
     /// Gives a complete file its final name, replacing whatever had it.
     pub(crate) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         fault_point();
-        rename(&self.path.join(from), &self.path.join(to))
+        self.expect_to_be_there()?;
+        let (from, place) = (self.path.join(from), self.path.join(to));
+        match rename(&from, &place) {
+            // What a dead maker or remover left there is mapped by somebody yet, and cannot be replaced.
+            Err(error)
+                if error.kind() == io::ErrorKind::PermissionDenied
+                    && fs::symlink_metadata(&place).is_ok() =>
+            {
+                self.remove_file(to)?;
+                rename(&from, &place)
+            }
+            done => done,
+        }
+    }
+
+    /// Paths mean whatever has the name: who was stopped until this directory was removed must change nothing in the next.
+    fn expect_to_be_there(&self) -> io::Result<()> {
+        match self.is_gone() {
+            true => Err(io::ErrorKind::NotFound.into()),
+            false => Ok(()),
+        }
     }
 
     /// Removes a file: its name is free at once, its bytes go with the last who has it open.
     pub(crate) fn remove_file(&self, name: &str) -> io::Result<()> {
         fault_point();
+        self.expect_to_be_there()?;
         let path = self.path.join(name);
         let Some(namespace) = self.path.parent() else {
             return fs::remove_file(path);
         };
         let removed = namespace.join(REMOVED);
-        match Self::create(&removed, OWNER_ONLY) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                // Nowhere to move it to: then as well as it goes.
-                return fs::remove_file(path);
+        for _ in 0..TRIES {
+            match Self::create(&removed, OWNER_ONLY) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => break,
+                _ => {}
             }
-            _ => {}
+            let aside = removed.join(format!("{:016x}", random_word()));
+            match rename(&path, &aside) {
+                // Whoever has just emptied the directory has removed it, too.
+                Err(error)
+                    if error.kind() == io::ErrorKind::NotFound
+                        && fs::symlink_metadata(&path).is_ok() => {}
+                Err(error) => return Err(error),
+                Ok(()) => {
+                    // Somebody may still have a view of it; then a later sweep does it.
+                    let _ = fs::remove_file(aside);
+                    return Ok(());
+                }
+            }
         }
-        let aside = removed.join(format!("{:016x}", random_word()));
-        rename(&path, &aside)?;
-        // Somebody may still have a view of it; then a later sweep does it.
-        let _ = fs::remove_file(aside);
-        Ok(())
+        // Nowhere to move it to: then as well as it goes.
+        fs::remove_file(path)
     }
 
-    /// Every name here.
+    /// Every name here; none if the directory was removed meanwhile.
     pub(crate) fn names(&self) -> io::Result<Vec<String>> {
-        let mut names = Vec::new();
-        for entry in fs::read_dir(&self.path)? {
+        let listed = patiently(|| {
+            let entries = fs::read_dir(&self.path)?;
             // Names that are not Unicode are left out, for none of ours is.
-            if let Ok(name) = entry?.file_name().into_string() {
-                names.push(name);
-            }
-        }
+            let names = entries.map(|entry| Ok(entry?.file_name().into_string().ok()));
+            names.collect::<io::Result<Vec<Option<String>>>>()
+        });
+        let mut names: Vec<String> = match listed {
+            Ok(names) => names.into_iter().flatten().collect(),
+            Err(_) if self.is_gone() => Vec::new(),
+            Err(error) => return Err(error),
+        };
         names.sort_unstable();
         Ok(names)
+    }
+
+    /// Whether there is no such directory any more, or another one of that name.
+    fn is_gone(&self) -> bool {
+        match FileIdentity::of_directory(&self.path) {
+            Ok(found) => found != self.identity,
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        }
     }
 
     /// Which file a name here means now.
@@ -253,13 +319,13 @@ impl Directory {
             .access_mode(0)
             .share_mode(SHARE)
             .custom_flags(FILE_FLAG_BACKUP_SEMANTICS | FILE_FLAG_OPEN_REPARSE_POINT)
-            .open(self.path.join(name))?;
-        FileIdentity::of(&file)
+            .open(self.path.join(name));
+        FileIdentity::of(&unless_going(file)?)
     }
 
     /// Bytes that a file here takes, or the section that it names if that is there.
     pub(crate) fn bytes_of(&self, name: &str) -> io::Result<u64> {
-        let len = fs::symlink_metadata(self.path.join(name))?.len();
+        let len = unless_going(fs::symlink_metadata(self.path.join(name)))?.len();
         if len != STUB {
             return Ok(len);
         }
@@ -327,7 +393,7 @@ impl Directory {
 
     /// The same of a name here.
     pub(crate) fn owner_and_mode_of(&self, name: &str) -> io::Result<(u32, u32)> {
-        fs::symlink_metadata(self.path.join(name))?;
+        unless_going(fs::symlink_metadata(self.path.join(name)))?;
         Ok((super::user_id(), 0o600))
     }
 
@@ -396,8 +462,41 @@ fn rename(from: &Path, to: &Path) -> io::Result<()> {
     let (from, to) = (wide(from.as_os_str()), wide(to.as_os_str()));
     // SAFETY: both names end with a zero.
     match unsafe { MoveFileExW(from.as_ptr(), to.as_ptr(), MOVEFILE_REPLACE_EXISTING) } {
-        0 => Err(io::Error::last_os_error()),
+        0 => unless_going(Err(io::Error::last_os_error())),
         _ => Ok(()),
+    }
+}
+
+/// Whether the call that has just failed in this thread did so because what has the name is being deleted. By then whoever has
+/// it open has had a moment to close it.
+fn is_going(error: &io::Error) -> bool {
+    let denied = error.raw_os_error() == Some(ERROR_ACCESS_DENIED.cast_signed());
+    // SAFETY: reads a number of this thread's.
+    let going = denied && unsafe { RtlGetLastNtStatus() } == DELETE_PENDING;
+    if going {
+        std::thread::sleep(PAUSE);
+    }
+    going
+}
+
+/// Does what is refused while somebody has a directory open in a way that is not shared: who lists or removes it, for moments.
+fn patiently<T>(act: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    for _ in 0..TRIES {
+        match act() {
+            Err(error) if error.raw_os_error() == Some(ERROR_SHARING_VIOLATION.cast_signed()) => {
+                std::thread::sleep(PAUSE);
+            }
+            done => return done,
+        }
+    }
+    act()
+}
+
+/// What is being deleted is not there any more, though its name still is.
+fn unless_going<T>(done: io::Result<T>) -> io::Result<T> {
+    match done {
+        Err(error) if is_going(&error) => Err(io::ErrorKind::NotFound.into()),
+        done => done,
     }
 }
 
@@ -519,7 +618,8 @@ impl FileIdentity {
             .access_mode(FILE_GENERIC_READ)
             .share_mode(SHARE)
             .custom_flags(FILE_FLAG_BACKUP_SEMANTICS | FILE_FLAG_OPEN_REPARSE_POINT)
-            .open(path)?;
+            .open(path);
+        let directory = unless_going(directory)?;
         let metadata = directory.metadata()?;
         if metadata.file_attributes() & FILE_ATTRIBUTE_REPARSE_POINT != 0 || !metadata.is_dir() {
             return Err(io::Error::new(
