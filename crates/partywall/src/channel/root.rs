@@ -36,7 +36,7 @@ pub(crate) fn generations(root: &impl Shared) -> Result<Generations, Lie> {
             return Err(Lie {
                 word: "current generation",
                 place: CURRENT,
-                expected: "1 to 2^55 - 1, and not before the oldest",
+                expected: "1 to 2^55 - 1, and from the oldest to 2^16 behind it",
                 found: current,
             });
         }

@@ -573,7 +573,7 @@ pub(crate) fn create(
 }
 
 /// Names cannot be changed: it is the directory that forbids it, or something else has the name.
-fn named(
+pub(super) fn named(
     channel: &ChannelDirectory,
     file: &str,
     denied: Denied,

@@ -10,7 +10,7 @@ use crate::channel::liveness::{FILES, OWNER, lock_patiently};
 use crate::channel::namespace::Namespace;
 use crate::channel::removal;
 use crate::channel::root::{self, Found, Generations};
-use crate::channel::segment::Header;
+use crate::channel::segment::{self, Header};
 use crate::error::{Denied, OpenError};
 use crate::layout::header::{self, Phase, State};
 use crate::layout::last_error::LastError;
@@ -336,18 +336,20 @@ impl<R: OwnerRole> Owned<R> {
     /// died half-way. The lock file stays the owner's alone: who may open it, for reading even, could lock out others.
     fn let_readers_in(&self) -> Result<(), OpenError> {
         let (files, readers) = (self.channel.files(), self.channel.readers);
-        let failed = |error| {
-            self.channel
-                .error(Denied::Make, "change who may read the channel", error)
+        let operation = "change who may read the channel";
+        let set = |name: &str| {
+            let set = files.set_readers_of(name, readers);
+            set.map_err(|error| segment::named(&self.channel, name, Denied::Make, operation, error))
         };
         // The root first: it says to a successor what was wanted.
-        files.set_readers_of(ROOT, readers).map_err(failed)?;
+        set(ROOT)?;
         for number in self.oldest..=self.header.generation {
             for name in [owner_file(number), peers_file(number)] {
-                files.set_readers_of(&name, readers).map_err(failed)?;
+                set(&name)?;
             }
         }
-        files.set_readers(readers).map_err(failed)
+        let set = files.set_readers(readers);
+        set.map_err(|error| self.channel.error(Denied::Make, operation, error))
     }
 
     /// In what the generation falls short of what is wanted.
