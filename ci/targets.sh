@@ -118,9 +118,10 @@ suite() {
 }
 # What runs programs of another processor, if the kernel alone does not.
 foreign=()
-# What is run where programs start slowly, unless everything is asked for.
-usual_windows=(demo collect lock schema stream tools values frames
-    growth_ended frames_growth mpsc page_file ring slots typed waiting wrap bad_input corpus allocations clocks)
+# What is run where programs start slowly, unless everything is asked for: all but what takes longest. PLATFORM.md says what that is.
+usual_windows=(demo collect lock schema stream tools values frames bench "src (lib)" "src (bin)"
+    growth growth_mpsc growth_ended frames_growth mpsc page_file ring slots typed waiting wrap bad_input corpus allocations clocks
+    races race_storm protocol_document recovery_matrix schema_text)
 usual_aarch64=(ring guarded halves)
 [ -z "${PARTYWALL_WHOLE_SUITE:-}" ] || usual_windows=() usual_aarch64=()
 

@@ -28,8 +28,10 @@ pub(crate) fn share() -> usize {
     depth().and_then(|depth| depth.parse().ok()).unwrap_or(1)
 }
 
-fn thin() -> usize {
-    if full() { 1 } else { 9 * share() }
+/// What is told about a pattern.
+fn told_of(pattern: Pattern, stage: &Stage) -> Vec<Lie> {
+    let all = lies::all(pattern.name(), stage, if full() { 1 } else { 9 });
+    all.into_iter().step_by(share()).collect()
 }
 
 /// Makes what lies about a pattern are made of, and keeps it where another process finds it.
@@ -75,11 +77,7 @@ pub(crate) fn child(path: &Path, pattern: &str, aside: &Path, from: usize) {
     let namespace = Namespace::open(path).unwrap();
     let stage = load(aside);
     let directory = path.join(CHANNEL);
-    for (index, lie) in lies::all(pattern.name(), &stage, thin())
-        .iter()
-        .enumerate()
-        .skip(from)
-    {
+    for (index, lie) in told_of(pattern, &stage).iter().enumerate().skip(from) {
         stage.honest.restore(&directory);
         println!("{index}");
         lie.tell(&stage, &directory);
@@ -91,7 +89,7 @@ pub(crate) fn child(path: &Path, pattern: &str, aside: &Path, from: usize) {
 fn tell(pattern: Pattern, harm: &mut Vec<String>) -> usize {
     let (place, aside) = (Place::new(), system::directory());
     let stage = prepare(pattern, aside.path());
-    let all = lies::all(pattern.name(), &stage, thin());
+    let all = told_of(pattern, &stage);
     let describe = |lie: &Lie| match *lie {
         Lie::Word { file, at, value } => {
             format!("{}, offset {at}: the word became {value:#x}", FILES[file])
