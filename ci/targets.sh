@@ -122,7 +122,9 @@ foreign=()
 usual_windows=(demo collect lock schema stream tools values frames bench "src (lib)" "src (bin)"
     growth growth_mpsc growth_ended frames_growth mpsc page_file ring slots typed waiting wrap bad_input corpus allocations clocks
     races race_storm protocol_document recovery_matrix schema_text)
-usual_aarch64=(ring guarded halves)
+usual_aarch64=(collect demo lock schema tools values frames hostile protection "src (bin)"
+    growth growth_mpsc growth_ended frames_growth mpsc page_file ring slots typed waiting wrap bad_input corpus allocations clocks
+    races race_storm many guarded halves fork signals python_reader python_schema python_slots protocol_document recovery_matrix schema_text)
 [ -z "${PARTYWALL_WHOLE_SUITE:-}" ] || usual_windows=() usual_aarch64=()
 
 # A word that a process of one build stores and a process of the other loads is never half of two.

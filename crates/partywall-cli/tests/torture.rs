@@ -60,25 +60,30 @@ fn a_round_of_each_pattern_finds_nothing() {
     let kept = tempfile::tempdir().expect("a directory");
     let mut kills = 0;
     for pattern in PATTERNS {
-        // Wine takes a while to start them all.
-        let seconds = if cfg!(windows) { "6" } else { "1" };
-        let arguments = ["--seconds", seconds, "--seed", "1", "--pattern", pattern];
-        let output = torture(kept.path(), &arguments)
-            .output()
-            .expect("it starts");
-        let told = report(&output);
-        assert!(output.status.success(), "{output:?}");
-        assert_eq!(kept_in(kept.path()), Vec::<std::path::PathBuf>::new());
-        for what in ["lost", "torn", "problems"] {
-            assert_eq!(count(&told, what), 0, "{told}");
+        let mut records = 0;
+        // How far a round gets is for the machine to say.
+        for seed in 1..21 {
+            let seed_text = seed.to_string();
+            let arguments = ["--seconds", "1", "--seed", &seed_text, "--pattern", pattern];
+            let output = torture(kept.path(), &arguments)
+                .output()
+                .expect("it starts");
+            let told = report(&output);
+            assert!(output.status.success(), "{output:?}");
+            assert_eq!(kept_in(kept.path()), Vec::<std::path::PathBuf>::new());
+            for what in ["lost", "torn", "problems"] {
+                assert_eq!(count(&told, what), 0, "{told}");
+            }
+            assert_eq!(count(&told, "seed"), seed);
+            assert_eq!(told["patterns"][0]["pattern"], pattern);
+            assert!(count(&told, "rounds") > 0, "{told}");
+            records += count(&told, "records");
+            kills += count(&told, "kills");
+            if records > 0 {
+                break;
+            }
         }
-        assert_eq!(count(&told, "seed"), 1);
-        assert_eq!(told["patterns"][0]["pattern"], pattern);
-        assert!(
-            count(&told, "rounds") > 0 && count(&told, "records") > 0,
-            "{told}"
-        );
-        kills += count(&told, "kills");
+        assert!(records > 0, "{pattern}: nobody received anything");
     }
     assert!(kills > 20, "{kills}");
 }
