@@ -462,6 +462,8 @@ fn a_snapshot_grows_and_its_readers_come_over() {
     let options = WriterOptions::new()
         .namespace(place.namespace.clone())
         .value_size(16)
+        // Whoever has not slept has no seat, and would not keep it.
+        .keep_when_closed(true)
         .heartbeat(false);
     let mut writer = options.open("s").unwrap();
     let reader = || {
@@ -522,12 +524,7 @@ fn a_snapshot_grows_and_its_readers_come_over() {
     drop(keep);
     writer.put(b"last").unwrap();
     writer.abandon();
-    let mut writer = options
-        .clone()
-        .value_size(2000)
-        .keep_when_closed(true)
-        .open("s")
-        .unwrap();
+    let mut writer = options.clone().value_size(2000).open("s").unwrap();
     writer.put(b"very last").unwrap();
     writer.close().unwrap();
     assert_eq!(&seen.get().unwrap().unwrap()[..], b"very last");
