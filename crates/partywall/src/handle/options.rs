@@ -219,7 +219,8 @@ macro_rules! owner_options {
             }
 
             /// Whether the channel stays when it was closed or abandoned and the last peer has left, for
-            /// `partywall rm` to remove; default no.
+            /// `partywall rm` to remove; default no. It is said of a generation when that is made: who takes over
+            /// what another made leaves it as it was made.
             #[must_use]
             pub fn keep_when_closed(mut self, keep: bool) -> Self {
                 self.settings.keep = keep;
