@@ -8,6 +8,7 @@ in a copy of its own: a compiler has little to do for a second core.
 
     ci/mutants.py             all of them
     ci/mutants.py join fence  those with one of these words in the name
+    ci/mutants.py --part 2/3  the second third: together with the others that is all of them
     ci/mutants.py --list      names and reasons
 
 Those that are said to change nothing, with the reason, are tried only when they are named: to see all tests pass takes minutes.
@@ -186,8 +187,12 @@ def main() -> int:
         for mutation in mutations:
             print(f"{mutation['name']}: {mutation['why']}")
         return 0
-    if not words:
+    if not words or words[0] == "--part":
         mutations = [one for one in mutations if not one.get("equivalent")]
+        if words:
+            part, parts = map(int, words[1].split("/"))
+            # Not one file after the other, which take differently long.
+            mutations = mutations[part % parts :: parts]
     else:
         mutations = [one for one in mutations if any(word in one["name"] for word in words)]
         if not mutations:

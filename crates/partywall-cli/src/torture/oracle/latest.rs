@@ -73,6 +73,8 @@ fn look(visit: &Visit<'_>, evidence: &Evidence<'_>, streams: &[Stream], findings
                     match streams[at].last().end {
                         End::Closed(last) if last <= sequence || followed(visit, streams, at) => {}
                         End::Deleted => {}
+                        // It stood a generation behind, without a seat, and by then the channel was gone.
+                        End::Closed(_) if streams[at].went_on_from(sequence) => {}
                         how => findings.problem(format!(
                             "{run} was told of a close after value {sequence}, and it was {how:?}"
                         )),

@@ -92,6 +92,12 @@ impl Stream {
         bases.any(|&base| base == records)
     }
 
+    /// Whether a generation began with so many records, or more, or may have.
+    pub(super) fn went_on_from(&self, records: u64) -> bool {
+        let mut bases = self.tenures.iter().flat_map(|tenure| &tenure.bases);
+        bases.any(|&base| base >= records)
+    }
+
     /// Where records began to be of another schema, or may have, up to a time.
     pub(super) fn reschemas(&self, until: u64) -> impl Iterator<Item = u64> {
         let all = self.tenures.iter().flat_map(|tenure| &tenure.reschemas);

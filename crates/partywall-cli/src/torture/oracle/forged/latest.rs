@@ -44,6 +44,19 @@ fn a_value_that_is_not_the_latest_is_found() {
     none.finds(Kind::Lost, "told of no value");
 }
 
+#[test]
+fn who_stands_a_generation_behind_may_learn_of_the_close_alone() {
+    let behind = |base| {
+        let mut round = values().without(READER, What::Got, 2);
+        let at = round.at(OWNER, What::Acked, 2);
+        let grown = Entry::new(What::Growing).of(round.source(OWNER), base);
+        round.runs[OWNER].entries.insert(at, grown);
+        round
+    };
+    behind(2).finds_nothing();
+    behind(1).finds(Kind::Problem, "told of a close after value 2");
+}
+
 /// Two values, records of another schema, and a reader that comes then.
 fn reschemed(values: u64) -> Forged {
     let mut round = Forged::new(Pattern::Snapshot);
