@@ -9,10 +9,14 @@ block! {
     CURRENT: [8; Owner] = header::SIZE;
     /// The oldest generation whose segments still have names.
     OLDEST: [8; Owner] = header::SIZE + 8;
-    /// The latest generation that was closed; 0: none yet.
-    CLOSED: [8; Owner] = header::SIZE + 16;
+    /// One of the two generations that were closed last; 0: none yet.
+    CLOSED_0: [8; Owner] = header::SIZE + 16;
     /// Where that one ended.
-    CLOSED_SEQ: [8; Owner] = header::SIZE + 24;
+    CLOSED_SEQ_0: [8; Owner] = header::SIZE + 24;
+    /// The other one.
+    CLOSED_1: [8; Owner] = header::SIZE + 32;
+    /// Where that one ended.
+    CLOSED_SEQ_1: [8; Owner] = header::SIZE + 40;
     /// Bumped whenever something above or the state changes; sleepers wait on it.
     ROOT_BELL: [4; Owner] = header::SIZE + LINE;
 }

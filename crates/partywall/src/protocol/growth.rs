@@ -26,11 +26,11 @@
 //! a joiner of the new generation fences behind its look at RETIRED, before it decides that nobody in an older one
 //! will come for the index that it wants (label `promise`).
 //!
-//! **The root says which generation was closed last** (label `root-closed`), and it says so before it names the one after
-//! that. A reader without a seat goes from the generation where it stands to the current one, however many lie between,
+//! **The root says which two generations were closed last** (label `root-closed`), and it says so before it names the one
+//! after that. A reader without a seat goes from the generation where it stands to the current one, however many lie between,
 //! for they may be gone; if one of them was closed, the stream that it reads has ended there, and what comes now is
-//! another. An owner that dies between CLOSED and the root leaves it to whoever makes the next generation, or removes the
-//! channel.
+//! another. Two of them, for the current one may be closed too. An owner that dies between CLOSED and the root leaves it to
+//! whoever makes the next generation, or removes the channel.
 //!
 //! **Memory goes strictly oldest first**, and only when no seat of it is claimed: who waits in one generation has not
 //! read the ones after it either.
@@ -38,7 +38,7 @@
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 
 use crate::layout::header::{self, State};
-use crate::layout::root::{CLOSED, CLOSED_SEQ, CURRENT};
+use crate::layout::root::{CLOSED_0, CLOSED_1, CLOSED_SEQ_0, CLOSED_SEQ_1, CURRENT};
 use crate::layout::seat::{self, Claim, SeatState};
 use crate::layout::{MAX_SEATS, peers};
 use crate::memory::{Shared, SharedMut};
@@ -108,10 +108,22 @@ pub(crate) fn retire(old: &impl SharedMut) -> bool {
     news
 }
 
+/// Where the root says which generations were closed, and where each of them ended.
+const CLOSES: [(u64, u64); 2] = [(CLOSED_0, CLOSED_SEQ_0), (CLOSED_1, CLOSED_SEQ_1)];
+
+/// Where the close of a generation is said, or will be: in the place of the earlier of two others.
+fn place_of_close(root: &impl SharedMut, generation: u64) -> (u64, u64) {
+    let closed = CLOSES.map(|(place, _)| root.load(place, Relaxed));
+    let second = closed[1] == generation || closed[0] != generation && closed[1] < closed[0];
+    CLOSES[usize::from(second)]
+}
+
 /// Ends the stream in the current generation, behind its last commit at `position`.
 pub(crate) fn close(root: &impl SharedMut, owner: &impl SharedMut, generation: u64, position: u64) {
-    // Believed only together with the word that names the generation.
-    root.store(CLOSED_SEQ, position, Relaxed);
+    let (place, ended) = place_of_close(root, generation);
+    root.store(place, 0, Relaxed);
+    // Release: believed only together with the word that names the generation, and by who sees it twice, the same.
+    root.store(ended, position, Release);
     // SYNC close: behind the last record; whoever sees CLOSED sees every header.
     owner.store32(header::STATE, State::CLOSED.0, Release);
     note_close(root, generation);
@@ -120,15 +132,33 @@ pub(crate) fn close(root: &impl SharedMut, owner: &impl SharedMut, generation: u
 /// Says in the root that a generation was closed, which its owner may not have come to: before another follows it, and
 /// before the channel is removed.
 pub(crate) fn note_close(root: &impl SharedMut, generation: u64) {
-    root.store(CLOSED, generation, Release); // SYNC root-closed
+    let (place, _) = place_of_close(root, generation);
+    root.store(place, generation, Release); // SYNC root-closed
 }
 
-/// Whether the channel was closed since `generation` was its current one; and then where. Asked by who looked for a
-/// later one, and found one that is not `closed` itself, or none.
+/// Whether the channel was closed since `generation` was its current one; and then where its stream ended. Asked by who
+/// looked for a later one, and found `before`, or none. That one may be closed itself, and then has something to read yet.
 pub(crate) fn closed_since(root: &impl Shared, generation: u64, before: u64) -> Option<u64> {
-    // SYNC root-closed
-    let closed = root.load(CLOSED, Acquire);
-    (generation < closed && closed < before).then(|| root.load(CLOSED_SEQ, Relaxed))
+    let mut closes = [(0, 0); 2];
+    // Whoever closes a generation takes the place of an earlier close, and is through with it after a few stores.
+    for _ in 0..8 {
+        let mut stand = true;
+        for (close, (place, ended)) in closes.iter_mut().zip(CLOSES) {
+            let closed = root.load(place, Acquire); // SYNC root-closed
+            *close = (closed, root.load(ended, Acquire));
+            stand &= root.load(place, Relaxed) == closed;
+        }
+        if stand {
+            break;
+        }
+    }
+    // Where one behind what was found is closed already, that has ended too, and what lies between is not said any more.
+    let outdated = closes.iter().any(|&(closed, _)| closed > before);
+    closes
+        .into_iter()
+        .filter(|&(closed, _)| generation < closed && (closed < before || outdated))
+        .min()
+        .map(|(_, ended)| ended)
 }
 
 /// What a peer finds that found nothing before.

@@ -6,12 +6,13 @@ use std::rc::Rc;
 use super::memory::{Memory, Process, World};
 use super::{explore, kill_everywhere};
 use crate::layout::header::{self, State};
-use crate::layout::root::{CLOSED, CLOSED_SEQ, CURRENT};
+use crate::layout::root::{CLOSED_0, CLOSED_1, CLOSED_SEQ_0, CLOSED_SEQ_1, CURRENT};
 use crate::memory::Shared;
 use crate::protocol::growth;
 
 /// Where the stream ends.
 const END: u64 = 40;
+const WORDS: [u64; 5] = [CURRENT, CLOSED_0, CLOSED_1, CLOSED_SEQ_0, CLOSED_SEQ_1];
 
 /// A root that names generation 1 of three. The reader stands in generation 0, which is over.
 #[derive(Clone)]
@@ -23,7 +24,7 @@ struct Channel {
 impl Channel {
     fn new() -> Self {
         let channel = Channel {
-            root: Memory::racing([CURRENT, CLOSED, CLOSED_SEQ].into_iter()),
+            root: Memory::racing(WORDS.into_iter()),
             generations: (0..3).map(|_| World::new(64, 1, 0)).collect(),
         };
         let process = channel.process(None);
@@ -42,8 +43,13 @@ impl Channel {
 
     /// As `Owned::close` does it.
     fn close(&self, process: &Process) {
-        let here = self.generations[1].also(process);
-        growth::close(&process.map(&self.root), &here.owner, 1, END);
+        self.close_at(process, 1, END);
+    }
+
+    fn close_at(&self, process: &Process, generation: usize, position: u64) {
+        let here = self.generations[generation].also(process);
+        let root = process.map(&self.root);
+        growth::close(&root, &here.owner, generation as u64, position);
     }
 
     fn is_closed(&self, process: &Process) -> bool {
@@ -75,6 +81,69 @@ fn who_finds_the_next_stream_finds_that_one_has_ended() {
         }
         closing.join().unwrap();
         assert_eq!(channel.look(&process), Some(Some(END)));
+    });
+}
+
+#[test]
+fn who_finds_a_stream_that_has_ended_too_finds_that_its_own_ended_before() {
+    explore(3, || {
+        let channel = Channel::new();
+        let process = channel.process(None);
+        channel.close(&process);
+        channel.advance(&process, 2);
+        let other = channel.clone();
+        let closing = loom::thread::spawn(move || {
+            let process = other.process(None);
+            other.close_at(&process, 2, END + 8);
+        });
+        assert_eq!(channel.look(&process), Some(Some(END)));
+        closing.join().unwrap();
+        assert_eq!(channel.look(&process), Some(Some(END)));
+        let root = process.map(&channel.root);
+        // Who stood in that one, and finds the channel removed.
+        assert_eq!(growth::closed_since(&root, 1, u64::MAX), Some(END + 8));
+        assert_eq!(growth::closed_since(&root, 1, 2), None);
+        assert_eq!(growth::closed_since(&root, 2, u64::MAX), None);
+    });
+}
+
+#[test]
+fn who_is_overtaken_by_later_closes_is_told_of_one() {
+    explore(1, || {
+        let channel = Memory::racing(WORDS.into_iter());
+        let world = World::new(64, 1, 0);
+        let process = world.process(None);
+        let root = process.map(&channel);
+        let owner = world.also(&process).owner;
+        for (generation, position) in [(3, 30), (4, 40), (7, 70)] {
+            growth::close(&root, &owner, generation, position);
+        }
+        assert_eq!(growth::closed_since(&root, 3, 5), Some(40));
+        assert_eq!(growth::closed_since(&root, 2, 4), Some(40));
+        assert_eq!(growth::closed_since(&root, 4, 9), Some(70));
+        assert_eq!(growth::closed_since(&root, 4, 7), None);
+        assert_eq!(growth::closed_since(&root, 7, 9), None);
+    });
+}
+
+#[test]
+fn no_end_is_taken_for_anothers_while_it_is_said() {
+    explore(3, || {
+        let channel = Channel::new();
+        let process = channel.process(None);
+        channel.close_at(&process, 1, 10);
+        channel.close_at(&process, 2, 20);
+        let other = channel.clone();
+        let closing = loom::thread::spawn(move || {
+            let process = other.process(None);
+            let owner = other.generations[2].also(&process).owner;
+            growth::close(&process.map(&other.root), &owner, 3, 30);
+        });
+        let root = process.map(&channel.root);
+        let told = growth::closed_since(&root, 0, u64::MAX);
+        assert!(matches!(told, Some(10 | 20)), "{told:?}");
+        closing.join().unwrap();
+        assert_eq!(growth::closed_since(&root, 0, u64::MAX), Some(20));
     });
 }
 
