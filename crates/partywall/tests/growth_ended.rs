@@ -83,6 +83,7 @@ fn a_receiver_does_not_go_from_one_stream_into_the_next() {
     // Somebody's seat keeps the channel when it is closed.
     let mut first = sender(&place);
     let mut late = receiver(&place);
+    let mut later = receiver(&place);
     let mut there = receiver(&place);
     send(&mut first, 2);
     assert_eq!(there.recv_timeout(LONG).unwrap().sequence, 1);
@@ -96,6 +97,11 @@ fn a_receiver_does_not_go_from_one_stream_into_the_next() {
     assert_eq!((second.sequence(), second.generation()), (7, 3));
     send(&mut second, 100);
     let (got, lost, end) = read(&mut late);
+    assert_eq!((got, lost), (2, 5));
+    assert!(matches!(end, RecvError::Closed { .. }), "{end}");
+    // That one has ended too, by now.
+    second.close().unwrap();
+    let (got, lost, end) = read(&mut later);
     assert_eq!((got, lost), (2, 5));
     assert!(matches!(end, RecvError::Closed { .. }), "{end}");
 }

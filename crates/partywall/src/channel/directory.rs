@@ -57,15 +57,16 @@ fn system(
     {
         return OpenError::NoInodes { channel, files };
     }
+    // First: Windows calls it a lack of rights.
+    if let Some((path, found, expected)) = place.misplaced(namespace, &channel) {
+        return OpenError::Misplaced {
+            channel,
+            path,
+            found: found.name(),
+            expected: expected.name(),
+        };
+    }
     if source.kind() != io::ErrorKind::PermissionDenied {
-        if let Some((path, found, expected)) = place.misplaced(namespace, &channel) {
-            return OpenError::Misplaced {
-                channel,
-                path,
-                found: found.name(),
-                expected: expected.name(),
-            };
-        }
         return OpenError::System {
             channel,
             operation,

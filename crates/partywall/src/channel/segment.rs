@@ -12,7 +12,7 @@ use crate::layout::header::{
 };
 use crate::layout::{self, MAX_SEATS, PAGE, mpsc, peers, slots};
 use crate::memory::{ReadOnly, Region, Shared, SharedMut, Writable};
-use crate::os::{self, File, Mapping, OpenMode, Provision, Unreachable};
+use crate::os::{self, File, FileKind, Mapping, OpenMode, Provision, Unreachable};
 use crate::protocol::Lie;
 
 /// A local copy of a header that was checked.
@@ -580,8 +580,9 @@ pub(super) fn named(
     operation: &'static str,
     error: io::Error,
 ) -> OpenError {
+    let in_the_way = matches!(channel.files().kind_of(file), Ok(kind) if kind != FileKind::File);
     match error.kind() {
-        io::ErrorKind::PermissionDenied => channel.error(denied, operation, error),
+        io::ErrorKind::PermissionDenied if !in_the_way => channel.error(denied, operation, error),
         _ => channel.error_at(file, denied, operation, error),
     }
 }
