@@ -17,9 +17,9 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-import tempfile
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
 

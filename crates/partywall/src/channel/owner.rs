@@ -93,6 +93,11 @@ pub(crate) trait OwnerRole: Sized {
         None
     }
 
+    /// The same, to look at.
+    fn kept(&self) -> &[Older<Self>] {
+        &[]
+    }
+
     /// Whether peers of older generations, or what lies there, come into this one.
     fn follows_older(&mut self) -> bool {
         self.older().is_some()
@@ -107,9 +112,12 @@ pub(crate) trait OwnerRole: Sized {
 
     /// A page of this generation, or of one before it that is kept, that was accessed and is gone.
     fn lost_page(&self) -> Option<u64> {
-        self.owner()
-            .lost_page()
-            .or_else(|| self.peers().lost_page())
+        let older = self.kept().iter().map(|older| &older.role);
+        std::iter::once(self).chain(older).find_map(|role| {
+            role.owner()
+                .lost_page()
+                .or_else(|| role.peers().lost_page())
+        })
     }
 
     /// Whether the owner itself still needs the generations before this one.

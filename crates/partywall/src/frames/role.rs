@@ -107,13 +107,8 @@ impl OwnerRole for MappedPublisher {
         Some(frames::Publisher::older(self))
     }
 
-    fn lost_page(&self) -> Option<u64> {
-        let older = self.kept().iter().map(|older| &older.role);
-        std::iter::once(self).chain(older).find_map(|role| {
-            role.owner()
-                .lost_page()
-                .or_else(|| role.peers().lost_page())
-        })
+    fn kept(&self) -> &[Older<Self>] {
+        frames::Publisher::kept(self)
     }
 }
 

@@ -84,13 +84,8 @@ impl OwnerRole for MappedProducer {
         Some(RingProducer::older(self))
     }
 
-    fn lost_page(&self) -> Option<u64> {
-        let older = self.kept().iter().map(|older| &older.role);
-        std::iter::once(self).chain(older).find_map(|role| {
-            role.owner()
-                .lost_page()
-                .or_else(|| role.peers().lost_page())
-        })
+    fn kept(&self) -> &[Older<Self>] {
+        RingProducer::kept(self)
     }
 }
 

@@ -88,14 +88,18 @@ impl Stream {
 
     /// Whether one of its generations ended after so many records, and another one followed, or may have.
     pub(super) fn went_on_at(&self, records: u64) -> bool {
-        let mut bases = self.tenures.iter().flat_map(|tenure| &tenure.bases);
-        bases.any(|&base| base == records)
+        self.bases().any(|base| base == records)
     }
 
     /// Whether a generation began with so many records, or more, or may have.
     pub(super) fn went_on_from(&self, records: u64) -> bool {
-        let mut bases = self.tenures.iter().flat_map(|tenure| &tenure.bases);
-        bases.any(|&base| base >= records)
+        self.bases().any(|base| base >= records)
+    }
+
+    fn bases(&self) -> impl Iterator<Item = u64> {
+        self.tenures
+            .iter()
+            .flat_map(|tenure| tenure.bases.iter().copied())
     }
 
     /// Where records began to be of another schema, or may have, up to a time.

@@ -209,14 +209,12 @@ impl Worker {
 
     /// What it is told to do, after the pause between two operations.
     fn order(&mut self) -> Order {
-        let pace = Duration::from_micros(self.slot().pace_us);
-        // Whoever has to come to the end takes no breath: all that lies in many lanes would take minutes.
-        if self.finishing() {
-            return Order::Finish;
-        }
+        let mut pace = Duration::from_micros(self.slot().pace_us);
         if self.journal.is_long() {
-            std::thread::sleep(pace.max(Duration::from_millis(1)));
-        } else if !pace.is_zero() {
+            pace = pace.max(Duration::from_millis(1));
+        }
+        // Whoever has to come to the end takes no breath: all that lies in many lanes would take minutes.
+        if !pace.is_zero() && !self.finishing() {
             std::thread::sleep(pace);
         }
         if self.finishing() {

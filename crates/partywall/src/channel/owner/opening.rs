@@ -37,7 +37,7 @@ pub(crate) fn claim(
     for _ in 0..256 {
         // In another user's namespace nothing is made.
         let make = create && !namespace.is_foreign();
-        let Some(channel) = ChannelDirectory::open(namespace, name, make)? else {
+        let Some(mut channel) = ChannelDirectory::open(namespace, name, make)? else {
             if create && namespace.is_foreign() {
                 return Err(OpenError::Missing {
                     channel: name.to_owned(),
@@ -69,16 +69,24 @@ pub(crate) fn claim(
             });
         }
         if channel.still_named(&lock) {
-            let mut channel = channel;
             channel.claim_by(&lock);
             return Ok(Some(Claimed { channel, lock }));
         }
     }
-    Err(OpenError::System {
+    Err(restless(
+        name,
+        "lock the channel",
+        "its files are replaced again and again",
+    ))
+}
+
+/// Others were faster, each of many times.
+fn restless(name: &str, operation: &'static str, how: &'static str) -> OpenError {
+    OpenError::System {
         channel: name.to_owned(),
-        operation: "lock the channel",
-        source: std::io::Error::other("its files are replaced again and again"),
-    })
+        operation,
+        source: std::io::Error::other(how),
+    }
 }
 
 /// The owner's process id as it wrote it, for a message; 0 if it cannot be read.
@@ -111,11 +119,11 @@ pub(crate) fn open<R: OwnerRole>(
             return Ok(owned);
         }
     }
-    Err(OpenError::System {
-        channel: name.to_owned(),
-        operation: "open the channel",
-        source: std::io::Error::other("it is removed again and again"),
-    })
+    Err(restless(
+        name,
+        "open the channel",
+        "it is removed again and again",
+    ))
 }
 
 /// The same, with the lock on its files still held.
@@ -215,11 +223,11 @@ fn open_with_files<R: OwnerRole>(
             }
         }
     }
-    Err(OpenError::System {
-        channel: name.to_owned(),
-        operation: "open the channel",
-        source: std::io::Error::other("it is removed again and again"),
-    })
+    Err(restless(
+        name,
+        "open the channel",
+        "it is removed again and again",
+    ))
 }
 
 /// Makes a channel; `None` if it was removed by force meanwhile, and may be another's by now.
