@@ -5,13 +5,13 @@ mod common;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use common::Place;
+use common::{Place, system};
 use partywall::broadcast::{Receiver, ReceiverOptions, Sender, SenderOptions, Start};
 use partywall::mpsc;
 use partywall::record::{Record, Schema};
 use partywall::ring;
 use partywall::snapshot::{ReaderOptions, Writer, WriterOptions};
-use partywall::{RecvError, inspect, manage};
+use partywall::{Namespace, RecvError, inspect, manage};
 
 const LONG: Duration = Duration::from_secs(20);
 
@@ -315,4 +315,50 @@ fn what_was_left_unread_stays_counted_when_nobody_comes_over_to_the_seat() {
     assert_eq!((one.seat(), lost(&one)), (0, 5));
     assert_eq!((other.seat(), lost(&other)), (1, left + 1));
     assert_eq!(lost(&follows), 0);
+}
+
+/// Set for the consumer that is killed: where its channel is.
+const PLACE: &str = "PARTYWALL_GROWTH_ENDED_PLACE";
+
+/// Not a test of its own: a consumer that takes its seat, reads nothing, and is killed.
+#[test]
+fn the_one_that_is_killed() {
+    let Some(place) = std::env::var_os(PLACE) else {
+        return;
+    };
+    let namespace = Namespace::open(std::path::Path::new(&place)).unwrap();
+    let options = ring::ConsumerOptions::new().namespace(namespace);
+    let _sits = options.attach("r").unwrap();
+    loop {
+        std::thread::park();
+    }
+}
+
+#[test]
+fn what_was_killed_left_in_several_generations_of_a_stream_that_has_ended_is_counted() {
+    let place = Place::new();
+    let options = ring::ProducerOptions::new().namespace(place.namespace.clone());
+    let options = options.overflow(ring::Overflow::DropNewest);
+    let mut producer = options.clone().capacity(4096).open("r").unwrap();
+    let mut dies = system::this_program()
+        .args(["--exact", "the_one_that_is_killed"])
+        .env(PLACE, place.path())
+        .spawn()
+        .unwrap();
+    producer.wait_for_consumer(Some(LONG)).unwrap();
+    for _ in 0..4 {
+        producer.send(&[0; 8]).unwrap();
+    }
+    producer.grow(8192).unwrap();
+    for _ in 0..3 {
+        producer.send(&[0; 8]).unwrap();
+    }
+    producer.close().unwrap();
+    let mut next = options.capacity(8192).open("r").unwrap();
+    assert_eq!((next.generation(), next.records()), (3, 7));
+    system::kill(&dies);
+    dies.wait().unwrap();
+    send_until_alone(&place, &mut next);
+    let other = place.consumer().attach("r").unwrap();
+    assert_eq!((other.seat(), lost(&other)), (0, 7));
 }

@@ -99,9 +99,11 @@ impl<R: OwnerRole> Owned<R> {
         let mut peers = vec![self.role.peers().clone()];
         for older in self.role.older().into_iter().flatten().rev() {
             let role = &mut older.role;
-            if older.durable_only {
-                // Behind a close, only durable ones would have read more, and they are not evicted.
+            if State(role.owner().load32(header::STATE, Relaxed)) == State::CLOSED {
+                // Behind a close, only durable ones would have read more, and they are not evicted. Who has the same
+                // seat there is somebody else.
                 records = role.base().records;
+                peers.clear();
             }
             let locks = GenerationLocks {
                 lock: &self.lock,
