@@ -15,6 +15,7 @@ pub(super) fn check(evidence: &Evidence<'_>, streams: &[Stream], findings: &mut 
 
 fn look(visit: &Visit<'_>, evidence: &Evidence<'_>, streams: &[Stream], findings: &mut Findings) {
     let run = visit.run;
+    let follows = evidence.slot(run).follow;
     let mut seen: Option<(usize, u64)> = None;
     for (looked_ns, entry) in visit.steps() {
         let sequence = entry.sequence;
@@ -36,7 +37,7 @@ fn look(visit: &Visit<'_>, evidence: &Evidence<'_>, streams: &[Stream], findings
                     let text = format!("{run} got value {sequence} after {}", before.1);
                     findings.add(Kind::Torn, 1, text);
                 }
-                let there = streams[at].acked_by(looked_ns);
+                let there = due(&streams[at], sequence, looked_ns, entry.at_ns, follows);
                 // The last one of its kind, for who wants no other.
                 let last = streams[at]
                     .reschemas(entry.at_ns)
@@ -59,10 +60,11 @@ fn look(visit: &Visit<'_>, evidence: &Evidence<'_>, streams: &[Stream], findings
                 }
             }
             What::Nothing | What::OwnerDied => {
-                if let Some((at, sequence)) = seen
-                    && streams[at].acked_by(looked_ns) > sequence
-                {
-                    let there = streams[at].acked_by(looked_ns);
+                let Some((at, sequence)) = seen else {
+                    continue;
+                };
+                let there = due(&streams[at], sequence, looked_ns, entry.at_ns, follows);
+                if sequence < there {
                     let text =
                         format!("{run} was told of nothing after {sequence}, with {there} there");
                     findings.lost(there - sequence, text);
@@ -84,6 +86,18 @@ fn look(visit: &Visit<'_>, evidence: &Evidence<'_>, streams: &[Stream], findings
             _ => {}
         }
     }
+}
+
+/// What a reader that had seen so much must have found when it looked.
+fn due(stream: &Stream, seen: u64, looked_ns: u64, told_ns: u64, follows: bool) -> u64 {
+    let last = stream.last();
+    let closed = matches!(last.end, End::Closed(_)) && last.last_ns <= told_ns;
+    // It stood a generation behind, without a seat, when the stream was closed: the last generation may have gone with its
+    // channel by then, and who follows is not told of the close but waits for the next stream.
+    if follows && closed && stream.went_on_from(seen) {
+        return seen;
+    }
+    stream.acked_by(looked_ns)
 }
 
 /// A reader that follows may have come to a later stream, whose values it has not seen.

@@ -57,6 +57,31 @@ fn who_stands_a_generation_behind_may_learn_of_the_close_alone() {
     behind(1).finds(Kind::Problem, "told of a close after value 2");
 }
 
+#[test]
+fn who_follows_from_a_generation_behind_may_miss_the_last_value() {
+    // It was told of nothing behind the close, and then got what it had.
+    let misses = |base, follow| {
+        let mut round = values().without(READER, What::Got, 2);
+        let at = round.at(OWNER, What::Acked, 2);
+        let grown = Entry::new(What::Growing).of(round.source(OWNER), base);
+        round.runs[OWNER].entries.insert(at, grown);
+        round.runs[READER].entries.pop();
+        round.note(READER, Entry::new(What::Nothing));
+        round.note(READER, Entry::new(What::Nothing));
+        round.got(READER, OWNER, 2);
+        round.plan.slots[1].follow = follow;
+        round
+    };
+    misses(2, true).finds_nothing();
+    for (base, follow) in [(2, false), (1, true)] {
+        misses(base, follow).finds(Kind::Lost, "told of nothing after 2, with 3 there");
+        misses(base, follow).finds(Kind::Lost, "got value 2, with 3 there");
+    }
+    let before =
+        misses(2, true).with(|round| round.entry(OWNER, What::Closing, 0).at_ns = u64::MAX);
+    before.finds(Kind::Lost, "told of nothing after 2, with 3 there");
+}
+
 /// Two values, records of another schema, and a reader that comes then.
 fn reschemed(values: u64) -> Forged {
     let mut round = Forged::new(Pattern::Snapshot);
