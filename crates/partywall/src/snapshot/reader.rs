@@ -59,8 +59,9 @@ impl Reader {
     /// # Errors
     /// [`RecvError::Contended`] if the writer was faster than several tries; [`RecvError::Closed`] once the
     /// writer closed and the last value was seen (with [`follow`](ReaderOptions::follow) the reader goes on with
-    /// the next writer's values instead), or once a channel that is not kept was closed and went while this reader, which
-    /// has no seat in it, had not looked since its writer went on elsewhere; [`RecvError::Deleted`],
+    /// the next writer's values instead, and keeps the last one it got until there are such), or once a channel that is not
+    /// kept was closed and went while this reader, which has no seat in it, had not looked since its writer went on
+    /// elsewhere: the last value went with it; [`RecvError::Deleted`],
     /// [`RecvError::Damaged`], [`RecvError::Forked`]. Where the writer [goes on](super::Writer::grow) in larger slots, so does the reader: [`RecvError::SchemaMismatch`] if the
     /// values there are others than it was attached for, [`RecvError::NotMoved`] if that could not be opened yet.
     pub fn get(&mut self) -> Result<Option<Value>, RecvError> {
