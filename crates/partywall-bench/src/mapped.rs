@@ -1,8 +1,8 @@
 //! Memory that several processes map: what the limits are made of, and how the processes of a contest meet.
 #![allow(unsafe_code)]
 
-use memmap2::MmapRaw;
-use std::fs::OpenOptions;
+use memmap2::{MmapOptions, MmapRaw};
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -21,16 +21,16 @@ impl Mapped {
     /// # Errors
     /// What the system says.
     pub fn open(path: &Path, len: usize) -> io::Result<Mapped> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)?;
-        if file.metadata()?.len() < len as u64 {
-            file.set_len(len as u64)?;
-        }
-        Ok(Mapped(MmapRaw::map_raw(&file)?))
+        Ok(Mapped(MmapRaw::map_raw(&file(path, len)?)?))
+    }
+
+    /// The same, but this process may only read: a store would end it.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn open_read_only(path: &Path, len: usize) -> io::Result<Mapped> {
+        let pages = MmapOptions::new().map_raw_read_only(&file(path, len)?)?;
+        Ok(Mapped(pages))
     }
 
     /// A word that all processes access as an atomic.
@@ -127,6 +127,20 @@ impl Mapped {
     pub fn range(&self) -> (*mut u8, usize) {
         (self.0.as_mut_ptr(), self.0.len())
     }
+}
+
+/// The file behind a mapping.
+fn file(path: &Path, len: usize) -> io::Result<File> {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)?;
+    if file.metadata()?.len() < len as u64 {
+        file.set_len(len as u64)?;
+    }
+    Ok(file)
 }
 
 /// Whether so many bytes go by the processor's own string copy: races on plain bytes are no business of Rust's `copy`.

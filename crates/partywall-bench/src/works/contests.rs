@@ -3,7 +3,7 @@
 use super::rivals::Rival;
 use super::{Entry, Group, Work};
 use crate::conductor::Run;
-use crate::limits::{HUGE, TWO_LINES};
+use crate::limits::{HUGE, READ_ONLY, TWO_LINES};
 use crate::os;
 use std::time::Duration;
 
@@ -66,7 +66,14 @@ fn latency(run: &Run<'_>) -> Group {
         "ns one way",
         (PING, Entry::limit("latency", 1)),
     );
-    for who in ["ring", "ring in place", "frames", "mpsc", TWO_LINES] {
+    for who in [
+        "ring",
+        "ring in place",
+        "frames",
+        "mpsc",
+        READ_ONLY,
+        TWO_LINES,
+    ] {
         group.contenders.push(Entry::new(who, "latency", 1));
     }
     group.contenders.extend(rivals(run, "latency", 64, 1));
