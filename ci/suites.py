@@ -74,7 +74,8 @@ class Suite:
     def __init__(self, target, settings, runner):
         self.target, self.settings = target, settings
         self.runner = runner.split() if runner else []
-        self.environment = {**os.environ, **settings.get("environment", {})}
+        # Who asks for another depth gets it.
+        self.environment = {**settings.get("environment", {}), **os.environ}
         self.tests = self.points = 0
         self.failures, self.empty, self.stale = [], [], []
 
@@ -89,6 +90,11 @@ class Suite:
         elif self.skipped(name):
             command += [word for test in self.skipped(name) for word in ("--skip", test)]
         code, text = self.output(command, crate)
+        for words, why in self.settings.get("again", {}).items():
+            if words in text:
+                say(f"{self.target} {name}: {why} ({words}); it is run again")
+                code, text = self.output(command, crate)
+                break
         counted = [match for pattern in COUNTS for match in pattern.findall(text)]
         passed, failed = (sum(int(match[at]) for match in counted) for at in (0, 1))
         with speaking:

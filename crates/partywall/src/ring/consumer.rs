@@ -249,6 +249,7 @@ impl Consumer {
     }
 
     /// For borrowing in place: the next record if there is one.
+    #[inline(always)]
     pub(super) fn try_next_found(&mut self) -> Result<Option<Found>, RecvError> {
         match self.look()? {
             Some(found) => Ok(Some(found)),
@@ -257,6 +258,7 @@ impl Consumer {
     }
 
     /// For borrowing in place: the next record, which stays until it is passed.
+    #[inline(always)]
     pub(super) fn next_found(&mut self, timeout: Option<Duration>) -> Result<Found, RecvError> {
         match self.look()? {
             Some(found) => Ok(found),

@@ -195,6 +195,7 @@ impl InPlaceConsumer {
     ///
     /// # Errors
     /// As [`Consumer::recv_timeout`].
+    #[inline(always)]
     pub fn recv_ref(&mut self, timeout: Option<Duration>) -> Result<RecordRef<'_>, RecvError> {
         let found = self.0.next_found(timeout)?;
         Ok(RecordRef {
@@ -209,6 +210,7 @@ impl InPlaceConsumer {
     ///
     /// # Errors
     /// As [`Consumer::try_recv`].
+    #[inline(always)]
     pub fn try_recv_ref(&mut self) -> Result<Option<RecordRef<'_>>, RecvError> {
         let found = self.0.try_next_found()?;
         Ok(found.map(|found| RecordRef {
@@ -279,6 +281,7 @@ impl RecordRef<'_> {
 impl Deref for RecordRef<'_> {
     type Target = [u8];
 
+    #[inline(always)]
     fn deref(&self) -> &[u8] {
         // A forked child does not have the mapping.
         if !self.consumer.handle.is_ours() {
@@ -296,6 +299,7 @@ impl Deref for RecordRef<'_> {
 }
 
 impl Drop for RecordRef<'_> {
+    #[inline(always)]
     fn drop(&mut self) {
         if self.consumer.handle.is_ours() {
             self.consumer.pass(self.found);
