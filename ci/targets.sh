@@ -4,9 +4,8 @@
 #   ci/targets.sh [i686|aarch64|windows|macos|csharp ...]      all of them if none is named
 #
 # A target's standard library comes from rustup where that can fetch it; else it is built from Debian's rust-web
-# packages. What cannot be set up fails: nothing is skipped. On i686 the whole test-suite runs (`ci/suites.py`, and how deep says
-# `ci/suites.toml`); Wine and qemu are slow, so there only the files that are named below, or all of them with
-# PARTYWALL_WHOLE_SUITE=1. The native command must have been built (cargo build --release).
+# packages. What cannot be set up fails: nothing is skipped. The whole test-suite runs on each that is run (`ci/suites.py`); how deep the
+# long tests go says `ci/suites.toml`. The native command must have been built (cargo build --release).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export WINEDEBUG=-all WINEPREFIX="$PWD/target/wine" CARGO_TERM_COLOR=never
@@ -127,14 +126,6 @@ suite() {
 }
 # What runs programs of another processor, if the kernel alone does not.
 foreign=()
-# What is run where programs start slowly, unless everything is asked for: all but what takes longest. PLATFORM.md says what that is.
-usual_windows=(demo collect lock schema stream tools values frames bench "src (lib)" "src (bin)"
-    growth growth_mpsc growth_ended frames_growth mpsc page_file ring slots typed waiting wrap bad_input corpus allocations clocks
-    races race_storm protocol_document recovery_matrix schema_text)
-usual_aarch64=(collect demo lock schema tools values frames hostile protection "src (bin)"
-    growth growth_mpsc growth_ended frames_growth mpsc page_file ring slots typed waiting wrap bad_input corpus allocations clocks
-    races race_storm many guarded halves fork signals python_reader python_schema python_slots protocol_document recovery_matrix schema_text)
-[ -z "${PARTYWALL_WHOLE_SUITE:-}" ] || usual_windows=() usual_aarch64=()
 
 # A word that a process of one build stores and a process of the other loads is never half of two.
 halves() {
@@ -183,7 +174,7 @@ aarch64() {
     through "$place" "$NATIVE" "$program"
     rm -r "$place"
     torture 5 "$program"
-    suite aarch64 $target "${usual_aarch64[@]}"
+    suite aarch64 $target
     foreign=()
 }
 
@@ -218,7 +209,7 @@ windows() {
     for pattern in ring snapshot broadcast frames mpsc guarded; do
         $program torture --seconds 6 --seed 6 --pattern $pattern --json | tail -n 1
     done
-    suite windows $target --runner wine "${usual_windows[@]}"
+    suite windows $target --runner wine
 }
 
 csharp() {

@@ -207,6 +207,8 @@ fn signals_and_broken_pipes_end_both_sides_in_an_orderly_way() {
         .spawn()
         .unwrap();
     place.wait_until("the channel exists", || place.has("c"));
+    #[cfg(target_os = "linux")]
+    place.wait_until("the receiver waits", || place.is_open_in(&receiver));
     interrupt(&receiver);
     terminate(&sender);
     assert_eq!(receiver.wait().unwrap().code(), Some(130));

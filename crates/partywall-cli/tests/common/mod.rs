@@ -40,6 +40,15 @@ impl Place {
         self.directory.path().join(channel).join("root").exists()
     }
 
+    /// Whether a command has opened the namespace, and so can be interrupted in order.
+    #[cfg(target_os = "linux")] // /proc tells
+    pub(crate) fn is_open_in(&self, command: &std::process::Child) -> bool {
+        let files = std::fs::read_dir(format!("/proc/{}/fd", command.id()));
+        let mut files = files.into_iter().flatten().flatten();
+        files
+            .any(|file| std::fs::read_link(file.path()).is_ok_and(|to| to.starts_with(self.path())))
+    }
+
     /// Everything in the namespace.
     pub(crate) fn names(&self) -> Vec<String> {
         system::names(self.path())

@@ -38,6 +38,8 @@ pub(crate) struct ChannelDirectory {
     pub(crate) readers: Readers,
     /// What is mapped here is kept out of swap.
     pub(crate) lock_memory: bool,
+    /// What is opened here for reading is looked at once, and then let go of.
+    pub(crate) glance: bool,
     /// The lock file under which files are made here.
     claim: Option<FileIdentity>,
 }
@@ -150,6 +152,7 @@ impl ChannelDirectory {
                         directory,
                         readers: Readers::default(),
                         lock_memory: false,
+                        glance: false,
                         claim: None,
                     }));
                 }

@@ -134,9 +134,17 @@ pub(crate) fn open_read_only(
 /// Whether a file that is to be removed says that it is confidential, or is too damaged to say that it is not.
 pub(crate) fn may_be_confidential(file: &File) -> bool {
     let mut head = [0; header::FLAGS as usize + 4];
-    let Ok(read) = file.read_at(0, &mut head) else {
-        return true;
-    };
+    match file.read_at(0, &mut head) {
+        Ok(read) => is_confidential(&head[..read]),
+        Err(_) => true,
+    }
+}
+
+/// The same of its first bytes.
+fn is_confidential(bytes: &[u8]) -> bool {
+    let mut head = [0; header::FLAGS as usize + 4];
+    let read = bytes.len().min(head.len());
+    head[..read].copy_from_slice(&bytes[..read]);
     let word = |at: u64, len: usize| {
         let mut bytes = [0; 8];
         bytes[..len].copy_from_slice(&head[at as usize..][..len]);
@@ -250,7 +258,11 @@ fn map(
             });
         }
     }
-    match Mapping::head(&found, most, mode == OpenMode::ReadWrite) {
+    let mapped = match channel.glance && mode == OpenMode::Read {
+        true => Mapping::glance(&found, most, is_confidential),
+        false => Mapping::head(&found, most, mode == OpenMode::ReadWrite),
+    };
+    match mapped {
         Ok((mapping, size)) => Ok(Mapped::Here(mapping, size)),
         Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(OpenError::WrongSize {
             channel: channel.name().to_owned(),

@@ -34,6 +34,9 @@ use crate::wait::{SLICE, Step, WaitStrategy, Waiter};
 /// How long a reader sleeps at a time that found no seat to be woken in.
 const SEATLESS_SLICE: Duration = Duration::from_millis(1);
 
+/// How often a reader looks for the generation that is current, where another one follows each time.
+const LOOKS_FOR_THE_NEXT: u32 = 8;
+
 /// A seat that this handle sits in.
 #[derive(Debug)]
 pub(crate) struct Seated {
@@ -363,15 +366,26 @@ impl PeerHandle {
             or_closed: true,
             ..settings.request(&namespace, &name, None)
         };
-        let visited = visit::visit(&request, patterns);
         let here = self.header.instance;
-        let next = match &visited {
-            Ok(visited) if visited.header.instance == here => Some(visited.header.generation),
-            _ if root::state(&self.root) == State::DELETED => None,
-            // Removed without a mark, and made anew.
-            Ok(_) => None,
-            // What is current can be read, or could be; of a root that lies nothing is believed.
-            Err(_) => Some(root::generations(&self.root).map_or(0, |now| now.current)),
+        let mut looks = 0;
+        let (visited, next) = loop {
+            looks += 1;
+            let visited = visit::visit(&request, patterns);
+            let next = match &visited {
+                Ok(visited) if visited.header.instance == here => Some(visited.header.generation),
+                _ if root::state(&self.root) == State::DELETED => None,
+                // Removed without a mark, and made anew.
+                Ok(_) => None,
+                // What is current can be read, or could be; of a root that lies nothing is believed.
+                Err(_) => Some(root::generations(&self.root).map_or(0, |now| now.current)),
+            };
+            // Another one followed meanwhile: that may be closed by now, and have something to read yet.
+            let followed = next.is_some_and(|next| {
+                root::generations(&self.root).is_ok_and(|now| now.current != next)
+            });
+            if !followed || looks == LOOKS_FOR_THE_NEXT {
+                break (visited, next);
+            }
         };
         let over =
             growth::closed_since(&self.root, self.header.generation, next.unwrap_or(u64::MAX));

@@ -2,7 +2,9 @@
 //! it reports is of one moment, and each number by itself.
 
 use std::fmt;
+use std::panic::resume_unwind;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
+use std::thread;
 
 use crate::channel::directory::{ChannelDirectory, ROOT, owner_file};
 use crate::channel::liveness::{OWNER, Witness};
@@ -29,6 +31,8 @@ use seat::{Progress, seat_info};
 
 /// The state of a channel whose memory is gone.
 const VANISHED: &str = "vanished";
+/// Fewer channels are looked at in less time than a thread takes to start.
+const ENOUGH_FOR_A_THREAD: usize = 32;
 /// Heartbeats come every second; older than this is stuck.
 const STUCK_AFTER_NS: u64 = 3_000_000_000;
 
@@ -206,20 +210,45 @@ pub struct OwnerCounters {
 /// # Errors
 /// [`OpenError::Namespace`] if the directory itself cannot be read.
 pub fn list(namespace: &Namespace) -> Result<Vec<ChannelInfo>, ManageError> {
-    let mut channels = Vec::new();
-    for name in names(namespace)? {
-        match inspect(namespace, &name) {
-            Ok(info) => channels.push(info),
-            // Removed since it was listed.
-            Err(ManageError::Open(OpenError::Missing { .. })) => {}
-            Err(error) => channels.push(ChannelInfo {
-                problem: Some(error.to_string()),
-                bytes_reserved: bytes_of(namespace, &name).unwrap_or(0),
-                ..ChannelInfo::unread(&name)
-            }),
+    let names = names(namespace)?;
+    let helpers = thread::available_parallelism().map_or(1, usize::from);
+    let helpers = helpers
+        .min(names.len().div_ceil(ENOUGH_FOR_A_THREAD))
+        .max(1);
+    let mut parts = names.chunks(names.len().div_ceil(helpers).max(1));
+    let mine = parts.next().unwrap_or_default();
+    Ok(thread::scope(|scope| {
+        let others: Vec<_> = parts
+            .map(|part| {
+                let helper = thread::Builder::new().spawn_scoped(scope, || rows(namespace, part));
+                (part, helper)
+            })
+            .collect();
+        let mut channels = rows(namespace, mine);
+        for (part, helper) in others {
+            channels.extend(match helper {
+                Ok(helper) => helper.join().unwrap_or_else(|panic| resume_unwind(panic)),
+                // No thread can be had.
+                Err(_) => rows(namespace, part),
+            });
         }
-    }
-    Ok(channels)
+        channels
+    }))
+}
+
+/// The rows of some channels.
+fn rows(namespace: &Namespace, names: &[String]) -> Vec<ChannelInfo> {
+    let row = |name: &String| match look(namespace, name, true) {
+        Ok(info) => Some(info),
+        // Removed since it was listed.
+        Err(ManageError::Open(OpenError::Missing { .. })) => None,
+        Err(error) => Some(ChannelInfo {
+            problem: Some(error.to_string()),
+            bytes_reserved: bytes_of(namespace, name).unwrap_or(0),
+            ..ChannelInfo::unread(name)
+        }),
+    };
+    names.iter().filter_map(row).collect()
 }
 
 /// The names of all channels, sorted.
@@ -242,7 +271,10 @@ pub(crate) fn names(namespace: &Namespace) -> Result<Vec<String>, OpenError> {
 
 /// Memory that a channel's files take.
 pub(crate) fn bytes_of(namespace: &Namespace, channel: &str) -> Result<u64, OpenError> {
-    let directory = open(namespace, channel)?;
+    bytes_in(&open(namespace, channel)?)
+}
+
+fn bytes_in(directory: &ChannelDirectory) -> Result<u64, OpenError> {
     let names = directory
         .files()
         .names()
@@ -304,9 +336,16 @@ impl ChannelInfo {
 /// # Errors
 /// [`OpenError::Missing`], or what is wrong with its files.
 pub fn inspect(namespace: &Namespace, channel: &str) -> Result<ChannelInfo, ManageError> {
-    let directory = open(namespace, channel)?;
+    look(namespace, channel, false)
+}
+
+/// The same; of one channel among many each small file is read once and not mapped. Then what belongs together may be of
+/// slightly different moments, and a count be one or two behind.
+fn look(namespace: &Namespace, channel: &str, glance: bool) -> Result<ChannelInfo, ManageError> {
+    let mut directory = open(namespace, channel)?;
+    directory.glance = glance;
     let mut info = ChannelInfo::unread(channel);
-    info.bytes_reserved = bytes_of(namespace, channel)?;
+    info.bytes_reserved = bytes_in(&directory)?;
     info.mode = directory
         .files()
         .readers_of(ROOT)

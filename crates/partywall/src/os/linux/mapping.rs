@@ -20,7 +20,14 @@ pub(crate) struct Mapping {
     process: fork::Process,
     /// Gone before the bytes are.
     watched: Option<Watched>,
+    /// The bytes are these, and nothing is mapped.
+    copied: Option<Box<[u64]>>,
 }
+
+/// Up to so many bytes are copied in less time than pages are mapped, met for the first time and unmapped.
+const SOON_COPIED: u64 = 64 << 10;
+/// Bytes at the beginning of a file that hold nothing of the application's.
+const HEAD: usize = 4096;
 
 // SAFETY: the mapping is only an address range; every access goes through atomics and racing copies.
 unsafe impl Send for Mapping {}
@@ -33,6 +40,45 @@ impl Mapping {
     pub(crate) fn head(file: &File, most: u64, writable: bool) -> io::Result<(Self, u64)> {
         let len = rustix::fs::fstat(file.descriptor())?.st_size as u64;
         Ok((Self::part(file, 0, len.min(most), writable)?, len))
+    }
+
+    /// For one look, after which it is dropped: a small file is copied, as it is now, unless its first bytes say that it must
+    /// not be in core dumps; others are mapped. Nobody can sleep on it.
+    pub(crate) fn glance(
+        file: &File,
+        most: u64,
+        confidential: impl FnOnce(&[u8]) -> bool,
+    ) -> io::Result<(Self, u64)> {
+        let len = rustix::fs::fstat(file.descriptor())?.st_size as u64;
+        if len == 0 || len > most.min(SOON_COPIED) {
+            return Self::head(file, most, false);
+        }
+        let mut words = vec![0_u64; len.div_ceil(8) as usize].into_boxed_slice();
+        // SAFETY: the words' own bytes, borrowed while nobody else has them; any bytes make words.
+        let bytes = unsafe {
+            std::slice::from_raw_parts_mut(words.as_mut_ptr().cast::<u8>(), len as usize)
+        };
+        // The beginning first, so that nothing is here that should not be.
+        let head = bytes.len().min(HEAD);
+        let mut read = file.read_at(0, &mut bytes[..head])?;
+        if read == head && confidential(&bytes[..head]) {
+            return Self::head(file, most, false);
+        }
+        if read == head && read < bytes.len() {
+            read += file.read_at(head as u64, &mut bytes[head..])?;
+        }
+        if read < bytes.len() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let mapping = Mapping {
+            base: NonNull::from(&mut *words).cast(),
+            len,
+            writable: false,
+            process: fork::Process::current(),
+            watched: None,
+            copied: Some(words),
+        };
+        Ok((mapping, len))
     }
 
     /// Maps the whole file.
@@ -76,6 +122,7 @@ impl Mapping {
             writable,
             process: fork::Process::current(),
             watched: None,
+            copied: None,
         };
         // SAFETY: exactly the range just mapped; a child that lacks it cannot be a second writer.
         unsafe { kernel::keep_from_children(base, size) }?;
@@ -116,6 +163,9 @@ impl Mapping {
 
     /// Lets core dumps have what is mapped; without this none does.
     pub(crate) fn show_in_dumps(&self) -> io::Result<()> {
+        if self.copied.is_some() {
+            return Ok(());
+        }
         // SAFETY: the mapping's own range; it only changes what a core dump has in it.
         unsafe { kernel::show_in_dumps(self.base.as_ptr().cast(), self.len as usize) }
     }
@@ -153,7 +203,7 @@ impl Drop for Mapping {
     fn drop(&mut self) {
         self.watched = None;
         // A forked child does not have the range; something else may lie there by now.
-        if !self.process.is_this() {
+        if self.copied.is_some() || !self.process.is_this() {
             return;
         }
         // SAFETY: `base` and `len` are the mapping's own, and nobody borrows from it any more: regions
@@ -206,6 +256,38 @@ mod tests {
         assert_eq!(read, 0);
         assert_eq!(mapping.lost(), Some(2 << 16));
         assert!(super::super::pages_lost());
+    }
+
+    #[test]
+    fn a_small_file_is_copied_unless_it_is_confidential() {
+        let bytes: Vec<u8> = (0..9001_u32).map(|n| n as u8).collect();
+        let file = tempfile::tempfile_in("/dev/shm").unwrap();
+        std::io::Write::write_all(&mut &file, &bytes).unwrap();
+        let descriptor = File::from(file.try_clone().unwrap());
+        let holds = |mapping: &Mapping, len: usize| {
+            // SAFETY: as many bytes as it has, which nobody changes meanwhile.
+            let found = unsafe { std::slice::from_raw_parts(mapping.base().as_ptr(), len) };
+            found == &bytes[..len]
+        };
+        let (copied, size) = Mapping::glance(&descriptor, u64::MAX, |head| {
+            assert_eq!(head, &bytes[..4096]);
+            false
+        })
+        .unwrap();
+        assert!(copied.copied.is_some() && holds(&copied, bytes.len()));
+        assert_eq!((copied.len(), size), (9001, 9001));
+        for (most, confidential) in [(u64::MAX, true), (4096, false)] {
+            let (mapped, size) = Mapping::glance(&descriptor, most, |_| confidential).unwrap();
+            let len = most.min(9001);
+            assert!(mapped.copied.is_none() && holds(&mapped, len as usize));
+            assert_eq!((mapped.len(), size), (len, 9001));
+        }
+        file.set_len(0).unwrap();
+        let nothing = Mapping::glance(&descriptor, u64::MAX, |_| false);
+        assert_eq!(nothing.unwrap_err().kind(), io::ErrorKind::InvalidData);
+        file.set_len(SOON_COPIED + 1).unwrap();
+        let (large, _) = Mapping::glance(&descriptor, u64::MAX, |_| false).unwrap();
+        assert!(large.copied.is_none());
     }
 
     #[test]

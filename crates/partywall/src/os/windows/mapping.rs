@@ -45,6 +45,15 @@ impl Mapping {
         Ok((Self::part(file, 0, len.min(most), writable)?, len))
     }
 
+    /// For one look, after which it is dropped.
+    pub(crate) fn glance(
+        file: &File,
+        most: u64,
+        _confidential: impl FnOnce(&[u8]) -> bool,
+    ) -> io::Result<(Self, u64)> {
+        Self::head(file, most, false)
+    }
+
     /// Maps the whole file.
     pub(crate) fn new(file: &File, writable: bool) -> io::Result<Self> {
         Ok(Self::head(file, u64::MAX, writable)?.0)
