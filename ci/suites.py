@@ -91,8 +91,8 @@ class Suite:
             command += [word for test in self.skipped(name) for word in ("--skip", test)]
         code, text = self.output(command, crate)
         for words, why in self.settings.get("again", {}).items():
-            if words in text:
-                say(f"{self.target} {name}: {why} ({words}); it is run again")
+            if code != 0 and words in text:
+                say(f"{text}\n{self.target} {name}: {why} ({words}); it is run again")
                 code, text = self.output(command, crate)
                 break
         counted = [match for pattern in COUNTS for match in pattern.findall(text)]

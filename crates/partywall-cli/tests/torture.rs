@@ -193,7 +193,12 @@ fn at_work(kept: &Path) -> (Child, Vec<u32>, Vec<String>) {
         .spawn()
         .expect("it starts");
     let called = |process: u32| fs::read(format!("/proc/{process}/cmdline"));
-    let conductor = called(child.id()).expect("it runs");
+    // Just begun, it has no name yet.
+    let mut conductor = Vec::new();
+    wait_until("it has a name", || {
+        conductor = called(child.id()).expect("it runs");
+        !conductor.is_empty()
+    });
     let children = || -> Vec<u32> {
         let of = format!("/proc/{0}/task/{0}/children", child.id());
         let numbers = fs::read_to_string(of).unwrap_or_default();

@@ -42,14 +42,6 @@ fn a_channel_costs_the_same_among_ten_thousand() {
         .count();
     // Without heartbeats, some may seem stuck by now.
     assert_eq!(live, held.len());
-    // A glance at one among many says what a look at it alone does.
-    for row in rows.iter().step_by(97) {
-        let mut alone = inspect::inspect(&place.namespace, &row.name).unwrap();
-        // Only time has passed.
-        (alone.owner, alone.heartbeat_age_ns) = (row.owner, row.heartbeat_age_ns);
-        alone.last_update_age_ns = row.last_update_age_ns;
-        assert_eq!(format!("{alone:?}"), format!("{row:?}"));
-    }
     assert!(rows.is_sorted_by(|one, next| one.name < next.name));
     // One is found among many, and works.
     let middle = held.len() / 2;

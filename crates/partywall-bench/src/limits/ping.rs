@@ -8,12 +8,13 @@ use crate::Outcome;
 use crate::contest::{Meeting, Party, Seat};
 use crate::mapped::{LINE, Mapped};
 use hdrhistogram::Histogram;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Acquire, Ordering::Release};
 use std::time::Instant;
 
 /// A word, and where it lies.
 #[derive(Debug)]
-struct Word(Mapped, usize);
+struct Word(Arc<Mapped>, usize);
 
 impl Word {
     fn word(&self) -> &AtomicU64 {
@@ -34,11 +35,11 @@ pub(super) struct Ping {
 
 impl Ping {
     pub(super) fn open(seat: &Seat) -> Outcome<Ping> {
-        let words = || Mapped::open(&seat.file("ping"), 2 * LINE);
+        let words = Arc::new(Mapped::open(&seat.file("ping"), 2 * LINE)?);
         let (mine, theirs) = if seat.leads() { (0, LINE) } else { (LINE, 0) };
         Ok(Ping {
-            mine: Word(words()?, mine),
-            theirs: Word(words()?, theirs),
+            mine: Word(Arc::clone(&words), mine),
+            theirs: Word(words, theirs),
             leads: seat.leads(),
             round: 0,
         })
@@ -51,8 +52,11 @@ impl Ping {
             false => ("pong", "ping"),
         };
         Ok(Ping {
-            mine: Word(Mapped::open(&seat.file(mine), LINE)?, 0),
-            theirs: Word(Mapped::open_read_only(&seat.file(theirs), LINE)?, 0),
+            mine: Word(Arc::new(Mapped::open(&seat.file(mine), LINE)?), 0),
+            theirs: Word(
+                Arc::new(Mapped::open_read_only(&seat.file(theirs), LINE)?),
+                0,
+            ),
             leads: seat.leads(),
             round: 0,
         })

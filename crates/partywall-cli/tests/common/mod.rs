@@ -43,10 +43,10 @@ impl Place {
     /// Whether a command has opened the namespace, and so can be interrupted in order.
     #[cfg(target_os = "linux")] // /proc tells
     pub(crate) fn is_open_in(&self, command: &std::process::Child) -> bool {
+        let place = self.path().canonicalize().expect("it is there");
         let files = std::fs::read_dir(format!("/proc/{}/fd", command.id()));
         let mut files = files.into_iter().flatten().flatten();
-        files
-            .any(|file| std::fs::read_link(file.path()).is_ok_and(|to| to.starts_with(self.path())))
+        files.any(|file| std::fs::read_link(file.path()).is_ok_and(|to| to.starts_with(&place)))
     }
 
     /// Everything in the namespace.

@@ -135,29 +135,26 @@ pub(crate) fn open_read_only(
 pub(crate) fn may_be_confidential(file: &File) -> bool {
     let mut head = [0; header::FLAGS as usize + 4];
     match file.read_at(0, &mut head) {
-        Ok(read) => is_confidential(&head[..read]),
+        // Its maker has not come so far as to give it contents.
+        Ok(read) if word_at(&head[..read], header::MAGIC) == Some(0) => false,
+        Ok(read) => !is_public(&head[..read]),
         Err(_) => true,
     }
 }
 
-/// The same of its first bytes.
-fn is_confidential(bytes: &[u8]) -> bool {
-    let mut head = [0; header::FLAGS as usize + 4];
-    let read = bytes.len().min(head.len());
-    head[..read].copy_from_slice(&bytes[..read]);
-    let word = |at: u64, len: usize| {
-        let mut bytes = [0; 8];
-        bytes[..len].copy_from_slice(&head[at as usize..][..len]);
-        u64::from_le_bytes(bytes)
-    };
-    match word(header::MAGIC, 8) {
-        // Its maker has not come so far as to give it contents.
-        0 => false,
-        MAGIC_VALUE if read == head.len() => {
-            word(header::FLAGS, 4) & u64::from(FLAG_CONFIDENTIAL) != 0
-        }
-        _ => true,
-    }
+/// Whether a segment's first bytes say that it is not confidential.
+fn is_public(head: &[u8]) -> bool {
+    let flags = header::FLAGS as usize;
+    let flags = head
+        .get(flags..flags + 4)
+        .and_then(|bytes| bytes.try_into().ok());
+    word_at(head, header::MAGIC) == Some(MAGIC_VALUE)
+        && flags.is_some_and(|flags| u32::from_le_bytes(flags) & FLAG_CONFIDENTIAL == 0)
+}
+
+fn word_at(bytes: &[u8], at: u64) -> Option<u64> {
+    let word = bytes.get(at as usize..at as usize + 8)?;
+    Some(u64::from_le_bytes(word.try_into().ok()?))
 }
 
 /// What has no secrets may be in core dumps; what is to stay out of swap is locked in memory; and who sleeps on it is
@@ -259,7 +256,7 @@ fn map(
         }
     }
     let mapped = match channel.glance && mode == OpenMode::Read {
-        true => Mapping::glance(&found, most, is_confidential),
+        true => Mapping::glance(&found, most, |head| !is_public(head)),
         false => Mapping::head(&found, most, mode == OpenMode::ReadWrite),
     };
     match mapped {

@@ -34,7 +34,7 @@ use crate::wait::{SLICE, Step, WaitStrategy, Waiter};
 /// How long a reader sleeps at a time that found no seat to be woken in.
 const SEATLESS_SLICE: Duration = Duration::from_millis(1);
 
-/// How often a reader looks for the generation that is current, where another one follows each time.
+/// How often a reader looks for the generation that is current, where another one follows and is closed each time.
 const LOOKS_FOR_THE_NEXT: u32 = 8;
 
 /// A seat that this handle sits in.
@@ -368,7 +368,7 @@ impl PeerHandle {
         };
         let here = self.header.instance;
         let mut looks = 0;
-        let (visited, next) = loop {
+        let (visited, next, closed) = loop {
             looks += 1;
             let visited = visit::visit(&request, patterns);
             let next = match &visited {
@@ -379,18 +379,16 @@ impl PeerHandle {
                 // What is current can be read, or could be; of a root that lies nothing is believed.
                 Err(_) => Some(root::generations(&self.root).map_or(0, |now| now.current)),
             };
-            // Another one followed meanwhile: that may be closed by now, and have something to read yet.
-            let followed = next.is_some_and(|next| {
-                root::generations(&self.root).is_ok_and(|now| now.current != next)
-            });
-            if !followed || looks == LOOKS_FOR_THE_NEXT {
-                break (visited, next);
+            let before = next.unwrap_or(u64::MAX);
+            let closed = growth::closed_since(&self.root, self.header.generation, before);
+            // Others have followed meanwhile; the last of them has something to read yet, even if it is closed.
+            let outdated = closed.is_some_and(|close| !close.certain);
+            if !outdated || looks == LOOKS_FOR_THE_NEXT {
+                break (visited, next, closed);
             }
         };
-        let over =
-            growth::closed_since(&self.root, self.header.generation, next.unwrap_or(u64::MAX));
-        if let Some(position) = over {
-            self.closed_at = position;
+        if let Some(close) = closed {
+            self.closed_at = close.position;
             return Err(self.end(Ended::Closed));
         }
         match visited {

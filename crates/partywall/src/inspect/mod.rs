@@ -1,4 +1,4 @@
-//! Looking at channels from outside. Everything here maps read-only, takes no lock and disturbs nobody; what
+//! Looking at channels from outside. Everything here maps read-only, or reads, takes no lock and disturbs nobody; what
 //! it reports is of one moment, and each number by itself.
 
 use std::fmt;
@@ -205,16 +205,20 @@ pub struct OwnerCounters {
 }
 
 /// Every channel of a namespace, by name. One that cannot be read is a row with a
-/// [`problem`](ChannelInfo::problem).
+/// [`problem`](ChannelInfo::problem). Many are looked at by several threads, which have ended when this returns. A channel's
+/// small files are read once and not mapped, so a busy one's numbers may be of slightly different moments, and a count one or two
+/// behind; [`inspect`] looks at one more closely.
 ///
 /// # Errors
 /// [`OpenError::Namespace`] if the directory itself cannot be read.
 pub fn list(namespace: &Namespace) -> Result<Vec<ChannelInfo>, ManageError> {
     let names = names(namespace)?;
-    let helpers = thread::available_parallelism().map_or(1, usize::from);
-    let helpers = helpers
-        .min(names.len().div_ceil(ENOUGH_FOR_A_THREAD))
-        .max(1);
+    let helpers = match names.len() {
+        ..=ENOUGH_FOR_A_THREAD => 1,
+        many => thread::available_parallelism()
+            .map_or(1, usize::from)
+            .min(many.div_ceil(ENOUGH_FOR_A_THREAD)),
+    };
     let mut parts = names.chunks(names.len().div_ceil(helpers).max(1));
     let mine = parts.next().unwrap_or_default();
     Ok(thread::scope(|scope| {
@@ -238,15 +242,23 @@ pub fn list(namespace: &Namespace) -> Result<Vec<ChannelInfo>, ManageError> {
 
 /// The rows of some channels.
 fn rows(namespace: &Namespace, names: &[String]) -> Vec<ChannelInfo> {
-    let row = |name: &String| match look(namespace, name, true) {
-        Ok(info) => Some(info),
-        // Removed since it was listed.
-        Err(ManageError::Open(OpenError::Missing { .. })) => None,
-        Err(error) => Some(ChannelInfo {
-            problem: Some(error.to_string()),
-            bytes_reserved: bytes_of(namespace, name).unwrap_or(0),
-            ..ChannelInfo::unread(name)
-        }),
+    let row = |name: &String| {
+        let glanced = match look(namespace, name, true) {
+            // Of a lock the words and the lock itself must be of one moment, and what is wrong must not be so for a moment
+            // only.
+            Ok(info) if info.guarded.is_none() => Ok(info),
+            _ => look(namespace, name, false),
+        };
+        match glanced {
+            Ok(info) => Some(info),
+            // Removed since it was listed.
+            Err(ManageError::Open(OpenError::Missing { .. })) => None,
+            Err(error) => Some(ChannelInfo {
+                problem: Some(error.to_string()),
+                bytes_reserved: bytes_of(namespace, name).unwrap_or(0),
+                ..ChannelInfo::unread(name)
+            }),
+        }
     };
     names.iter().filter_map(row).collect()
 }
@@ -339,8 +351,7 @@ pub fn inspect(namespace: &Namespace, channel: &str) -> Result<ChannelInfo, Mana
     look(namespace, channel, false)
 }
 
-/// The same; of one channel among many each small file is read once and not mapped. Then what belongs together may be of
-/// slightly different moments, and a count be one or two behind.
+/// The same; of one channel among many each small file is copied and not mapped.
 fn look(namespace: &Namespace, channel: &str, glance: bool) -> Result<ChannelInfo, ManageError> {
     let mut directory = open(namespace, channel)?;
     directory.glance = glance;

@@ -20,8 +20,7 @@
 //! | [`DirectoryWatch`] | sleeps until names in a directory change |
 //! | [`LockFile`] | exclusive locks on single bytes, of one handle each, released by the kernel whatever ends the process |
 //! | [`Mapping`] | a shared mapping of a file or a part of one, which a forked child does not inherit; [`Mapping::sleep`], [`Mapping::sleep_any`] and [`Mapping::wake`]: sleeping on a half-word of it, also where it is mapped read-only |
-//! | [`Mapping::populate`] | makes sure that reading a part of a mapping does not fail |
-//! | [`pages_lost`], `Mapping::lost` | whether a page of some mapping was found gone when it was accessed, and which |
+//! | [`Mapping::glance`] | for one look: a small file copied, where that is cheaper than a mapping |
 //! | [`Mapping::populate`] | makes sure that reading a part of a mapping does not fail |
 //! | [`pages_lost`], [`Mapping::lost`], [`decline_sigbus_handler`] | whether a page of a mapping went away under us |
 //! | [`register_waker`], [`sleepers_fence_for_us`] | whether this process may leave the waker's fence to the sleepers |

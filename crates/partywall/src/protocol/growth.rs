@@ -29,7 +29,8 @@
 //! **The root says which two generations were closed last** (label `root-closed`), and it says so before it names the one
 //! after that. A reader without a seat goes from the generation where it stands to the current one, however many lie between,
 //! for they may be gone; if one of them was closed, the stream that it reads has ended there, and what comes now is
-//! another. Two of them, for the current one may be closed too. An owner that dies between CLOSED and the root leaves it to
+//! another. Two of them, for the current one may be closed too. If what was found is no longer the current one and a later one
+//! was closed, it looks again, unless one of the two says that there was no close in between. An owner that dies between CLOSED and the root leaves it to
 //! whoever makes the next generation, or removes the channel.
 //!
 //! **Memory goes strictly oldest first**, and only when no seat of it is claimed: who waits in one generation has not
@@ -136,9 +137,19 @@ pub(crate) fn note_close(root: &impl SharedMut, generation: u64) {
     root.store(place, generation, Release); // SYNC root-closed
 }
 
-/// Whether the channel was closed since `generation` was its current one; and then where its stream ended. Asked by who
-/// looked for a later one, and found `before`, or none. That one may be closed itself, and then has something to read yet.
-pub(crate) fn closed_since(root: &impl Shared, generation: u64, before: u64) -> Option<u64> {
+/// An end of the stream that a reader has behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Close {
+    /// Where it ended.
+    pub(crate) position: u64,
+    /// It was before the generation that was found. If not, that generation may be of the same stream or of another: later
+    /// closes have taken the place of what would say so, and who looks again finds a later generation.
+    pub(crate) certain: bool,
+}
+
+/// Whether the channel was closed since `generation` was its current one. Asked by who looked for a later one, and found
+/// `before`, or none. That one may be closed itself, and then has something to read yet.
+pub(crate) fn closed_since(root: &impl Shared, generation: u64, before: u64) -> Option<Close> {
     let mut closes = [(0, 0); 2];
     // Whoever closes a generation takes the place of an earlier close, and is through with it after a few stores.
     for _ in 0..8 {
@@ -152,13 +163,23 @@ pub(crate) fn closed_since(root: &impl Shared, generation: u64, before: u64) -> 
             break;
         }
     }
-    // Where one behind what was found is closed already, that has ended too, and what lies between is not said any more.
-    let outdated = closes.iter().any(|&(closed, _)| closed > before);
-    closes
-        .into_iter()
-        .filter(|&(closed, _)| generation < closed && (closed < before || outdated))
-        .min()
-        .map(|(_, ended)| ended)
+    closes.sort_unstable();
+    let [(earlier, _), (later, _)] = closes;
+    let behind_us = |close: &(u64, u64)| generation < close.0;
+    let first = closes.into_iter().find(behind_us)?;
+    if first.0 < before {
+        return Some(Close {
+            position: first.1,
+            certain: true,
+        });
+    }
+    // They are the two latest, so with one of them at ours, or before it, there was none up to the other. A place that says
+    // nothing may be just changing.
+    let none_between = (1..=generation).contains(&earlier);
+    (later > before && !none_between).then_some(Close {
+        position: first.1,
+        certain: false,
+    })
 }
 
 /// What a peer finds that found nothing before.

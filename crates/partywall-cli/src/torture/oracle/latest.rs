@@ -37,7 +37,14 @@ fn look(visit: &Visit<'_>, evidence: &Evidence<'_>, streams: &[Stream], findings
                     let text = format!("{run} got value {sequence} after {}", before.1);
                     findings.add(Kind::Torn, 1, text);
                 }
-                let there = due(&streams[at], sequence, looked_ns, entry.at_ns, follows);
+                let (told, stream) = (entry.at_ns, &streams[at]);
+                let mut there = stream.acked_by(looked_ns);
+                if follows && misses_the_end(stream, sequence, told) {
+                    // All of its own generation it has.
+                    there = stream
+                        .next_base(sequence)
+                        .map_or(there, |base| base.min(there));
+                }
                 // The last one of its kind, for who wants no other.
                 let last = streams[at]
                     .reschemas(entry.at_ns)
@@ -63,8 +70,9 @@ fn look(visit: &Visit<'_>, evidence: &Evidence<'_>, streams: &[Stream], findings
                 let Some((at, sequence)) = seen else {
                     continue;
                 };
-                let there = due(&streams[at], sequence, looked_ns, entry.at_ns, follows);
-                if sequence < there {
+                let there = streams[at].acked_by(looked_ns);
+                let misses = follows && misses_the_end(&streams[at], sequence, entry.at_ns);
+                if sequence < there && !misses {
                     let text =
                         format!("{run} was told of nothing after {sequence}, with {there} there");
                     findings.lost(there - sequence, text);
@@ -76,7 +84,7 @@ fn look(visit: &Visit<'_>, evidence: &Evidence<'_>, streams: &[Stream], findings
                         End::Closed(last) if last <= sequence || followed(visit, streams, at) => {}
                         End::Deleted => {}
                         // It stood a generation behind, without a seat, and by then the channel was gone.
-                        End::Closed(_) if streams[at].went_on_from(sequence) => {}
+                        End::Closed(_) if streams[at].next_base(sequence).is_some() => {}
                         how => findings.problem(format!(
                             "{run} was told of a close after value {sequence}, and it was {how:?}"
                         )),
@@ -88,16 +96,13 @@ fn look(visit: &Visit<'_>, evidence: &Evidence<'_>, streams: &[Stream], findings
     }
 }
 
-/// What a reader that had seen so much must have found when it looked.
-fn due(stream: &Stream, seen: u64, looked_ns: u64, told_ns: u64, follows: bool) -> u64 {
+/// Whether a reader that follows and has seen so much may never see the end of its stream: it stood a generation behind,
+/// without a seat, when the stream was closed. The last generation may have gone with its channel by then, and who follows is
+/// not told of the close but waits for the next stream.
+fn misses_the_end(stream: &Stream, seen: u64, told_ns: u64) -> bool {
     let last = stream.last();
     let closed = matches!(last.end, End::Closed(_)) && last.last_ns <= told_ns;
-    // It stood a generation behind, without a seat, when the stream was closed: the last generation may have gone with its
-    // channel by then, and who follows is not told of the close but waits for the next stream.
-    if follows && closed && stream.went_on_from(seen) {
-        return seen;
-    }
-    stream.acked_by(looked_ns)
+    closed && stream.next_base(seen).is_some()
 }
 
 /// A reader that follows may have come to a later stream, whose values it has not seen.

@@ -91,9 +91,9 @@ impl Stream {
         self.bases().any(|base| base == records)
     }
 
-    /// Whether a generation began with so many records, or more, or may have.
-    pub(super) fn went_on_from(&self, records: u64) -> bool {
-        self.bases().any(|base| base >= records)
+    /// Where the first generation began, or may have, that began with so many records, or more.
+    pub(super) fn next_base(&self, records: u64) -> Option<u64> {
+        self.bases().filter(|&base| base >= records).min()
     }
 
     fn bases(&self) -> impl Iterator<Item = u64> {

@@ -13,16 +13,22 @@ use super::{File, fault_point, fork, kernel};
 /// A file, or a part of one, mapped shared; unmapped when dropped.
 #[derive(Debug)]
 pub(crate) struct Mapping {
-    /// Start of `len` mapped bytes, aligned to a page. Readable until drop; writable iff `writable`.
+    /// Start of `len` bytes, aligned to a page, or to a [`Line`] where they are copied. Readable until drop; writable iff
+    /// `writable`.
     base: NonNull<u8>,
     len: u64,
     writable: bool,
     process: fork::Process,
     /// Gone before the bytes are.
     watched: Option<Watched>,
-    /// The bytes are these, and nothing is mapped.
-    copied: Option<Box<[u64]>>,
+    /// The bytes are these, from `Box::into_raw`, and nothing is mapped.
+    copied: Option<NonNull<[Line]>>,
 }
+
+/// Copies are aligned as well as any word needs it.
+#[repr(C, align(64))]
+#[derive(Clone)]
+struct Line([u8; 64]);
 
 /// Up to so many bytes are copied in less time than pages are mapped, met for the first time and unmapped.
 const SOON_COPIED: u64 = 64 << 10;
@@ -53,30 +59,23 @@ impl Mapping {
         if len == 0 || len > most.min(SOON_COPIED) {
             return Self::head(file, most, false);
         }
-        let mut words = vec![0_u64; len.div_ceil(8) as usize].into_boxed_slice();
-        // SAFETY: the words' own bytes, borrowed while nobody else has them; any bytes make words.
-        let bytes = unsafe {
-            std::slice::from_raw_parts_mut(words.as_mut_ptr().cast::<u8>(), len as usize)
-        };
+        let mut lines = vec![Line([0; 64]); (len as usize).div_ceil(64)].into_boxed_slice();
+        // SAFETY: the lines' own bytes, of which there are at least so many, borrowed while nobody else has them.
+        let bytes =
+            unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), len as usize) };
         // The beginning first, so that nothing is here that should not be.
-        let head = bytes.len().min(HEAD);
-        let mut read = file.read_at(0, &mut bytes[..head])?;
-        if read == head && confidential(&bytes[..head]) {
+        let (head, rest) = bytes.split_at_mut(bytes.len().min(HEAD));
+        if !fill(file, 0, head)? || confidential(head) || !fill(file, HEAD as u64, rest)? {
             return Self::head(file, most, false);
         }
-        if read == head && read < bytes.len() {
-            read += file.read_at(head as u64, &mut bytes[head..])?;
-        }
-        if read < bytes.len() {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
+        let copied = NonNull::new(Box::into_raw(lines)).expect("a box is somewhere");
         let mapping = Mapping {
-            base: NonNull::from(&mut *words).cast(),
+            base: copied.cast(),
             len,
             writable: false,
             process: fork::Process::current(),
             watched: None,
-            copied: Some(words),
+            copied: Some(copied),
         };
         Ok((mapping, len))
     }
@@ -199,11 +198,29 @@ impl Mapping {
     }
 }
 
+/// Fills a buffer from a file; whether the file had so much.
+fn fill(file: &File, at: u64, buffer: &mut [u8]) -> io::Result<bool> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match file.read_at(at + filled as u64, &mut buffer[filled..])? {
+            0 => return Ok(false),
+            read => filled += read,
+        }
+    }
+    Ok(true)
+}
+
 impl Drop for Mapping {
     fn drop(&mut self) {
         self.watched = None;
+        if let Some(copied) = self.copied {
+            // SAFETY: it came from `Box::into_raw`, once, and nobody borrows from it any more. A forked child has a copy of
+            // its own.
+            drop(unsafe { Box::from_raw(copied.as_ptr()) });
+            return;
+        }
         // A forked child does not have the range; something else may lie there by now.
-        if self.copied.is_some() || !self.process.is_this() {
+        if !self.process.is_this() {
             return;
         }
         // SAFETY: `base` and `len` are the mapping's own, and nobody borrows from it any more: regions

@@ -61,8 +61,24 @@ impl Channel {
     fn look(&self, process: &Process) -> Option<Option<u64>> {
         let root = process.map(&self.root);
         let current = root.load(CURRENT, Acquire);
-        (current == 2).then(|| growth::closed_since(&root, 0, current))
+        (current == 2).then(|| since(&root, 0, current))
     }
+}
+
+/// Where the stream ended before the generation that was found.
+fn since(root: &impl Shared, generation: u64, before: u64) -> Option<u64> {
+    growth::closed_since(root, generation, before).map(|close| {
+        assert!(close.certain, "{close:?}");
+        close.position
+    })
+}
+
+/// The same where that is not said any more.
+fn perhaps(root: &impl Shared, generation: u64, before: u64) -> Option<u64> {
+    growth::closed_since(root, generation, before).map(|close| {
+        assert!(!close.certain, "{close:?}");
+        close.position
+    })
 }
 
 #[test]
@@ -101,9 +117,9 @@ fn who_finds_a_stream_that_has_ended_too_finds_that_its_own_ended_before() {
         assert_eq!(channel.look(&process), Some(Some(END)));
         let root = process.map(&channel.root);
         // Who stood in that one, and finds the channel removed.
-        assert_eq!(growth::closed_since(&root, 1, u64::MAX), Some(END + 8));
-        assert_eq!(growth::closed_since(&root, 1, 2), None);
-        assert_eq!(growth::closed_since(&root, 2, u64::MAX), None);
+        assert_eq!(since(&root, 1, u64::MAX), Some(END + 8));
+        assert_eq!(since(&root, 1, 2), None);
+        assert_eq!(since(&root, 2, u64::MAX), None);
     });
 }
 
@@ -115,14 +131,43 @@ fn who_is_overtaken_by_later_closes_is_told_of_one() {
         let process = world.process(None);
         let root = process.map(&channel);
         let owner = world.also(&process).owner;
-        for (generation, position) in [(3, 30), (4, 40), (7, 70)] {
+        growth::close(&root, &owner, 3, 30);
+        // The other place may be just changing.
+        assert_eq!(perhaps(&root, 1, 2), Some(30));
+        for (generation, position) in [(4, 40), (7, 70)] {
             growth::close(&root, &owner, generation, position);
         }
-        assert_eq!(growth::closed_since(&root, 3, 5), Some(40));
-        assert_eq!(growth::closed_since(&root, 2, 4), Some(40));
-        assert_eq!(growth::closed_since(&root, 4, 9), Some(70));
-        assert_eq!(growth::closed_since(&root, 4, 7), None);
-        assert_eq!(growth::closed_since(&root, 7, 9), None);
+        assert_eq!(since(&root, 3, 5), Some(40));
+        // What was before 4 is forgotten.
+        assert_eq!(perhaps(&root, 2, 4), Some(40));
+        // There was no close between 4 and 7.
+        assert_eq!(since(&root, 4, 5), None);
+        assert_eq!(perhaps(&root, 1, 2), Some(40));
+        assert_eq!(since(&root, 4, 9), Some(70));
+        assert_eq!(since(&root, 4, 7), None);
+        assert_eq!(since(&root, 7, 9), None);
+    });
+}
+
+#[test]
+fn who_found_a_generation_that_was_followed_and_closed_looks_again() {
+    explore(3, || {
+        let channel = Channel::new();
+        let other = channel.clone();
+        let going_on = loom::thread::spawn(move || {
+            let process = other.process(None);
+            // Of the same stream.
+            other.advance(&process, 2);
+            other.close_at(&process, 2, END);
+        });
+        let process = channel.process(None);
+        let root = process.map(&channel.root);
+        let found = root.load(CURRENT, Acquire);
+        if perhaps(&root, 0, found).is_some() {
+            assert_eq!((found, root.load(CURRENT, Acquire)), (1, 2));
+        }
+        going_on.join().unwrap();
+        assert_eq!(since(&root, 0, 2), None);
     });
 }
 
@@ -140,10 +185,10 @@ fn no_end_is_taken_for_anothers_while_it_is_said() {
             growth::close(&process.map(&other.root), &owner, 3, 30);
         });
         let root = process.map(&channel.root);
-        let told = growth::closed_since(&root, 0, u64::MAX);
+        let told = since(&root, 0, u64::MAX);
         assert!(matches!(told, Some(10 | 20)), "{told:?}");
         closing.join().unwrap();
-        assert_eq!(growth::closed_since(&root, 0, u64::MAX), Some(20));
+        assert_eq!(since(&root, 0, u64::MAX), Some(20));
     });
 }
 

@@ -77,6 +77,9 @@ fn who_follows_from_a_generation_behind_may_miss_the_last_value() {
         misses(base, follow).finds(Kind::Lost, "told of nothing after 2, with 3 there");
         misses(base, follow).finds(Kind::Lost, "got value 2, with 3 there");
     }
+    // What its own generation has yet it must be given.
+    let own = misses(3, true);
+    own.finds(Kind::Lost, "got value 2, with 3 there");
     let before =
         misses(2, true).with(|round| round.entry(OWNER, What::Closing, 0).at_ns = u64::MAX);
     before.finds(Kind::Lost, "told of nothing after 2, with 3 there");
