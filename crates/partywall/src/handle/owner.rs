@@ -224,15 +224,14 @@ impl<R: OwnerRole> OwnerHandle<R> {
     /// Nothing was changed then.
     pub(crate) fn grow(&mut self, change: impl FnOnce(&mut Wanted)) -> Result<(), GrowError> {
         self.check_process()?;
-        self.look_at_channel()?;
-        if !self.owned.channel.still_named(&self.owned.lock) {
-            return Err(self.superseded().into());
-        }
+        self.expect_to_be_named()?;
         let mut wanted = self.owned.as_it_is()?;
         change(&mut wanted);
         let grown = self.owned.grow(&wanted);
         if grown.is_err() {
             self.check_pages()?;
+            // It may have been taken away meanwhile.
+            self.expect_to_be_named()?;
         }
         grown?;
         if self.heartbeat.take().is_some() {
@@ -252,6 +251,15 @@ impl<R: OwnerRole> OwnerHandle<R> {
         self.reclaim();
         let oldest = self.owned.oldest();
         (oldest != self.owned.header.generation).then_some(oldest)
+    }
+
+    /// Is the channel still there, under its name?
+    fn expect_to_be_named(&mut self) -> Result<(), SendError> {
+        self.look_at_channel()?;
+        match self.owned.channel.still_named(&self.owned.lock) {
+            true => Ok(()),
+            false => Err(self.superseded()),
+        }
     }
 
     #[cold]

@@ -1,12 +1,13 @@
 //! Operations in which a ring grows, and somebody dies of those who make it grow or come over.
 
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
 use partywall::ring::Consumer;
-use partywall::{RecvError, WaitStrategy};
+use partywall::{GrowError, RecvError, SendError, WaitStrategy, manage};
 
 use crate::consumers::{durable_gets_the_rest, with_durable};
 use crate::victim::{self, Stage, say};
@@ -14,6 +15,53 @@ use crate::world::{
     CAPACITY, CHANNEL, Payload, Sleeper, World, committed, consumer_options, producer_options,
 };
 use crate::{Located, Swept, system};
+
+/// A channel that is removed by force while its owner stands still.
+pub(crate) struct Removed(World);
+
+impl Located for Removed {
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn meanwhile(&mut self) {
+        manage::remove(&self.0.namespace, CHANNEL, true).unwrap();
+    }
+}
+
+pub(crate) fn removed_operations() -> Vec<Swept<Removed>> {
+    vec![Swept {
+        name: "grow_while_it_is_removed",
+        least_points: 40,
+        prepare: || {
+            let mut world = World::abandoned(3);
+            world.survivor = None;
+            Removed(world)
+        },
+        act: |stage| {
+            let mut producer = stage.producer();
+            stage.armed();
+            let grown = producer.grow(2 * CAPACITY);
+            stage.disarmed();
+            // Removed before it came so far, or after.
+            let taken = |error: &GrowError| {
+                matches!(
+                    error,
+                    GrowError::Owner(SendError::Deleted { .. } | SendError::Superseded { .. })
+                )
+            };
+            if let Err(error) = grown {
+                assert!(taken(&error), "{error}");
+            }
+            producer.abandon();
+        },
+        check: |Removed(world), _| {
+            // A killed one's is there yet.
+            let _ = manage::remove(&world.namespace, CHANNEL, true);
+            world.nothing_is_left();
+        },
+    }]
+}
 
 pub(crate) fn operations() -> Vec<Swept<World>> {
     vec![

@@ -156,6 +156,11 @@ fn main() -> ExitCode {
         .chain(consumers::operations())
         .chain(growth::operations())
         .map(Operation::from)
+        .chain(
+            growth::removed_operations()
+                .into_iter()
+                .map(Operation::from),
+        )
         .chain(slots::operations().map(Operation::from))
         .chain(mpsc::operations().map(Operation::from))
         .chain(mpsc_growth::operations().map(Operation::from))
@@ -317,6 +322,10 @@ fn sweep(operation: &Operation, depth: Depth, random: &mut Random) -> u64 {
         _ if cfg!(not(target_os = "linux")) => Vec::new(),
         // The moments in which it holds a dead one's seat are few.
         _ if depth.full || operation.name.contains("evict") => (1..=points).collect(),
+        // Whoever removes it is patient each time.
+        _ if operation.name.contains("removed") => {
+            (1 + random.below(5)..=points).step_by(5).collect()
+        }
         _ => vec![
             1,
             1 + random.below(points),

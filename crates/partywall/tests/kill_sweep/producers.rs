@@ -287,7 +287,7 @@ pub(crate) fn operations() -> Vec<Swept<World>> {
                 stage.armed();
                 producer.flush(None).unwrap();
                 stage.send(&mut producer, 24);
-                let taken = producer.flush(Some(std::time::Duration::from_millis(3)));
+                let taken = producer.flush(Some(std::time::Duration::from_millis(60)));
                 assert!(matches!(taken, Err(SendError::TimedOut { .. })));
                 stage.disarmed();
                 producer.abandon();
