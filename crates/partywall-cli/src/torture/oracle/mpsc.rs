@@ -48,15 +48,21 @@ pub(super) fn check(evidence: &Evidence<'_>, findings: &mut Findings) {
     let mut drained = None;
     let reschemed = evidence.reschemed_before(u64::MAX);
     for tenure in tenures(evidence) {
-        if let Some(before) = &before
-            && !goes_on(before, &tenure, evidence, findings)
-        {
-            stream = Place {
-                number: stream.number + 1,
-                opened_ns: tenure.opened_ns,
-            };
-        }
         let entries = entries_of(&tenure, evidence);
+        if let Some(before) = &before {
+            let known = goes_on(before, &tenure, evidence, findings);
+            let is_of_it = |entry: &Entry| {
+                let heard = heard.get(&entry.source);
+                entry.what == What::Got
+                    && heard.is_some_and(|heard| heard.stream == Some(stream.number))
+            };
+            if !known.unwrap_or_else(|| entries.iter().any(is_of_it)) {
+                stream = Place {
+                    number: stream.number + 1,
+                    opened_ns: tenure.opened_ns,
+                };
+            }
+        }
         receive(
             &tenure, entries, stream, reschemed, &sent, &by_source, &mut heard, findings,
         );
@@ -135,13 +141,14 @@ impl Sent {
     }
 }
 
-/// Whether a receiver goes on with what the one before left.
+/// Whether a receiver goes on with what the one before left; `None` if that was being removed when it came. Then it is what
+/// it gets that tells: a removal by force is patient, and until it is through the channel can be taken over.
 fn goes_on(
     before: &Tenure,
     tenure: &Tenure,
     evidence: &Evidence<'_>,
     findings: &mut Findings,
-) -> bool {
+) -> Option<bool> {
     let (name, old) = (Named(tenure.source), Named(before.source));
     let removed = evidence.removed_between(before.opened_ns, tenure.opened_ns);
     if before.last_ns > tenure.opened_ns && !removed {
@@ -151,7 +158,8 @@ fn goes_on(
     if !tenure.adopted && !over && !removed && !replaces(before, tenure) {
         findings.lost(1, format!("{name} did not find what {old} left"));
     }
-    tenure.adopted && !over && !removed
+    let goes_on = tenure.adopted && !over;
+    (!goes_on || !removed).then_some(goes_on)
 }
 
 /// Which stream, and since when: whoever came later is in this one, or in one after it.

@@ -118,4 +118,16 @@ fn a_successor_may_get_again_what_was_not_acknowledged() {
     succeeds(true).finds(Kind::Problem, "which was acknowledged");
     let anew = succeeds(false).with(|round| round.entry(2, What::Opened, 0).flag = 0);
     anew.finds(Kind::Lost, "did not find what");
+    // Taken over while it was about to be removed: the same channel yet, by what comes of it, and to be held to that.
+    let removing = |round: &mut Forged| {
+        let opened = round.entry(2, What::Opened, 0).at_ns;
+        round.removals.push((opened - 1, u64::MAX));
+    };
+    succeeds(false).with(removing).finds_nothing();
+    let again = succeeds(true).with(removing);
+    again.finds(Kind::Problem, "which was acknowledged");
+    let other = succeeds(false).with(removing).with(|round| {
+        round.entry(2, What::Opened, 0).flag = 0;
+    });
+    other.finds(Kind::Problem, "in another stream");
 }
