@@ -72,7 +72,9 @@ fn look(visit: &Visit<'_>, evidence: &Evidence<'_>, streams: &[Stream], findings
                 };
                 let there = streams[at].acked_by(looked_ns);
                 let misses = follows && misses_the_end(&streams[at], sequence, entry.at_ns);
-                if sequence < there && !misses {
+                // What was of another schema does not go over to who comes later.
+                let begun = streams[at].reschemas(entry.at_ns).max().unwrap_or(0);
+                if sequence.max(begun) < there && !misses {
                     let text =
                         format!("{run} was told of nothing after {sequence}, with {there} there");
                     findings.lost(there - sequence, text);

@@ -109,6 +109,30 @@ fn no_value_goes_over_to_another_schema() {
 }
 
 #[test]
+fn who_comes_over_to_another_schema_is_owed_its_values_alone() {
+    let told_of_nothing = |values: u64| {
+        let mut round = Forged::new(Pattern::Snapshot);
+        let (owner, reader) = (round.run(0), round.run(1));
+        round.open(owner, false, 0);
+        round.ack(owner, 1);
+        round.note(reader, Entry::new(What::Attached).count(1));
+        round.got(reader, owner, 1);
+        round.ack(owner, 2);
+        round.note(owner, Entry::new(What::Rescheming).of(0, 2));
+        round.note(owner, Entry::new(What::Reschemed).count(2).of(0, 2));
+        (3..3 + values).for_each(|sequence| round.ack(owner, sequence));
+        // The second look begins behind all of them.
+        round.note(reader, Entry::new(What::Nothing));
+        round.note(reader, Entry::new(What::Nothing));
+        round
+    };
+    told_of_nothing(0).finds_nothing();
+    told_of_nothing(1).finds(Kind::Lost, "told of nothing after 1, with 3 there");
+    let the_same = told_of_nothing(0).without(OWNER, What::Rescheming, 0);
+    the_same.finds(Kind::Lost, "told of nothing after 1, with 2 there");
+}
+
+#[test]
 fn the_last_value_of_the_old_schema_is_had_by_who_wants_it() {
     let got = |sequence| reschemed(1).with(|round| round.got(READER, OWNER, sequence));
     got(3).finds_nothing();
