@@ -658,6 +658,37 @@ fn a_broadcast_grows_and_every_record_is_received_or_counted() {
 }
 
 #[test]
+fn who_comes_over_without_time_to_wait_finds_what_is_there() {
+    let place = Place::new();
+    let now = Duration::ZERO;
+    let options = SenderOptions::new().namespace(place.namespace.clone());
+    let mut sender = options.value_size(8).open("b").unwrap();
+    let options = ReceiverOptions::new().namespace(place.namespace.clone());
+    let mut receiver = options.wait(WaitStrategy::Park).attach("b").unwrap();
+    sender.grow(16, 0).unwrap();
+    sender.send(b"a record").unwrap();
+    assert_eq!(&receiver.recv_timeout(now).unwrap()[..], b"a record");
+
+    let options = WriterOptions::new().namespace(place.namespace.clone());
+    let mut writer = options.value_size(8).open("s").unwrap();
+    let options = ReaderOptions::new().namespace(place.namespace.clone());
+    let mut reader = options.wait(WaitStrategy::Park).attach("s").unwrap();
+    writer.grow(16, 0).unwrap();
+    writer.put(b"a value").unwrap();
+    assert_eq!(&reader.changed_timeout(now).unwrap()[..], b"a value");
+
+    let mut producer = place.producer().open("r").unwrap();
+    let mut consumer = place
+        .consumer()
+        .wait(WaitStrategy::Park)
+        .attach("r")
+        .unwrap();
+    producer.grow(8192).unwrap();
+    producer.send(b"a record").unwrap();
+    assert_eq!(&consumer.recv_timeout(now).unwrap()[..], b"a record");
+}
+
+#[test]
 fn a_broadcast_whose_records_change_says_so_to_those_who_want_the_old_ones() {
     let place = Place::new();
     let mut sender = SenderOptions::new()

@@ -523,6 +523,10 @@ impl PeerHandle {
         if let Some(found) = self.look_for_the_end(peek)? {
             return Ok(found);
         }
+        // It may be another generation than the one that was looked at before, and no time be left.
+        if let Some(found) = self.peek(peek)? {
+            return Ok(found);
+        }
         let stop = self.settings.stop.clone();
         let mut waiter = Waiter::new(self.settings.wait, timeout, stop.as_ref());
         loop {
