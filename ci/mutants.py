@@ -181,6 +181,8 @@ def outcomes(mutations: list[dict]) -> Iterator[tuple[dict, bool, str, float]]:
 
 
 def main() -> int:
+    # So that nothing it started goes on without it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     mutations = tomllib.loads((WORKSPACE / "ci" / "mutants.toml").read_text())["mutation"]
     words = sys.argv[1:]
     if words == ["--list"]:

@@ -256,7 +256,7 @@ fn map(
         }
     }
     let mapped = match channel.glance && mode == OpenMode::Read {
-        true => Mapping::glance(&found, most, |head| !is_public(head)),
+        true => Mapping::glance(&found, most, PAGE, |head| !is_public(head)),
         false => Mapping::head(&found, most, mode == OpenMode::ReadWrite),
     };
     match mapped {

@@ -116,10 +116,6 @@ impl Subscriber {
                 Err(RecvError::Superseded { .. }) => self.move_over()?,
                 other => return other,
             }
-            let (handle, role) = self.parts();
-            if let Some(found) = role.take().map_err(|lie| handle.damaged(lie))? {
-                return Ok(found);
-            }
             left = timeout.map(|timeout| timeout.saturating_sub(started.elapsed()));
         }
     }

@@ -243,13 +243,8 @@ pub fn list(namespace: &Namespace) -> Result<Vec<ChannelInfo>, ManageError> {
 /// The rows of some channels.
 fn rows(namespace: &Namespace, names: &[String]) -> Vec<ChannelInfo> {
     let row = |name: &String| {
-        let glanced = match look(namespace, name, true) {
-            // Of a lock the words and the lock itself must be of one moment, and what is wrong must not be so for a moment
-            // only.
-            Ok(info) if info.guarded.is_none() => Ok(info),
-            _ => look(namespace, name, false),
-        };
-        match glanced {
+        // What is wrong must not be so for a moment only.
+        match look(namespace, name, true).or_else(|_| look(namespace, name, false)) {
             Ok(info) => Some(info),
             // Removed since it was listed.
             Err(ManageError::Open(OpenError::Missing { .. })) => None,
@@ -374,6 +369,8 @@ fn look(namespace: &Namespace, channel: &str, glance: bool) -> Result<ChannelInf
             return Ok(info);
         }
     };
+    // Of a lock the words and the lock itself must be of one moment.
+    directory.glance &= root_header.pattern != Pattern::Guarded;
     let generations = generations(channel, &root)?;
     let opened =
         generation::open_for_reading(&directory, generations.current, root_header.instance);

@@ -165,11 +165,13 @@ pub(crate) fn closed_since(root: &impl Shared, generation: u64, before: u64) -> 
     }
     closes.sort_unstable();
     let [(earlier, _), (later, _)] = closes;
-    let behind_us = |close: &(u64, u64)| generation < close.0;
-    let first = closes.into_iter().find(behind_us)?;
-    if first.0 < before {
+    let mut since = closes
+        .into_iter()
+        .filter(|&(closed, _)| generation < closed);
+    let (closed, position) = since.next()?;
+    if closed < before {
         return Some(Close {
-            position: first.1,
+            position,
             certain: true,
         });
     }
@@ -177,7 +179,7 @@ pub(crate) fn closed_since(root: &impl Shared, generation: u64, before: u64) -> 
     // nothing may be just changing.
     let none_between = (1..=generation).contains(&earlier);
     (later > before && !none_between).then_some(Close {
-        position: first.1,
+        position,
         certain: false,
     })
 }

@@ -335,9 +335,6 @@ impl Consumer {
                 Err(RecvError::Superseded { .. }) => self.move_over()?,
                 other => return other,
             }
-            if let Some(found) = self.peek()? {
-                return Ok(found);
-            }
             left = timeout.map(|timeout| timeout.saturating_sub(started.elapsed()));
         }
     }

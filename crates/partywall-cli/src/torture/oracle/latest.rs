@@ -16,6 +16,14 @@ pub(super) fn check(evidence: &Evidence<'_>, streams: &[Stream], findings: &mut 
 fn look(visit: &Visit<'_>, evidence: &Evidence<'_>, streams: &[Stream], findings: &mut Findings) {
     let run = visit.run;
     let follows = evidence.slot(run).follow;
+    // A reader that follows may never see the end of its stream: it stood a generation behind, without a seat, when the stream
+    // was closed. The last generation may have gone with its channel by then, and who follows is not told of the close but waits
+    // for the next stream. Where the generation after its own began, if that is so.
+    let misses_the_end = |stream: &Stream, seen: u64, told_ns: u64| {
+        let last = stream.last();
+        let closed = matches!(last.end, End::Closed(_)) && last.last_ns <= told_ns;
+        stream.next_base(seen).filter(|_| follows && closed)
+    };
     let mut seen: Option<(usize, u64)> = None;
     for (looked_ns, entry) in visit.steps() {
         let sequence = entry.sequence;
@@ -37,18 +45,14 @@ fn look(visit: &Visit<'_>, evidence: &Evidence<'_>, streams: &[Stream], findings
                     let text = format!("{run} got value {sequence} after {}", before.1);
                     findings.add(Kind::Torn, 1, text);
                 }
-                let (told, stream) = (entry.at_ns, &streams[at]);
+                let stream = &streams[at];
                 let mut there = stream.acked_by(looked_ns);
-                if follows && misses_the_end(stream, sequence, told) {
+                if let Some(base) = misses_the_end(stream, sequence, entry.at_ns) {
                     // All of its own generation it has.
-                    there = stream
-                        .next_base(sequence)
-                        .map_or(there, |base| base.min(there));
+                    there = there.min(base);
                 }
                 // The last one of its kind, for who wants no other.
-                let last = streams[at]
-                    .reschemas(entry.at_ns)
-                    .any(|base| base == sequence);
+                let last = stream.reschemas(entry.at_ns).any(|base| base == sequence);
                 if sequence < there && !(last && evidence.wants_one_kind(run)) {
                     let text = format!("{run} got value {sequence}, with {there} there");
                     findings.lost(there - sequence, text);
@@ -58,9 +62,7 @@ fn look(visit: &Visit<'_>, evidence: &Evidence<'_>, streams: &[Stream], findings
             What::Empty => {
                 if let Some(at) = the_stream(visit, looked_ns, entry.at_ns, evidence, streams) {
                     let there = streams[at].acked_by(looked_ns);
-                    // None of the schema of before goes over.
-                    let begun = streams[at].reschemas(entry.at_ns).max();
-                    if there > begun.unwrap_or(0).max(streams[at].tenures[0].base) {
+                    if there > streams[at].begun(entry.at_ns) {
                         let text = format!("{run} was told of no value, with {there} there");
                         findings.lost(1, text);
                     }
@@ -70,11 +72,11 @@ fn look(visit: &Visit<'_>, evidence: &Evidence<'_>, streams: &[Stream], findings
                 let Some((at, sequence)) = seen else {
                     continue;
                 };
-                let there = streams[at].acked_by(looked_ns);
-                let misses = follows && misses_the_end(&streams[at], sequence, entry.at_ns);
-                // What was of another schema does not go over to who comes later.
-                let begun = streams[at].reschemas(entry.at_ns).max().unwrap_or(0);
-                if sequence.max(begun) < there && !misses {
+                let stream = &streams[at];
+                let there = stream.acked_by(looked_ns);
+                // None of the schema of before goes over.
+                let had = sequence.max(stream.begun(entry.at_ns));
+                if had < there && misses_the_end(stream, sequence, entry.at_ns).is_none() {
                     let text =
                         format!("{run} was told of nothing after {sequence}, with {there} there");
                     findings.lost(there - sequence, text);
@@ -96,15 +98,6 @@ fn look(visit: &Visit<'_>, evidence: &Evidence<'_>, streams: &[Stream], findings
             _ => {}
         }
     }
-}
-
-/// Whether a reader that follows and has seen so much may never see the end of its stream: it stood a generation behind,
-/// without a seat, when the stream was closed. The last generation may have gone with its channel by then, and who follows is
-/// not told of the close but waits for the next stream.
-fn misses_the_end(stream: &Stream, seen: u64, told_ns: u64) -> bool {
-    let last = stream.last();
-    let closed = matches!(last.end, End::Closed(_)) && last.last_ns <= told_ns;
-    closed && stream.next_base(seen).is_some()
 }
 
 /// A reader that follows may have come to a later stream, whose values it has not seen.

@@ -108,6 +108,15 @@ impl Stream {
         all.filter(move |(at, _)| *at <= until).map(|&(_, at)| at)
     }
 
+    /// Behind how many records began what somebody who comes at a time can have: the others are of another schema, or of
+    /// another stream.
+    pub(super) fn begun(&self, at_ns: u64) -> u64 {
+        self.reschemas(at_ns)
+            .max()
+            .unwrap_or(0)
+            .max(self.tenures[0].base)
+    }
+
     /// Whether it can have been in this generation.
     pub(super) fn was_in(&self, generation: u32) -> bool {
         (self.tenures[0].generation..=self.last().grown).contains(&generation)

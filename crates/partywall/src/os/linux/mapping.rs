@@ -32,8 +32,6 @@ struct Line([u8; 64]);
 
 /// Up to so many bytes are copied in less time than pages are mapped, met for the first time and unmapped.
 const SOON_COPIED: u64 = 64 << 10;
-/// Bytes at the beginning of a file that hold nothing of the application's.
-const HEAD: usize = 4096;
 
 // SAFETY: the mapping is only an address range; every access goes through atomics and racing copies.
 unsafe impl Send for Mapping {}
@@ -48,11 +46,12 @@ impl Mapping {
         Ok((Self::part(file, 0, len.min(most), writable)?, len))
     }
 
-    /// For one look, after which it is dropped: a small file is copied, as it is now, unless its first bytes say that it must
-    /// not be in core dumps; others are mapped. Nobody can sleep on it.
+    /// For one look, after which it is dropped: a small file is copied, as it is now, unless its first `head` bytes, which are
+    /// no secret themselves, say that it must not be in core dumps; others are mapped. Nobody can sleep on it.
     pub(crate) fn glance(
         file: &File,
         most: u64,
+        head: u64,
         confidential: impl FnOnce(&[u8]) -> bool,
     ) -> io::Result<(Self, u64)> {
         let len = rustix::fs::fstat(file.descriptor())?.st_size as u64;
@@ -64,8 +63,8 @@ impl Mapping {
         let bytes =
             unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), len as usize) };
         // The beginning first, so that nothing is here that should not be.
-        let (head, rest) = bytes.split_at_mut(bytes.len().min(HEAD));
-        if !fill(file, 0, head)? || confidential(head) || !fill(file, HEAD as u64, rest)? {
+        let (first, rest) = bytes.split_at_mut(len.min(head) as usize);
+        if !fill(file, 0, first)? || confidential(first) || !fill(file, head, rest)? {
             return Self::head(file, most, false);
         }
         let copied = NonNull::new(Box::into_raw(lines)).expect("a box is somewhere");
@@ -286,7 +285,7 @@ mod tests {
             let found = unsafe { std::slice::from_raw_parts(mapping.base().as_ptr(), len) };
             found == &bytes[..len]
         };
-        let (copied, size) = Mapping::glance(&descriptor, u64::MAX, |head| {
+        let (copied, size) = Mapping::glance(&descriptor, u64::MAX, 4096, |head| {
             assert_eq!(head, &bytes[..4096]);
             false
         })
@@ -294,16 +293,17 @@ mod tests {
         assert!(copied.copied.is_some() && holds(&copied, bytes.len()));
         assert_eq!((copied.len(), size), (9001, 9001));
         for (most, confidential) in [(u64::MAX, true), (4096, false)] {
-            let (mapped, size) = Mapping::glance(&descriptor, most, |_| confidential).unwrap();
+            let (mapped, size) =
+                Mapping::glance(&descriptor, most, 4096, |_| confidential).unwrap();
             let len = most.min(9001);
             assert!(mapped.copied.is_none() && holds(&mapped, len as usize));
             assert_eq!((mapped.len(), size), (len, 9001));
         }
         file.set_len(0).unwrap();
-        let nothing = Mapping::glance(&descriptor, u64::MAX, |_| false);
+        let nothing = Mapping::glance(&descriptor, u64::MAX, 4096, |_| false);
         assert_eq!(nothing.unwrap_err().kind(), io::ErrorKind::InvalidData);
         file.set_len(SOON_COPIED + 1).unwrap();
-        let (large, _) = Mapping::glance(&descriptor, u64::MAX, |_| false).unwrap();
+        let (large, _) = Mapping::glance(&descriptor, u64::MAX, 4096, |_| false).unwrap();
         assert!(large.copied.is_none());
     }
 

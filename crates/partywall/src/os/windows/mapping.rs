@@ -49,6 +49,7 @@ impl Mapping {
     pub(crate) fn glance(
         file: &File,
         most: u64,
+        _head: u64,
         _confidential: impl FnOnce(&[u8]) -> bool,
     ) -> io::Result<(Self, u64)> {
         Self::head(file, most, false)
