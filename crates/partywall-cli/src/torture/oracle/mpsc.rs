@@ -267,12 +267,19 @@ fn whose<'a>(
     };
     // Records say who sent them.
     let known = of_seat().find(|sender| heard_in(sender) == Some(stream.number));
-    known.or_else(|| {
-        of_seat().find(|sender| {
-            let came = sender.looked_ns >= stream.opened_ns && sender.attached_ns <= entry.at_ns;
-            came && heard_in(sender).is_none()
-        })
-    })
+    let can_be = |sender: &&Sent| {
+        let came = sender.looked_ns >= stream.opened_ns && sender.attached_ns <= entry.at_ns;
+        came && heard_in(sender).is_none()
+    };
+    // Who found no room to say that he is there was never there for a receiver, and in a later generation another may have the
+    // same seat and epoch.
+    let ended_so = |sender: &&Sent| match entry.what {
+        What::SenderDied => sender.killed,
+        _ => sender.closing.is_some() || sender.ended,
+    };
+    known
+        .or_else(|| of_seat().filter(can_be).find(ended_so))
+        .or_else(|| of_seat().find(can_be))
 }
 
 fn unheard_of(entry: &Entry, name: &Named, findings: &mut Findings) {

@@ -97,6 +97,32 @@ fn the_end_of_a_sender_is_told_as_it_was() {
 }
 
 #[test]
+fn who_had_no_room_to_say_that_he_came_is_not_told_of_and_his_seat_may_be_anothers() {
+    let told = |closes: bool| {
+        let mut round = Forged::new(Pattern::Mpsc);
+        let (receiver, silent, other) = (round.run(0), round.run(1), round.run(1));
+        round.open(receiver, false, 0);
+        for sender in [silent, other] {
+            let from = round.source(sender);
+            round.note(sender, Entry::new(What::Attached).count(0).of(from, 1));
+            if sender == other && closes {
+                round.note(sender, Entry::new(What::Closing).of(from, 0));
+                round.note(sender, Entry::new(What::Left));
+            } else {
+                round.note(sender, Entry::new(What::NoRoom));
+                round.kill(sender);
+            }
+        }
+        round.note(receiver, about(What::SenderCame));
+        round.note(receiver, about(What::SenderClosed));
+        round.note(receiver, Entry::new(What::Closing).flag(1));
+        round
+    };
+    told(true).finds_nothing();
+    told(false).finds(Kind::Problem, "left, which it did not");
+}
+
+#[test]
 fn a_successor_may_get_again_what_was_not_acknowledged() {
     let succeeds = |acknowledged: bool| {
         let mut round = lanes();
